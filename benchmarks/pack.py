@@ -17,7 +17,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers, summaries
 from pixelcnn_aux.commands import bpd, chosen_run, program
-from pixelcnn_aux.layers import rounding
+from pixelcnn_aux import rounding
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         codec as codec,
         conditions as conditions,
         data as data,
+        engine as engine,
         interop as interop,
         layers as layers,
         likelihoods as likelihoods,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    "auxiliary backend codec conditions data interop layers likelihoods networks scores serialization "
+    "auxiliary backend codec conditions data engine interop layers likelihoods networks scores serialization "
     "sums training training.presets"
 )
 _NAMES = {  # module: public names in it

@@ -20,7 +20,7 @@ from pixelcnn_aux.arguments import Tensor
 # Looked up by type, since that is fast: some 200 functions are called for each pixel of a draw.
 _PLAIN = {np.ndarray, np.memmap, bool, int, float, *np.sctypeDict.values()}
 _keras = functools.cache(lambda: importlib.import_module("keras.ops"))
-_backend = functools.cache(lambda: importlib.import_module("pixelcnn_aux.backend"))
+backend = functools.cache(lambda: importlib.import_module("pixelcnn_aux.backend"))
 
 
 def is_plain(*values: Any) -> bool:
@@ -34,6 +34,27 @@ def is_plain(*values: Any) -> bool:
 def alike(*xs: Any) -> list[Tensor]:
     """Arrays or lists: as arrays of NumPy if none is a tensor, else all as tensors."""
     return [*map(np.asarray if is_plain(*xs) else _keras().convert_to_tensor, xs)]
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether a tensor has no values yet, since a graph is being traced."""
+    return not is_plain(x) and backend().is_symbolic(x)
+
+
+def tensor(x: Any) -> Tensor:
+    """A tensor of Keras's backend."""
+    return _keras().convert_to_tensor(x)
+
+
+def mapped(function: Callable[..., Any], *structures: Any) -> Any:
+    """A function of the leaves of dicts, lists and tuples in one another, of structures that are alike."""
+    first = structures[0]
+    if isinstance(first, dict):
+        return {key: mapped(function, *(x[key] for x in structures)) for key in first}
+    if not isinstance(first, (list, tuple)):
+        return function(*structures)
+    found = [mapped(function, *each) for each in zip(*structures)]
+    return type(first)(*found) if hasattr(first, "_fields") else type(first)(found)
 
 
 def numpy_dtype(dtype: Any) -> Any:
@@ -58,13 +79,13 @@ def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
     """As `take`, but faster, at indices from 0 on: [N, ...], int [B] -> [B, ...], B any sides."""
     if type(table) in _PLAIN and type(index) in _PLAIN:
         return table.take(index, axis)
-    return _backend().lookup(table, index, axis)
+    return backend().lookup(table, index, axis)
 
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
     """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
     if type(x) not in _PLAIN or type(index) not in _PLAIN:
-        return _backend().pick(x, index)
+        return backend().pick(x, index)
     if index.ndim == 1:
         return x[np.arange(len(index)), ..., index]
     found = pick(x.reshape(index.size, *x.shape[index.ndim :]), index.reshape(-1))
@@ -73,7 +94,7 @@ def pick(x: Tensor, index: Tensor) -> Tensor:
 
 def argmax(x: Tensor) -> Tensor:
     """Index of the largest along the last axis, the first of several: [..., K] -> int32 [...]."""
-    return x.argmax(-1).astype(np.int32) if type(x) in _PLAIN else _backend().argmax(x)
+    return x.argmax(-1).astype(np.int32) if type(x) in _PLAIN else backend().argmax(x)
 
 
 def _either(plain: Any, name: str = "") -> Callable[..., Any]:

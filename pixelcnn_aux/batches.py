@@ -5,13 +5,11 @@ image, if the tile has as many more rows and columns as it sees.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arrays, backend, sums
+from pixelcnn_aux import arrays, sums
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.progress import late_bar
 
@@ -31,8 +29,9 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
     images have (H, W) at most. Other values in it are handed on. If XLA compiles it, as all under JAX, its
     batches are of `COMPILED_SIZES`, filled up by the last row; by_tensors=False is for a function of arrays.
     """
-    leaves = [x for x in keras.tree.flatten(rows) if hasattr(x, "shape")]
-    if any(map(backend.is_symbolic, leaves)):
+    leaves: list[Any] = []
+    _mapped(leaves.append, rows)
+    if any(map(arrays.is_symbolic, leaves)):
         return function(rows)
     count, most = len(leaves[0]), max(1, MAX_PIXELS // math.prod(image_size))
     rows = _mapped(np.asarray, rows)
@@ -44,17 +43,17 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
         indices = np.minimum(np.arange(first, first + size), max(count, 1) - 1)
         batch = _mapped(lambda x: x[indices], rows)
         if by_tensors:
-            batch = _mapped(ops.convert_to_tensor, batch)
+            batch = _mapped(arrays.tensor, batch)
         return _mapped(lambda x: x[: count - first], function(batch))
 
-    compiles = jit_compile or (by_tensors and backend.NAME == "jax")
+    compiles = jit_compile or (by_tensors and arrays.backend().NAME == "jax")
     first, parts, bar = 0, [], late_bar(count, "image")
     while first < count or not parts:
         size = _size(count - first, most, compiles)
         parts.append(evaluated(first, size))
         first += size
         bar(min(first, count))
-    return keras.tree.map_structure(lambda *parts: arrays.concatenate(parts, axis=0), *parts)
+    return arrays.mapped(lambda *parts: arrays.concatenate(parts, axis=0), *parts)
 
 
 class Work:
@@ -66,7 +65,7 @@ class Work:
 
     def is_much(self, images):
         """Whether images [B, H, W, C], with those asked for before, are worth a graph, or need its memory."""
-        if backend.is_symbolic(images):
+        if arrays.is_symbolic(images):
             return True
         count, height, width, _ = images.shape
         self._pixels += count * height * width
@@ -83,7 +82,7 @@ def _size(left, most, compiles):
 
 def _mapped(function, structure):
     """Arrays by a function of them, and all else as it is."""
-    return keras.tree.map_structure(lambda x: function(x) if hasattr(x, "shape") else x, structure)
+    return arrays.mapped(lambda x: function(x) if hasattr(x, "shape") else x, structure)
 
 
 class Span(NamedTuple):
@@ -151,14 +150,14 @@ def tiles(factor, size):
 def added_up(factor, method, inputs):
     """As `side_by_side`, added up over the pixels of each image: a structure of tensors [B]."""
     found = side_by_side(factor, method, inputs)
-    return keras.tree.map_structure(lambda x: arrays.sum(x, axis=(1, 2)), found)
+    return arrays.mapped(lambda x: arrays.sum(x, axis=(1, 2)), found)
 
 
 def side_by_side(factor, method, inputs):
     """A `backend.compiled` method of a batch of `Inputs`, to tensors [B, H, W], evaluated tile by tile."""
 
     def joined(parts, axis):
-        return keras.tree.map_structure(lambda *x: arrays.concatenate(x, axis=axis), *parts)
+        return arrays.mapped(lambda *x: arrays.concatenate(x, axis=axis), *parts)
 
     rows = [
         [_of_tile(factor, method, inputs, tile) for tile in row]
@@ -175,10 +174,8 @@ def _of_tile(factor, method, inputs, tile):
         auxiliary = tile.evaluated(auxiliary)
     # Incomplete blocks are known to a graph of their size alone.
     if arrays.is_plain(images):
-        method = method.once
+        method = getattr(method, "once", method)
     elif factor.radius is not None and sums.is_divided(images.shape[1:3], side):
         method = method.any_size
     kept = tile.kept_of_evaluated(side)
-    return keras.tree.map_structure(
-        lambda x: x[:, *kept], method(Inputs(images, auxiliary, condition))
-    )
+    return arrays.mapped(lambda x: x[:, *kept], method(Inputs(images, auxiliary, condition)))

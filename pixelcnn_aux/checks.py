@@ -7,16 +7,15 @@ the part that does not fit.
 import math
 import re
 
-import keras
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arguments, backend, layers, serialization, sums
+from pixelcnn_aux import arguments, arrays, rounding, serialization, sums
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.networks import ParallelPixelCNN
+from pixelcnn_aux.likelihoods import LogisticMixture
 from pixelcnn_aux.sums import Bounds, FixedSum
+from pixelcnn_aux.topology import DecidesGroups
 
 
 def check_names(names):
@@ -49,7 +48,6 @@ def check_parts(factor, kinds):
     )
     for one in filter(None, (likelihood, below)):
         one.check_declared()
-    backend.check_same_dtype(factor, *factor.parts())
     expect(
         network.num_params == likelihood.num_params,
         f"a network with num_params={likelihood.num_params}, as the likelihood takes",
@@ -84,7 +82,7 @@ def _check_fixed_sum_of_factor(factor):
         "Give it bounds (likelihoods.Likelihood), or no fixed_sum",
     )
     ratio, side = factor.auxiliary_ratio, factor.network.side
-    sides = (ratio,) if isinstance(factor.network, ParallelPixelCNN) else (1, ratio)
+    sides = (ratio,) if isinstance(factor.network, DecidesGroups) else (1, ratio)
     expect(
         fixed_sum.ratio == ratio and side in sides,
         f"the networks of the factor {factor.name!r} to make an image of {fixed_sum.ratio} times the size of "
@@ -106,19 +104,35 @@ def _check_fixed_sum_of_factor(factor):
     )
 
 
-def check_takes_condition(factor):
-    """Checks that the condition of a `Factor`, if it has one, reaches all of its networks."""
-    for part in factor.parts() if factor.condition else ():
-        expect(
-            any(layer.h is not None for layer in layers.normalized_layers(part)),
-            f"gated blocks, which take the condition, in the networks of the factor {factor.name!r}",
-            f"none in {type(part).__name__}",
-            "Build it with layers.GatedResidualBlock, or without a condition",
-        )
+def check_rounded(factor):
+    """Checks the parts of a factor that computes with whole numbers: see `RoundedFactor`."""
+
+    def check(fits, expected, received):
+        expected = f"{expected}, of a factor of whole numbers"
+        expect(fits, expected, received, "Give it, or build a Factor")
+
+    kind, known, network = factor.likelihood, factor.fixed_sum, factor.network
+    fits = isinstance(network, DecidesGroups)
+    check(fits, "a ParallelPixelCNN", type(network).__name__)
+    fits = isinstance(kind, LogisticMixture) and kind.num_values <= 256
+    received = f"{type(kind).__name__} of {kind.num_values} values"
+    check(fits, "a LogisticMixture of at most 256 values", received)
+    fits = known is None or known.num_channels is None
+    check(fits, "a sum within each channel", "one over all channels")
+    fits = factor.embedding is None or not factor.embedding.gated
+    check(fits, "an embedding without gates", "one with gates")
+    check(factor.condition is None, "no condition", factor.condition)
+    fits = factor.compute_dtype == factor.variable_dtype == "float32"
+    check(fits, "float32", f"{factor.variable_dtype}, computed in {factor.compute_dtype}")
+    if kind.centered:
+        units = known and known.center_units
+        expected = f"center_units={rounding.CENTERS}, and a unit that is a power of two"
+        fits = units == rounding.CENTERS and math.frexp(kind.unit)[0] == 0.5
+        check(fits, expected, f"center_units={units}, unit={kind.unit}")
 
 
-def check_chain(factors, transforms, image_size):
-    """Checks that factors and transforms of an `AuxiliaryModel` fit each other, on a few images."""
+def check_chain(factors, transforms, image_size, in_graphs):
+    """Checks that factors and transforms of a chain fit each other, on a few images, and in graphs."""
     expect(
         len(factors) == len(transforms) + 1,
         "one factor more than transforms",
@@ -151,7 +165,7 @@ def check_chain(factors, transforms, image_size):
     kind = factors[0].condition
     condition = kind and kind.unknown(len(images))
     for transform, factor, below in links:
-        auxiliary = checked_output(transform, images, below.likelihood)
+        auxiliary = checked_output(transform, images, below.likelihood, in_graphs)
         factor.inputs(Inputs(images, auxiliary, condition))
         check_known(transform, images, auxiliary)
         check_fixed_sum(transform, images, auxiliary, factor.likelihood, below.likelihood)
@@ -274,7 +288,7 @@ def check_draws(likelihood):
         )
 
 
-def checked_output(transform, images, likelihood):
+def checked_output(transform, images, likelihood, in_graphs=True):
     """transform(images), checked to be as the transform declares and as the likelihood models."""
     name = type(transform).__name__
 
@@ -285,12 +299,13 @@ def checked_output(transform, images, likelihood):
     height, width = transform.size(tuple(images.shape[1:3]))  # refuses sizes that it does not take
     taken, dtype = images.dtype.name, arguments.pixel_dtype(likelihood.num_values)
     try:
-        result = ops.convert_to_tensor(transform(images))
+        result = np.asarray(transform(images))
         masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
         masks[1] = 1
-        known = ops.convert_to_tensor(transform.known(masks))
-        traced = backend.traced_shape(transform, images.shape[1:], taken)
-        backend.traced_shape(transform.known, masks.shape[1:], "uint8")
+        known, traced = np.asarray(transform.known(masks)), [None, *result.shape[1:]]
+        if in_graphs:
+            traced = arrays.backend().traced_shape(transform, images.shape[1:], taken)
+            arrays.backend().traced_shape(transform.known, masks.shape[1:], "uint8")
     except Exception as error:
         raise ValueError(
             f"Expected the transform {name} to take {taken} images of {list(images.shape[1:])}, any "
@@ -307,17 +322,16 @@ def checked_output(transform, images, likelihood):
     check(fits, divided, transform.ratio, f"{height} x {width}")
     found, shape = _dtype_and_shape(known), [2, height, width, 1]
     check(found == f"uint8 {shape}", "uint8 masks of shape", shape, found)
-    nowhere, everywhere = ops.convert_to_numpy(known)
+    nowhere, everywhere = known
     fits = not nowhere.any() and (everywhere == 1).all()
     check(fits, "masks", "of 0 where nothing is known, and of 1 where all is", "others")
-    result = ops.convert_to_numpy(result)
     fits = result.max() < likelihood.num_values
     check(fits, "values below", likelihood.num_values, result.max())
     return result
 
 
-def _dtype_and_shape(tensor):
-    return f"{keras.backend.standardize_dtype(tensor.dtype)} {list(tensor.shape)}"
+def _dtype_and_shape(x):
+    return f"{x.dtype.name} {list(x.shape)}"
 
 
 def check_known(transform, images, auxiliary):
@@ -327,8 +341,7 @@ def check_known(transform, images, auxiliary):
     mask = mask.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
     mask = mask[:, : images.shape[1], : images.shape[2]]
     others = np.where(mask, images, np.roll(images, 1, axis=0))
-    known = ops.convert_to_numpy(transform.known(mask))
-    wrong = known * (ops.convert_to_numpy(transform(others)) != auxiliary)
+    wrong = np.asarray(transform.known(mask)) * (np.asarray(transform(others)) != auxiliary)
     expect(
         not wrong.any(),
         f"{type(transform).__name__}.known to give 1 only where all pixels that a value is computed from are "
@@ -360,5 +373,5 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
         f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}",
         f"windows from {lowest} to {highest - 1}",
     )
-    wrong = ops.convert_to_numpy(fixed_sum.auxiliary(images)) != ops.convert_to_numpy(auxiliary)
+    wrong = fixed_sum.auxiliary(images) != auxiliary
     check(not wrong.any(), "to give its values", f"others for {wrong.mean():.1%} of them")

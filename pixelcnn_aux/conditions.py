@@ -64,13 +64,9 @@ class Condition(Configured):
         if isinstance(found, np.ndarray):
             self._check(found)
             return found.astype(self.dtype)
-        from keras import ops  # here and below: presets do without
-
-        from pixelcnn_aux import backend
-
-        if not backend.is_symbolic(found):
-            self._check(ops.convert_to_numpy(found))
-        return ops.cast(found, self.dtype)
+        if not arrays.is_symbolic(found):
+            self._check(np.asarray(found))
+        return arrays.cast(found, self.dtype)
 
 
 @register()

@@ -4,7 +4,7 @@ import functools
 import importlib.util
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import keras
 import numpy as np
@@ -22,18 +22,12 @@ from pixelcnn_aux import (
     networks,
     serialization,
     summaries,
-    sums,
 )
 from pixelcnn_aux.arguments import ArrayLike, PathLike, Size, Tensor
+from pixelcnn_aux.conditional import PARTS, Conditional
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import (
-    DrawRequest,
-    Inputs,
-    check_images,
-    check_multiple,
-    check_sides_known,
-)
+from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.sums import Bounds, FixedSum, Remainders
@@ -44,25 +38,13 @@ _OWN_LOSS = "likelihood.bits_per_dim"
 _PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 # The parts of a factor that its description has, and their classes.
 _PARTS: dict[str, Any] = {
-    "likelihood": Likelihood,
-    "network": networks.Network,
-    "embedding": networks.Embedding,
-    "auxiliary_likelihood": Likelihood,
-    "fixed_sum": FixedSum,
-    "condition": Condition,
+    **{"likelihood": Likelihood, "network": networks.Network, "embedding": networks.Embedding},
+    **PARTS,
 }
 
 
-class PixelNats(NamedTuple):
-    """The likelihood of each pixel given the pixels before it and x_hat: float [B, H, W], in nats."""
-
-    log_prob: Tensor  # log p(pixel)
-    bound: Tensor  # the same as if the factor were not exact
-    entropy: Tensor  # the expectation of -log p(pixel): `Likelihood.entropy`
-
-
 @serialization.register()
-class Factor(keras.Model):
+class Factor(Conditional, keras.Model):
     """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) for an unconditional factor: equation (3).
 
     A Keras model from `Inputs`, or a tuple or dict of their fields, or images alone, to the parameters of the
@@ -90,7 +72,7 @@ class Factor(keras.Model):
 
     Attributes:
       mixes_precisions: bool, whether it may compute in a policy of mixed precision.
-      rounded: bool, whether its networks compute with whole numbers (`layers.rounding`).
+      rounded: bool, whether its networks compute with whole numbers (`rounding`).
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -101,7 +83,6 @@ class Factor(keras.Model):
     """
 
     mixes_precisions = True
-    rounded = False
 
     def __init__(
         self,
@@ -122,8 +103,9 @@ class Factor(keras.Model):
         self.fixed_sum = fixed_sum
         self.condition = condition
         checks.check_parts(self, _PARTS)
+        backend.check_same_dtype(self, *self.parts())
         self._work = batches.Work([self])
-        inputs, held = self._smallest_inputs(), layers.current()
+        inputs, held = self.smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
             self(inputs)
         self.num_parameters = sum(count for count, _ in counted.values())
@@ -134,34 +116,17 @@ class Factor(keras.Model):
                 for layer, (_, shapes) in counted.items():
                     if not layer.built:
                         layer.build(shapes)
-            checks.check_takes_condition(self)
+            self._check_takes_condition()
 
-    def _smallest_inputs(self):
-        """Zeros: `Inputs` of the smallest images that the networks take."""
-        side, auxiliary = self.network.multiple, None
-        if self.embedding is not None:
-            side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
-            auxiliary = _zeros(side // self.auxiliary_ratio, self.auxiliary_likelihood)
-        condition = self.condition and ops.convert_to_tensor(self.condition.unknown(1))
-        return Inputs(_zeros(side, self.likelihood), auxiliary, condition)
-
-    @property
-    def auxiliary_ratio(self) -> int:
-        return 1 if self.embedding is None else self.network.side * self.embedding.ratio
-
-    @property
-    def radius(self) -> int | None:
-        """How many blocks of an image the networks see in each direction; None if that is not known."""
-        radii = [part.radius for part in self.parts()]
-        return None if None in radii else sum(radii)
-
-    @property
-    def exact(self) -> bool:
-        return self.fixed_sum is not None and self.fixed_sum.exact
-
-    def parts(self) -> list[Any]:
-        """The networks that the factor consists of."""
-        return [self.network] if self.embedding is None else [self.network, self.embedding]
+    def _check_takes_condition(self):
+        """Checks that a condition reaches all of the networks."""
+        for part in self.parts() if self.condition else ():
+            expect(
+                any(layer.h is not None for layer in layers.normalized_layers(part)),
+                f"gated blocks, which take the condition, in the networks of the factor {self.name!r}",
+                f"none in {type(part).__name__}",
+                "Build it with layers.GatedResidualBlock, or without a condition",
+            )
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """A factor of the same networks, not copies, that uses another sum, or none."""
@@ -175,7 +140,7 @@ class Factor(keras.Model):
         """Prints the layers by `print_fn`, with their outputs for images of H x W and their parameters."""
         print_fn(summaries.factor_table(self))
 
-    # Parameters of the pixels' distributions.
+    # Networks.
 
     def call(self, inputs, training=None):
         inputs = Inputs.of(inputs)
@@ -184,29 +149,6 @@ class Factor(keras.Model):
             if inputs.auxiliary is not None:
                 features = self._embed(inputs.auxiliary, training)
             return self.network(self.seen(inputs), features, training=training)  # [B, H, W, P]
-
-    def seen(self, inputs: Inputs) -> Tensor:
-        """The images of `Inputs` as the network sees them: float [B, H, W, C]."""
-        (images, auxiliary, _), fixed_sum, centers = inputs, self.fixed_sum, None
-        if fixed_sum is not None and self.likelihood.centered:
-            centers = fixed_sum.centers(images, auxiliary)
-        return self.network_inputs(images, centers)
-
-    def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
-        """Pixel values [..., C] of any dtype, as the network sees them: float [..., C].
-
-        They are `scaled`; or, if the likelihood is centered, distances from the `FixedSum.centers` in its
-        units: the network knows x_hat, beside which these would hardly be seen.
-        """
-        if not self.likelihood.centered:
-            return self.scaled(pixels)
-        pixels, centers = (arrays.cast(x, self.variable_dtype) for x in (pixels, centers))
-        return (pixels - centers) / self.likelihood.unit
-
-    def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
-        """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them."""
-        half = ((likelihood or self.likelihood).num_values - 1) / 2
-        return (arrays.cast(images, self.variable_dtype) - half) / half
 
     def given(self, condition: Tensor | None) -> Any:
         """A context manager, within which the networks take a condition [B, ...], or None."""
@@ -217,108 +159,21 @@ class Factor(keras.Model):
     def _embed(self, auxiliary, training=False):
         return self.embedding(self.scaled(auxiliary, self.auxiliary_likelihood), training=training)
 
-    def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:
-        """`Inputs` for `call`, after a check that they fit the factor.
-
-        Args:
-          images: uint8 [B, H, W, C]; or `Inputs`, or a tuple of their fields.
-          auxiliary: uint8 [B, h, w, c]; None for an unconditional factor.
-
-        Raises:
-          ValueError: for images or a condition of another dtype, shape or range, one without the other.
-        """
-        given = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
-        kind, below = self.likelihood, given.auxiliary
-        checked = check_images(given.images, kind.num_channels, kind.num_values)
-        condition = conditions.checked(self.condition, given.condition, checked.shape[0])
-        if self.embedding is not None:
-            below = self._checked_auxiliary(below)
-        else:
-            expected = "no auxiliary images: this factor is unconditional"
-            expect(below is None, expected, "some", "Give the images alone")
-        inputs = Inputs(checked, below, condition)
-        self.check_shapes(inputs)
-        return inputs
-
-    def check_shapes(self, inputs: Inputs) -> None:
-        """Raises ValueError for images, or auxiliary images, of a size that the factor does not take."""
-        check_multiple(inputs.images, self.network.multiple)
-        if self.embedding is None:
-            return
-        check_multiple(inputs.auxiliary, self.embedding.multiple)
-        (batch, *size), ratio = inputs.images.shape[:3], self.auxiliary_ratio
-        check_sides_known(size)
-        expected = f"image sides that are multiples of {ratio}, the ratio to auxiliary images"
-        fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
-        expect(fits, expected, received, "Choose another image size")
-        kind: Any = self.auxiliary_likelihood
-        shape, found = [batch, *sums.num_blocks(size, ratio)], list(inputs.auxiliary.shape)
-        shape.append(kind.num_channels)
-        batch_sizes = {batch, found[0]} - {None}  # unknown ones may yet be the same
-        fits = len(batch_sizes) <= 1 and found[1:] == shape[1:]
-        expected = f"auxiliary images of shape {shape} beside images of {list(inputs.images.shape)}"
-        expect(fits, expected, found, "Give those that the model's transform makes of the images")
-
-    def _checked_auxiliary(self, auxiliary):
-        """uint8 [B, h, w, c] that the factor embeds, as a tensor or NumPy array."""
-        expected = "auxiliary images: this factor is conditional"
-        expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
-        kind = self.auxiliary_likelihood
-        return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
-
-    def features(self, auxiliary: ArrayLike, condition: ArrayLike | None = None) -> list[Tensor]:
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
-
-        Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
-        factor.
-        """
-        received, remedy = "one that embeds nothing", "Ask one that was built with an embedding"
-        expect(self.embedding is not None, "a conditional factor", received, remedy)
-        images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
-        check_multiple(images, embedding.multiple)
-        condition = conditions.checked(self.condition, condition, images.shape[0])
-        return self._in_batches(self._features, Inputs(None, images, condition), images)
+    def plain(self) -> engine.Factor | None:
+        """As of `Conditional`."""
+        return engine.Factor.of(self) if engine.supports(self) else None
 
     @backend.compiled
     def _features(self, inputs):
         if self._is_for_engine(inputs.auxiliary):
-            return engine.Evaluation(self).given(inputs.condition).features(inputs.auxiliary)
+            return engine.Factor.of(self)._features(inputs)
         with self.given(inputs.condition):
             return self._embed(inputs.auxiliary)
-
-    def params(
-        self,
-        images: ArrayLike | Inputs,
-        auxiliary: ArrayLike | None = None,
-        method: str = "full",
-    ) -> Tensor:
-        """Parameters of every pixel's distribution given the pixels before it.
-
-        Args:
-          images, auxiliary: as for `inputs`.
-          method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
-            `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws (teacher forcing):
-            equal but for rounding.
-
-        Returns:
-          float [B, H, W, P] of the model's dtype.
-
-        Raises:
-          ValueError: as `inputs`, for another method, or for "incremental" of a factor in mixed precision.
-        """
-        arguments.choice("method", method, networks.METHODS)
-        inputs, evaluate = self.inputs(images, auxiliary), self._full_params
-        # There is no other way to evaluate groups, if all pixels are known, nor a network of one's own.
-        pixel_by_pixel = isinstance(self.network, networks.PixelCNN) and engine.supports(self)
-        if method == "incremental":
-            self.check_scannable()
-            evaluate = self._forced_params if pixel_by_pixel else evaluate
-        return self._in_batches(evaluate, inputs, inputs.images)
 
     def _evaluated(self, inputs):
         """The parameters for `Inputs`."""
         if self._is_for_engine(inputs.images):
-            return engine.Evaluation(self).params(inputs)
+            return engine.Factor.of(self)._evaluated(inputs)
         return self(inputs, training=False)
 
     _full_params = backend.compiled(_evaluated)
@@ -328,45 +183,6 @@ class Factor(keras.Model):
         plain = arrays.is_plain(images) and not backend.is_recording(self)
         return plain and engine.supports(self)
 
-    def _forced_params(self, inputs):
-        inputs = Inputs(*(None if x is None else np.asarray(x) for x in inputs))
-        images, params = inputs.images, []
-
-        def decider(pick_row):
-            def decide(found, pick, bounds):
-                params.append(found)
-                return pick(pick_row(images))
-
-            return decide
-
-        request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
-        evaluation = engine.Evaluation(self).given(inputs.condition)
-        evaluation.decide_each_pixel(request, decider, len(images))
-        return np.stack(params, axis=1).reshape(*images.shape[:3], -1)
-
-    # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
-
-    def log_prob(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Tensor:
-        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
-
-        If `exact`, -inf for images that contradict x_hat.
-
-        Raises ValueError as `inputs`.
-        """
-        inputs = self.inputs(images, auxiliary)
-        return self._in_batches(self.batch_log_prob, inputs, inputs.images)
-
-    def pixel_log_prob(
-        self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
-    ) -> Tensor:
-        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
-
-        Takes and raises what `log_prob` does, and is of the same dtype.
-        """
-        evaluate = functools.partial(batches.side_by_side, self, self._pixel_log_prob)
-        inputs = self.inputs(images, auxiliary)
-        return self._in_batches(evaluate, inputs, inputs.images)
-
     def _in_batches(self, method, inputs, images):
         """A method of `Inputs`, evaluated in batches of so many images: tensors."""
         much = self._work.is_much(images)
@@ -374,63 +190,16 @@ class Factor(keras.Model):
         found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
         return keras.tree.map_structure(ops.convert_to_tensor, found)
 
-    def batch_log_prob(self, inputs: Inputs) -> Tensor:
-        """`log_prob` of one batch."""
-        return batches.added_up(self, self._pixel_log_prob, inputs)
-
-    def bound_and_exact(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once."""
-        return batches.added_up(self, self._bound_and_exact, inputs)
-
-    def pixel_nats(self, inputs: Inputs) -> PixelNats:
-        """`PixelNats` of one batch, for a likelihood with the probabilities of a channel's values."""
-        return batches.side_by_side(self, self._pixel_nats, inputs)
-
-    def _bounds(self, inputs, fixed_sum):
-        """The `Bounds` that a sum sets to images; None without a sum."""
-        return fixed_sum and fixed_sum.bounds(inputs.images, inputs.auxiliary)
-
-    def _nats(self, params, inputs, fixed_sum):
-        """log p(pixel | those before it, x_hat): [B, H, W]."""
-        return self.likelihood.log_prob(params, inputs.images, self._bounds(inputs, fixed_sum))
-
-    def _both_nats(self, params, inputs):
-        """`_nats` as if the factor were not exact, and as it is."""
-        bounding = self.fixed_sum.with_exact(False) if self.likelihood.centered else None
-        return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+    _pixel_log_prob = backend.compiled(Conditional._pixel_log_prob)
+    _bound_and_exact = backend.compiled(Conditional._bound_and_exact)
+    _pixel_nats = backend.compiled(Conditional._pixel_nats)
 
     @backend.compiled
-    def _pixel_log_prob(self, inputs):
-        return self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
-
-    @backend.compiled
-    def _bound_and_exact(self, inputs):
-        return self._both_nats(self._evaluated(inputs), inputs)
-
-    @backend.compiled
-    def _pixel_nats(self, inputs):
-        params = self._evaluated(inputs)
-        bound, nats = self._both_nats(params, inputs)
-        bounds = self._bounds(inputs, self.fixed_sum)
-        return PixelNats(nats, bound, self.likelihood.entropy(params, inputs.images, bounds))
-
-    @backend.compiled
-    def log_prob_given(self, inputs, conditions):
-        """`log_prob` of images given each of several conditions, a tensor: float [B, K].
-
-        They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
-        bounds are computed once.
-        """
-        batch = arrays.shape(inputs.images)[0]
-
-        def given(condition):
-            everywhere = arrays.broadcast_to(condition, (batch, *self.condition.shape))
-            found = inputs._replace(condition=everywhere)
-            nats = self._nats(self._evaluated(found), found, self.fixed_sum)
-            return arrays.sum(nats, axis=(1, 2))
-
+    def log_prob_given(self, inputs: Inputs, conditions: Tensor) -> Tensor:
+        """As `Conditional.log_prob_given`."""
         if arrays.is_plain(inputs.images):
-            return np.stack([given(x) for x in conditions], axis=-1)
+            return super().log_prob_given(inputs, conditions)
+        given = functools.partial(self._log_prob_given, inputs)
         return ops.transpose(ops.vectorized_map(given, conditions))
 
     @backend.compiled
@@ -453,12 +222,9 @@ class Factor(keras.Model):
         self.check_scannable()
         in_graph = request.jit_compile or request.method == "full" or not engine.supports(self)
         in_graph = in_graph or backend.is_symbolic(request.log_scale_shift)
-        if in_graph or not isinstance(self.network, networks.DecidesGroups):
-            request = request._replace(noise=request.noise[:, :, :])
         if not in_graph:
-            evaluation = engine.Evaluation(self).given(request.condition)
-            decider = groups.drawn_pixels(self.likelihood, request)
-            return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
+            return super().draw(request)
+        request = request._replace(noise=request.noise[:, :, :])
         features = ()
         if request.auxiliary is not None:
             features = self._features(Inputs(None, request.auxiliary, request.condition))
@@ -663,9 +429,3 @@ class BitsPerDim(keras.losses.Loss):
     def call(self, known, params):
         images, *bounds = known
         return self._likelihood.bits_per_dim(images, params, Bounds(*bounds) if bounds else None)
-
-
-def _zeros(side, likelihood):
-    """An image of side x side."""
-    dtype = arguments.pixel_dtype(likelihood.num_values)
-    return ops.zeros([1, side, side, likelihood.num_channels], dtype)

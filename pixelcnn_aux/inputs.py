@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-from keras import ops
-
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 
@@ -31,6 +28,9 @@ class Inputs(NamedTuple):
         if isinstance(inputs, Mapping):
             return cls(**inputs)
         return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
+
+
+METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
 
 
 class DrawRequest(NamedTuple):
@@ -70,9 +70,7 @@ def check_images(
     They are called `what` in errors, and are `floats` or whole. None is any number. Values are checked where
     they are known: not while a graph is traced. Raises ValueError for others, or those with an empty side.
     """
-    images = arguments.array(what, images)
-    if not isinstance(images, np.ndarray):
-        images = ops.convert_to_tensor(images)
+    [images] = arrays.alike(arguments.array(what, images))
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
     kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
     if floats:
@@ -91,13 +89,10 @@ def check_images(
 
 def _check_range(images, last, what):
     """Raises ValueError for a pixel value outside 0 .. last, where the values are known."""
-    if isinstance(images, np.ndarray):
-        ends = images.min(), images.max()
-    else:
-        values = ops.cast(images, "float32")
-        ends = ops.min(values), ops.max(values)
+    values = images if arrays.is_plain(images) else arrays.cast(images, "float32")
+    ends = arrays.min(values), arrays.max(values)
     # In a graph they have no values, even where the images have: a graph may capture them.
-    if any(map(backend.is_symbolic, ends)):
+    if any(map(arrays.is_symbolic, ends)):
         return
     least, largest = map(float, ends)
     fits = 0 <= least <= largest <= last  # NaN does not

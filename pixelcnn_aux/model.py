@@ -1,63 +1,30 @@
-"""AuxiliaryModel: a chain of factors, p(X) >= p(x_n) p(x_{n-1} | x_n) ... p(X | x_1), equations (2), (5).
+"""AuxiliaryModel: a chain of Keras's factors. The paper's models are constructors in `models`."""
 
-The paper's models are constructors in `models`; nothing here knows which is which.
-"""
-
-import copy
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Self
 
 import keras
-import numpy as np
 from keras import ops
 
-from pixelcnn_aux import (
-    arguments,
-    arrays,
-    backend,
-    checks,
-    conditions,
-    sampling,
-    serialization,
-    summaries,
-)
+from pixelcnn_aux import arguments, backend, checks, serialization
 from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
-from pixelcnn_aux.batches import MAX_PIXELS, Work, in_batches
+from pixelcnn_aux.batches import Work
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.factor import Factor, PixelNats
-from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
-from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.factor_chain import FactorChain
+from pixelcnn_aux.inputs import Inputs, check_images
 
 
 @serialization.register()
-class AuxiliaryModel(serialization.Configured):
-    """A chain of factors over images of one size.
+class AuxiliaryModel(FactorChain):
+    """A `FactorChain` of Keras's factors, which is trained and saved; its arguments and methods are that one's.
 
-    Args:
-      factors: list of `Factor` in the order of sampling, each with a name of its own: the first one is
-        unconditional, each other one is conditioned on the image of the one before it, and the last one
-        models the full image.
-      transforms: list of `auxiliary.Transform` from the full image down: transforms[0] computes the
-        auxiliary image of the full image, transforms[1] that one's, and so on.
-      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size. None for a model
-        of images of any size, whose `sample` takes one.
-
-    Attributes:
-      factors: dict, name -> `Factor`, in the order of sampling.
-      exact: bool, whether `log_prob` is log p(X) itself and not a bound: whether every factor that is given
-        an auxiliary image rules out the images that contradict it (`Factor.exact`).
-      centered: bool, whether any factor's likelihood is centered on the sum that its auxiliary image fixes.
-      likelihood: `Likelihood` of the full image, given its auxiliary image.
-      condition: `conditions.Condition`, the same of all factors; None for none.
-      untrained: tuple of str, the names of the factors that `load` found no weights for.
-      loaded_from: str, the run, as `load` was given it; None for a model that was not loaded.
-
-    Raises:
-      ValueError: for factors and transforms that do not fit each other; a transform whose output is not
-        what it declares is named.
+    Likelihoods are tensors. Few images are evaluated in NumPy, many by graphs (`batches.Work`).
     """
+
+    factor_class = Factor
+    in_graphs = True
 
     def __init__(
         self,
@@ -65,78 +32,14 @@ class AuxiliaryModel(serialization.Configured):
         transforms: Iterable[Transform],
         image_size: Size | None = None,
     ):
-        factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
-        checks.check_names([factor.name for factor in factors])
-        self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
-        self.transforms = list(transforms)
-        self.image_size = None if image_size is None else arguments.size("image_size", image_size)
-        self.untrained: tuple[str, ...] = ()
-        self.loaded_from: str | None = None
-        self._work = Work(factors)
-        checks.check_chain(factors, self.transforms, self.image_size)
+        super().__init__(factors, transforms, image_size)
+        self._work = Work(self.factors.values())
 
-    def __repr__(self):
-        return summaries.model_lines(self)
+    def _takes_tensors(self, images):
+        return self._work.is_much(images)
 
-    @property
-    def likelihood(self) -> Likelihood:
-        return list(self.factors.values())[-1].likelihood
-
-    @property
-    def condition(self) -> conditions.Condition | None:
-        return list(self.factors.values())[-1].condition
-
-    @property
-    def exact(self) -> bool:
-        return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
-
-    @property
-    def centered(self) -> bool:
-        return any(factor.likelihood.centered for factor in self.factors.values())
-
-    def with_exact(self, exact: bool) -> Self:
-        """A model of the same networks, not copies, whose factors are exact if they can be; or none is.
-
-        A factor can be if its transform declares the sum that it fixes, and its likelihood has bounds.
-        """
-        model = copy.copy(self)  # with whatever a subclass has
-        model.factors = dict(self.factors)
-        for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
-            known = checks.known_sum(transform, factor.likelihood, exact)
-            model.factors[name] = factor.with_fixed_sum(known)
-        return model
-
-    def with_image_size(self, image_size: Size | None) -> Self:
-        """A model of the same factors, not copies, that draws images of (H, W). Raises as `sizes`."""
-        model = copy.copy(self)
-        *_, model.image_size = self.sizes(image_size).values()
-        return model
-
-    def sizes(self, image_size: Size | None = None) -> dict[str, tuple[int, int]]:
-        """dict, factor name -> (H, W) of the image that the factor draws.
-
-        Args:
-          image_size: (H, W) of the full image, of at most `arguments.MAX_PIXELS` for a model of images of any
-            size; None for the model's.
-
-        Raises ValueError for a size that the factors do not take, or for None of a model of images of any
-        size.
-        """
-        size = self.image_size
-        if image_size is not None:
-            size = arguments.size("image_size", image_size, any_sides=size is None)
-        expected = "image_size, (H, W), since the model is of images of any size"
-        expect(size is not None, expected, "none", "Give it")
-        sizes: list[Any] = [size]
-        for transform in self.transforms:
-            sizes.append(tuple(transform.size(sizes[-1])))
-        return dict(zip(self.factors, reversed(sizes)))
-
-    def position(self, name: str) -> int:
-        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
-        names = list(self.factors)
-        expect(name in names, f"a factor of {names}", repr(name), "Choose one of them")
-        return names.index(name)
+    def _given(self, found):
+        return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     def new_factor(self, name: str, dtype: str | None = None) -> Factor:
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
@@ -147,15 +50,6 @@ class AuxiliaryModel(serialization.Configured):
             backend.check_dtype(dtype)
             backend.set_dtype(config, dtype)
         return type(factor).from_config(config)
-
-    def require(self, names: Iterable[str]) -> None:
-        """Raises ValueError, which names them, if factors of these names are not trained yet."""
-        missing = [name for name in names if name in self.untrained]
-        if missing:
-            raise ValueError(
-                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
-                f"Train with --factor {missing[0]}."
-            )
 
     def get_config(self) -> Config:
         return {
@@ -180,62 +74,7 @@ class AuxiliaryModel(serialization.Configured):
             serialization.check_comes_back(part)
         return serialization.serialize(self)
 
-    # The images of the factors.
-
-    def checked(self, images: ArrayLike) -> Tensor:
-        """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
-        return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
-
-    def checked_condition(self, condition: ArrayLike | None, batch: int | None) -> Tensor:
-        """The condition of `batch` images, as `conditions.checked`; None becomes no class, or zeros."""
-        if condition is None and self.condition is not None and batch is not None:
-            condition = self.condition.unknown(batch)
-        return conditions.checked(self.condition, condition, batch)
-
-    def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
-        """The image that each factor models.
-
-        Args:
-          images: uint8 [B, H, W, C], full images.
-
-        Returns:
-          dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
-
-        Raises:
-          ValueError: for images of another dtype or number of channels, or whose height or width a transform
-            does not divide.
-        """
-        chain = self.images_of(self.checked(images))
-        return {name: ops.convert_to_tensor(x) for name, x in chain.items()}
-
-    def images_of(self, images: Tensor) -> dict[str, Tensor]:
-        """`auxiliaries` of full images that have been checked: NumPy's arrays of one, tensors of a tensor."""
-        plain, chain = arrays.is_plain(images), [images]
-        for transform in self.transforms:
-            height, width = chain[-1].shape[1:3]
-            if None not in (height, width):
-                transform.size((height, width))
-            image = transform(chain[-1])  # a tensor, by a transform of one's own
-            chain.append(np.asarray(image) if plain else image)
-        return dict(zip(self.factors, reversed(chain)))
-
-    def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
-        """The `Inputs` of each factor for full images, uint8 [B, H, W, C], and their condition: dict.
-
-        Networks are trained on these: for a conditional model, None is an error and not "no class". Raises
-        ValueError for images or a condition of another dtype or shape.
-        """
-        checked = self.checked(images)
-        condition = conditions.checked(self.condition, condition, checked.shape[0])
-        return self._inputs(checked, condition)
-
-    def _inputs(self, images, condition):
-        chain = self.images_of(images)
-        below = [None, *chain.values()]
-        return {
-            name: Inputs(image, given, condition)
-            for (name, image), given in zip(chain.items(), below)
-        }
+    # Gradients in images.
 
     def _moved_inputs(self, images, condition):
         """As `inputs`, of float images [B, H, W, C], and differentiable in them: for `log_density`."""
@@ -257,125 +96,6 @@ class AuxiliaryModel(serialization.Configured):
         below = [*chain[1:], None]
         moved = [Inputs(*x, condition) for x in zip(reversed(chain), reversed(below))]
         return dict(zip(self.factors, moved))
-
-    def _check_shapes(self, inputs):
-        for name, factor in self.factors.items():
-            factor.check_shapes(inputs[name])
-
-    # Likelihoods.
-
-    def log_prob(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
-        """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
-
-        Args:
-          images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
-            any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
-            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch.
-          condition: int [B] for a model with `conditions.Classes`, -1 for no class; float [B, D] with
-            `conditions.Vector`; None for no class, or vectors of zeros.
-
-        Returns:
-          float [B] of the model's dtype, in nats.
-
-        Raises:
-          ValueError: for images or a condition of another dtype or shape, or if a factor is not trained yet.
-        """
-        return sum(self.log_probs(images, condition).values())
-
-    def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
-        """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
-        return self._by_factor(Factor.batch_log_prob, *self._checked(images, condition))
-
-    def bits_per_dim(
-        self, images: ArrayLike, condition: ArrayLike | None = None
-    ) -> dict[str, Tensor]:
-        """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
-
-        Takes and raises what `log_prob` does.
-
-        Returns:
-          dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
-          by H * W * C of the full image, auxiliary factors' too: so the entries add up (section 4.1).
-        """
-        checked = self._checked(images, condition)
-        nats = self._by_factor(Factor.batch_log_prob, *checked)
-        return in_bits_per_dim(nats, checked[0].shape[1:])
-
-    def bound_and_exact(
-        self, images: ArrayLike, condition: ArrayLike | None = None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """`bits_per_dim` as if no factor were exact, and of the model: two dicts.
-
-        Networks are evaluated once. To have both of any model, ask `with_exact(True)`. Takes and raises what
-        `log_prob` does.
-        """
-        checked = self._checked(images, condition)
-        both, shape = self._by_factor(Factor.bound_and_exact, *checked), checked[0].shape[1:]
-        each = ({name: nats[i] for name, nats in both.items()} for i in range(2))
-        bounds, exact = (in_bits_per_dim(nats, shape) for nats in each)
-        return bounds, exact
-
-    def pixel_nats(
-        self, images: ArrayLike, condition: ArrayLike | None = None
-    ) -> dict[str, PixelNats]:
-        """`PixelNats` of each factor's image: dict, name -> float [B, h, w] each; for `scores`.
-
-        Takes and raises what `log_prob` does, and NotImplementedError for a likelihood without the
-        probabilities of a channel's values.
-        """
-        return self._by_factor(Factor.pixel_nats, *self._checked(images, condition))
-
-    def _checked(self, images, condition):
-        """Full images and their condition, for likelihoods."""
-        self.require(self.factors)
-        images = self.checked(images)
-        return images, self.checked_condition(condition, images.shape[0])
-
-    def _by_factor(self, evaluate, images, condition, size=None):
-        """dict, name -> evaluate(factor, inputs) in batches, as many at once as of images of `size`."""
-
-        def of_batch(rows):
-            inputs = self._inputs(*rows)
-            self._check_shapes(inputs)
-            return {name: evaluate(factor, inputs[name]) for name, factor in self.factors.items()}
-
-        much = self._work.is_much(images)
-        found = in_batches(
-            of_batch, (images, condition), size or images.shape[1:3], by_tensors=much
-        )
-        return keras.tree.map_structure(ops.convert_to_tensor, found)
-
-    def class_log_probs(self, images: ArrayLike) -> Tensor:
-        """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
-
-        Images are evaluated given each class. Networks take a class from their first block on: a tenth of the
-        arithmetic is done once for all classes, less in deeper networks.
-
-        Takes and raises what `log_prob` does, and ValueError for a model without `conditions.Classes`.
-
-        Returns:
-          float [B, num_classes] of the model's dtype, in nats.
-        """
-        return ops.log_softmax(sum(self.log_probs_by_class(images).values()), axis=-1)
-
-    def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
-        """`log_probs` given each class: dict, name -> float [B, num_classes]; as `class_log_probs`."""
-        kind = arguments.instance("the model's condition", self.condition, conditions.Classes)
-        checked, _ = self._checked(images, None)
-        classes = np.arange(kind.num_classes, dtype=np.int32)
-        height, width = checked.shape[1:3]
-        at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
-        starts = range(0, len(classes), at_once)
-        groups = [classes[first : first + at_once] for first in starts]
-
-        def given_each(factor, inputs):
-            evaluate = factor.log_prob_given
-            if arrays.is_plain(inputs.images):
-                evaluate = evaluate.once
-            return arrays.concatenate([evaluate(inputs, x) for x in groups], axis=-1)
-
-        size = len(groups[0]) * height, width
-        return self._by_factor(given_each, checked, None, size)
 
     def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """`log_prob` of images whose values need not be whole, differentiable in the image: a prior.
@@ -410,161 +130,3 @@ class AuxiliaryModel(serialization.Configured):
         fits = not any(factor.exact for factor in self.factors.values())
         expect(fits, expected, received, "Ask model.with_exact(False)")
         return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
-
-    # Draws.
-
-    def sample(
-        self,
-        seeds: ArrayLike,
-        *,
-        log_scale_shift: ArrayLike = 0.0,
-        mode: str = "sample",
-        method: str = "incremental",
-        given: dict[str, Any] | None = None,
-        known: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        jit_compile: bool = False,
-        condition: ArrayLike | None = None,
-        image_size: Size | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Draws images, each factor in turn given the image that the one before it drew.
-
-        Any number of images are drawn in batches, with a progress bar as of `log_prob`.
-
-        Args:
-          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
-          log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
-          mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
-          method: "incremental", every activation evaluated once; or "full", all networks evaluated again
-            for every pixel, which is some hundred times slower.
-          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. The images before
-            it in the order of sampling are absent from the result.
-          known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
-            keep and 0 at those to draw: completion. An auxiliary image's pixel is kept if all pixels
-            that it is computed from are. A pixel is drawn given the known ones of its own image before it in
-            raster order, and the auxiliary image. With one factor alone that is a draw from the distribution
-            given all known pixels if they precede all others; auxiliary images do not depend on known pixels
-            of larger images otherwise. Of an exact model the image agrees with its auxiliary images, whatever
-            is known: values are drawn within the bounds that known pixels leave for them, later ones of their
-            block and those of larger images too.
-          jit_compile: bool, whether to draw by a graph that XLA compiles, which takes minutes for deep
-            networks: once for each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time
-            from then on.
-          condition: int [B] or float [B, D], the condition of each image to draw; None for none.
-          image_size: (H, W), of images that the factors take; None for the model's size. For a model of
-            images of any size, None for the size of `known`, or the one to which `given` is enlarged.
-
-        Returns:
-          dict, name -> uint8 [B, h, w, c], NumPy's, in the order of sampling, the image given included.
-
-        Raises:
-          ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
-            mask or a condition that does not fit, a log_scale_shift that is not finite or of another shape,
-            an unknown mode or method, a model in mixed precision, if a factor is not trained yet, if an
-            image given to an exact model contradicts pixels that are known: the place is named; or for known
-            pixels of a model that cannot be held to them: a factor below an exact one has a likelihood
-            without bounds, or the sum of an exact one is not `dense`.
-        """
-        request = DrawRequest(
-            seeds, log_scale_shift, condition, mode, method, jit_compile, image_size
-        )
-        return sampling.sample(self, request, given, known, mask)
-
-    # Pictures of any size, also larger than the model's. A model of images of any size draws them whole.
-    # Others draw them in windows of their size that overlap, in raster order. Each window is given the pixels
-    # that those above it and to its left have drawn, so that seams agree, and nothing else of the picture:
-    # colors may drift from one end to the other.
-
-    def colorize(
-        self,
-        images: ArrayLike,
-        seeds: ArrayLike | None = None,
-        *,
-        log_scale_shift: ArrayLike = 0.0,
-        mode: str = "sample",
-        jit_compile: bool = False,
-        condition: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Colors pictures of any size, by a model of colors given grays, such as `cifar10-grayscale`.
-
-        Args:
-          images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, of which only
-            the grays are used. The model's transform computes the auxiliary images of both.
-          seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, but for rounding. None:
-            [0, b].
-          log_scale_shift, mode, jit_compile, condition: as for `sample`. All windows of a picture have its
-            condition.
-
-        Returns:
-          uint8 [B, H, W, 3]; by an exact model, pictures that have the auxiliary images of `images`.
-
-        Raises:
-          ValueError: as `sample`, for images of another dtype or shape, or a model of no colors given grays.
-        """
-        request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
-        return sampling.colorize(self, images, request)
-
-    def enlarge(
-        self,
-        images: ArrayLike,
-        times: int = 2,
-        seeds: ArrayLike | None = None,
-        *,
-        log_scale_shift: ArrayLike = 0.0,
-        mode: str = "sample",
-        jit_compile: bool = False,
-        condition: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Enlarges pictures, by a model with auxiliary images of lower resolution, such as `photographs`.
-
-        Args:
-          images: uint8 [B, h, w, C].
-          times: int, how many times as high and wide: 2 by the last factor of a pyramid, 4 by the last two.
-          seeds: int32 [B, 2]; None: [0, b].
-          log_scale_shift, mode, jit_compile, condition: as for `sample`.
-
-        Returns:
-          uint8 [B, times * h, times * w, C]; by an exact model, pictures whose auxiliary images are `images`.
-
-        Raises:
-          ValueError: as `sample`, for images of another dtype or shape, or times that the model does not
-            enlarge by.
-        """
-        request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
-        return sampling.enlarge(self, images, times, request)
-
-    def complete(
-        self,
-        images: ArrayLike,
-        mask: ArrayLike,
-        seeds: ArrayLike | None = None,
-        *,
-        log_scale_shift: ArrayLike = 0.0,
-        mode: str = "sample",
-        jit_compile: bool = False,
-        condition: ArrayLike | None = None,
-    ) -> np.ndarray:
-        """Draws the unknown pixels of pictures: completion, as by `sample`.
-
-        Args:
-          images: uint8 [B, H, W, C].
-          mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
-            before it in the raster order of its window, known or drawn.
-          seeds: int32 [B, 2]; None: [0, b].
-          log_scale_shift, mode, jit_compile, condition: as for `sample`.
-
-        Returns:
-          uint8 [B, H, W, C].
-
-        Raises:
-          ValueError: as `sample`, and for images or a mask of another dtype or shape.
-        """
-        request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
-        return sampling.complete(self, images, mask, request)
-
-
-def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
-    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
-    bits = math.log(2.0) * math.prod(shape)
-    result = {name: -nats / bits for name, nats in log_probs.items()}
-    return {**result, "total": sum(result.values())}

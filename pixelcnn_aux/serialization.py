@@ -19,13 +19,15 @@ from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.errors import expect, restated
 
 _T = TypeVar("_T")
+_classes: dict[str, Any] = {}  # registered name -> class
 _waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not know yet
 
 
 def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
-    """A decorator that registers a class with Keras, as one of a package, as soon as that is imported."""
+    """A decorator that registers a class as one of a package; with Keras, too, as soon as that is imported."""
 
-    def decorate(cls: _T) -> _T:
+    def decorate(cls: Any) -> Any:
+        _classes[f"{package}>{cls.__name__}"] = cls
         _waiting.append((package, cls))
         if "keras" in sys.modules:
             with_keras()
@@ -36,12 +38,26 @@ def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
 
 def with_keras() -> Any:
     """Keras, which knows all classes that are registered by now."""
-    import keras  # here: presets and programs' flags do without
+    import keras  # here: whatever computes with NumPy does without
 
     while _waiting:
         package, cls = _waiting.pop(0)
         keras.saving.register_keras_serializable(package)(cls)
     return keras
+
+
+def registered_name(cls: type) -> str:
+    """The name under which a class is registered; its own name if it is not."""
+    if "keras" in sys.modules:
+        return with_keras().saving.get_registered_name(cls)
+    return next((name for name, found in _classes.items() if found is cls), cls.__name__)
+
+
+def registered_class(name: str) -> Any:
+    """The class that is registered under a name, with Keras or here; None for none."""
+    if "keras" in sys.modules:
+        return with_keras().saving.get_registered_object(name)
+    return _classes.get(name)
 
 
 class Configured:
@@ -74,9 +90,9 @@ def serialize(part: Any) -> Any:
     """
     if part is None:
         return None
-    keras, cls = with_keras(), type(part)
-    name = keras.saving.get_registered_name(cls)
-    registered = keras.saving.get_registered_object(name)
+    cls = type(part)
+    name = registered_name(cls)
+    registered = registered_class(name)
     _check_registered(cls.__name__, registered)
     expect(
         registered is cls,
@@ -99,31 +115,33 @@ def serialize(part: Any) -> Any:
         f"no {', '.join(missing)}",
         "Define it to return them in a dict, beside those of a base class",
     )
+    plain = {}
     for key, value in config.items():
-        if not _is_plain(value):
+        try:
+            plain[key] = _plain(value)
+        except TypeError:
             raise ValueError(
                 f"Expected {cls.__name__}.get_config() to give None, truth values, numbers, strings, or "
                 f"lists, tuples and dicts of them. Received: {key}={arguments.short_repr(value)}. Write it "
                 "as such, an array by its method tolist()."
-            )
-    optional = getattr(cls, "optional", ())
-    config = {
-        key: value
-        for key, value in config.items()
-        if key not in optional or value != parameters[key].default
-    }
-    config = keras.saving.serialize_keras_object(config)
-    return {"class_name": cls.__name__, "config": config, "registered_name": name}
+            ) from None
+    for key in getattr(cls, "optional", ()):
+        if key in config and config[key] == parameters[key].default:
+            del plain[key]
+    return {"class_name": cls.__name__, "config": plain, "registered_name": name}
 
 
-def _is_plain(value):
-    """Whether JSON can hold a value, and `deserialize` gives it back: not an array, for example."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(x) for key, x in value.items())
+def _plain(value):
+    """A value as JSON can hold it, and `deserialize` gives it back; TypeError for an array, for example."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(x) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    numbers = (int, float, np.bool_, np.integer, np.floating)
-    return value is None or isinstance(value, (str, *numbers))
+        return [*map(_plain, value)]
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        return value.item()
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise TypeError
 
 
 def deserialize(description: Any, kind: Any) -> Any:
@@ -142,7 +160,7 @@ def deserialize(description: Any, kind: Any) -> Any:
             f"Expected the description of a class {kind.__name__}, as Keras writes them. "
             f"Received: {arguments.short_repr(description)}. Take the file from where it came from again."
         )
-    cls = with_keras().saving.get_registered_object(name)
+    cls = registered_class(name)
     _check_registered(name, cls)
     expect(
         isinstance(cls, type) and issubclass(cls, kind),

@@ -11,9 +11,8 @@ from pixelcnn_aux import arguments, machine
 from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.inputs import check_images
-from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs.tensors import fingerprint
 
 
@@ -24,8 +23,8 @@ class Codec:
     on any machine.
 
     Args:
-      model: `AuxiliaryModel` of `RoundedFactor`s, as `pixelcnn_aux.rounded` makes it. Images that contradict
-        their auxiliary images are ruled out, where it can.
+      model: `AuxiliaryModel` of `RoundedFactor`s, as `pixelcnn_aux.rounded` makes it, or `engine.Model` of
+        such a run. Images that contradict their auxiliary images are ruled out, where it can.
       name: str, the name of the model, which files contain.
       batch: int, how many images of one size are coded together, at most `container.MAX_BATCH`.
 
@@ -34,10 +33,10 @@ class Codec:
       ValueError: for a model that is not rounded, quantized or trained yet, and for another batch.
     """
 
-    def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
-        arguments.instance("model", model, AuxiliaryModel).require(model.factors)
+    def __init__(self, model: FactorChain, name: str = "", batch: int = 64):
+        arguments.instance("model", model, FactorChain).require(model.factors)
         factors = model.factors.values()
-        floats = [factor.name for factor in factors if not isinstance(factor, RoundedFactor)]
+        floats = [factor.name for factor in factors if not factor.rounded]
         expect(
             not floats,
             "a model that computes with whole numbers, whose files decode anywhere",

@@ -10,12 +10,11 @@ from concurrent import futures
 
 import numpy as np
 
-from pixelcnn_aux import engine, sums
+from pixelcnn_aux import rounding, sums
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, halvings
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.layers import rounding
 
 AT_ONCE = 2**13  # pixels whose values are coded together, in raster order: part of the format
 
@@ -63,7 +62,7 @@ class GroupCoding:
             factor, bits = self._model.factors[name], []
             side = factor.network.side
             request = DrawRequest(size=factor_size, auxiliary=image)
-            scan = TileScan(engine.Evaluation(factor), request, 1, self._num_pixels)
+            scan = TileScan(factor.plain(), request, 1, self._num_pixels)
             for group in factor.network.groups:
                 scan.next_group()
                 values = given and np.asarray(sums.pixels_at(given[name], group.place, side))

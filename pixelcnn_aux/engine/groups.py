@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 
 from pixelcnn_aux import arguments, batches, sums
-from pixelcnn_aux.scanning import GroupScan
+from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.sums import Remainders
 
 FEW = 2**20  # pixels, up to which tracing takes longer than it saves
@@ -19,26 +19,27 @@ class TileScan(GroupScan):
     """Evaluates in `tiles`, rows of `batches.Tile`, a factor whose network decides groups of pixels.
 
     It goes from one group to the next: `next_group`, `params` of each tile, `bounds` of any blocks, and
-    `decided`. `decide_tiles` does all that. `num_pixels` are decided in all, here and in other scans.
+    `decided`. `decide_tiles` does all that. `num_pixels` are decided in all, here and in other scans: if they
+    are many, graphs of the Keras factor that the factor was made of evaluate groups.
     """
 
-    def __init__(self, evaluation, request, batch, num_pixels):
-        self._factor = factor = evaluation.factor
+    def __init__(self, factor, request, batch, num_pixels):
+        self._factor = factor
         fixed_sum, shape = factor.fixed_sum, (*request.size, factor.likelihood.num_channels)
         remainders = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
         super().__init__(factor.network, factor.network_inputs, shape, batch, remainders)
-        self._first, self._params = evaluation.known_at_first, evaluation.group_params
-        if num_pixels > FEW and factor.radius is not None:
-            first, params = (x.any_size for x in (factor.known_at_first, factor.group_params))
-            self._first = lambda *known: first(*known, request.condition)
-            self._params = lambda *known: params(*known, request.condition)
+        self._known_at_first, self._group_params = factor.known_at_first, factor.group_params
+        if num_pixels > FEW and factor.radius is not None and (graphs := factor.graphs):
+            first, params = (x.any_size for x in (graphs.known_at_first, graphs.group_params))
+            self._known_at_first = lambda *known: first(*known, request.condition)
+            self._group_params = lambda *known: params(*known, request.condition)
         self._auxiliary = request.auxiliary
         self.tiles = batches.tiles(factor, request.size)
         self._latest = None, None  # a tile, and the inputs of its first group
         self._index = -1
 
     def decide_tiles(self, decider):
-        """As `Evaluation.decide_each_pixel`. The decider is asked for each tile of a group."""
+        """As `Factor.decide_each_pixel`. The decider is asked for each tile of a group."""
         side = self.network.side
         for _ in self.network.groups:
             place, values = self.next_group().place, self.zeros()
@@ -70,9 +71,9 @@ class TileScan(GroupScan):
         if latest != tile:  # Of many tiles they would not fit in memory.
             ones = np.ones((*self.lattice, 1), self._factor.variable_dtype)
             auxiliary = None if self._auxiliary is None else tile.evaluated(self._auxiliary)
-            first = self._first(tile.evaluated(ones), auxiliary)
+            first = self._known_at_first(tile.evaluated(ones), auxiliary)
             self._latest = tile, first
-        params = self._params(self._index, [*first, *map(tile.evaluated, self._seen)])
+        params = self._group_params(self._index, [*first, *map(tile.evaluated, self._seen)])
         return np.asarray(params)[:, *tile.kept_of_evaluated()]
 
     def is_decided(self):

@@ -6,13 +6,11 @@ Kernels are normalized once, and [height, width, C, filters], those of transpose
 import functools
 import os
 from concurrent import futures
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from pixelcnn_aux import arrays
-from pixelcnn_aux.layers import rounding
+from pixelcnn_aux import arrays, rounding
 
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
@@ -46,7 +44,7 @@ def elu(x):
 
 
 def silu(x, rounded):
-    """x sigmoid(x); if `rounded`, in whole units: see `layers.rounding`."""
+    """x sigmoid(x); if `rounded`, in whole units: see `rounding`."""
     if not rounded:
         return x * arrays.sigmoid(x)
     units = np.rint(x * rounding.ACTIVATIONS).astype(np.int32)
@@ -62,12 +60,51 @@ def gated(y):
     return np.divide(y[..., :filters], scale, out=scale)
 
 
-class Weights(NamedTuple):
-    """The weights of a network, from which its layers are made."""
+class Weights:
+    """The weights of a network, from which its layers are made, given a condition or not.
 
-    arrays: dict  # path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h"
-    rounded: bool  # whether layers compute with whole numbers: see `layers.rounding`
-    conditional: list  # to which the layers are added whose bias depends on a condition
+    Args:
+      arrays: dict, path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h".
+      rounded: bool, whether layers compute with whole numbers: see `rounding`.
+      condition: float [B, D], an encoded condition of each image, or None.
+    """
+
+    def __init__(self, arrays, rounded, condition=None):
+        self.arrays, self.rounded, self.condition = arrays, rounded, condition
+        self._normalized = {}  # path -> kernel and bias
+
+    def given(self, condition):
+        """The same weights given another condition, with kernels that are normalized once for all."""
+        found = Weights(self.arrays, self.rounded, condition)
+        found._normalized = self._normalized
+        return found
+
+    def in_order(self):
+        """All arrays, in the order in which layers asked for them."""
+        paths = [f"{path}/{name}" for path in self._normalized for name in "vgbh"]
+        return [self.arrays[path] for path in paths if path in self.arrays]
+
+    def raw(self, path, transposed):
+        """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
+        v, g, bias = (self.arrays[f"{path}/{name}"] for name in "vgb")
+        return v.swapaxes(-1, -2) if transposed else v, g, bias
+
+    def normalized(self, path, transposed):
+        """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
+        if path not in self._normalized:
+            v, g, bias = self.raw(path, transposed)
+            kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
+            if self.rounded:
+                units = rounding.kernel_units(kernel, bias)
+                kernel = np.round(kernel * units) / units
+                bias = np.round(bias * (rounding.ACTIVATIONS * units))
+                bias /= rounding.ACTIVATIONS * units
+            self._normalized[path] = kernel, bias
+        kernel, bias = self._normalized[path]
+        h = self.arrays.get(f"{path}/h")
+        if h is not None and self.condition is not None:
+            bias = bias + self.condition.astype(h.dtype) @ h
+        return kernel, bias
 
 
 class Dense:
@@ -76,24 +113,9 @@ class Dense:
     transposed = False
 
     def __init__(self, weights, path):
-        v, g, bias = (weights.arrays[f"{path}/{name}"] for name in "vgb")
-        if self.transposed:
-            v = v.swapaxes(-1, -2)
-        self.kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
+        self.path, self.rounded, self.raw = path, weights.rounded, weights.raw(path, self.transposed)
+        self.kernel, self.bias = weights.normalized(path, self.transposed)
         self.channels, self.filters = self.kernel.shape[-2:]
-        self.rounded = weights.rounded
-        if self.rounded:
-            units = rounding.kernel_units(self.kernel, bias)
-            self.kernel = np.round(self.kernel * units) / units
-            bias = np.round(bias * (rounding.ACTIVATIONS * units)) / (rounding.ACTIVATIONS * units)
-        self.bias = self._own_bias = bias  # [filters], or [B, filters] given a condition
-        self._h = weights.arrays.get(f"{path}/h")
-        if self._h is not None:
-            weights.conditional.append(self)
-
-    def give(self, condition):
-        """Adds to the bias what follows from an encoded condition of each image, float [B, D]."""
-        self.bias = self._own_bias + condition.astype(self._h.dtype) @ self._h
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""

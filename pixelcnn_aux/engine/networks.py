@@ -1,13 +1,16 @@
 """Networks in NumPy: the embedding, and those of factors, evaluated on whole images or group by group.
 
-They are made from the configuration of the Keras networks of the same names and arrays of their weights.
-`raster` evaluates a `PixelCNN` pixel by pixel.
+They are made from the configuration of the Keras networks of the same names, and built from arrays of their
+weights. `raster` evaluates a `PixelCNN` pixel by pixel.
 """
 
 import itertools
-import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
+
+from pixelcnn_aux import arguments, topology
 
 from pixelcnn_aux.engine.layers import (
     Convolution,
@@ -18,8 +21,28 @@ from pixelcnn_aux.engine.layers import (
     gated,
     silu,
 )
-from pixelcnn_aux.networks import topology
-from pixelcnn_aux.networks.parallel import DecidesGroups, groups
+from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder, Embeds
+
+_T = TypeVar("_T")
+NETWORKS: dict[str, Any] = {}  # registered name of the Keras class -> class
+
+
+def register(name: str) -> Callable[[_T], _T]:
+    """A decorator that registers a class which evaluates a network of one's own in NumPy.
+
+    It is made from the configuration of the network, and has the attributes of `networks.Network`, `build`,
+    a function of `engine.layers.Weights`, and `__call__`, a function of float [B, H, W, C] and a list of
+    features that returns the parameters of pixels, float [B, H, W, num_params].
+
+    Args:
+      name: str, under which the Keras class is registered, such as "my_package>MyNetwork".
+    """
+
+    def decorate(cls: _T) -> _T:
+        NETWORKS[name] = cls
+        return cls
+
+    return decorate
 
 
 class Block:
@@ -53,11 +76,11 @@ class PlainBlock:
     def __init__(self, weights, path):
         self.conv_in = Convolution(weights, f"{path}/conv_in", kind="unshifted")
         self.conv_out = Convolution(weights, f"{path}/conv_out", kind="unshifted")
-        self._rounded = weights.rounded
+        self.rounded = weights.rounded
 
     def __call__(self, x, *_):
-        y = self.conv_in(silu(x, self._rounded))
-        return x + self.conv_out(silu(y, self._rounded))
+        y = self.conv_in(silu(x, self.rounded))
+        return x + self.conv_out(silu(y, self.rounded))
 
 
 class Stream:
@@ -65,6 +88,7 @@ class Stream:
 
     def __init__(self, weights, path, shape, kind, is_gated=True):
         self.topology, self.is_gated = topology.Topology.make(shape), is_gated
+        self.path = path
         self.levels = self.topology.levels()
         self.steps = []
         for k, step in enumerate(self.topology.steps):
@@ -89,29 +113,38 @@ class Stream:
         return self.topology.activations(first, self.steps, before, after, **parts)
 
 
-class Embedding:
+@register("pixelcnn_aux>Embedding")
+class Embedding(Embeds):
     """float [B, H, W, C] -> f_w, list of float [B, h, w, filters], finest first."""
 
-    def __init__(self, config, weights):
-        self._first = Convolution(weights, "first", kind="unshifted")
-        kind = "unshifted", config.get("gated", True)
-        self._stream = Stream(weights, "stream", config["topology"], *kind)
+    def __init__(self, config):
+        self.follow(config["topology"], config["kernel_size"])
+        self.gated = arguments.flag("gated", config.get("gated", True))
+
+    def build(self, weights):
+        self.first = Convolution(weights, "first", kind="unshifted")
+        self.stream = Stream(weights, "stream", self.topology, "unshifted", self.gated)
 
     def __call__(self, x):
-        activations, _ = self._stream(self._first(x))
-        return [activations[index] for index in self._stream.topology.outputs]
+        activations, _ = self.stream(self.first(x))
+        return [activations[index] for index in self.topology.outputs]
 
 
-class PixelCNN:
+@register("pixelcnn_aux>PixelCNN")
+class PixelCNN(DecidesInRasterOrder):
     """float [B, H, W, C], features -> parameters, float [B, H, W, num_params]: see `networks.PixelCNN`."""
 
-    def __init__(self, config, weights):
+    def __init__(self, config):
+        self.follow(config["topology"])
+        self.num_params = config["num_params"]
+
+    def build(self, weights):
         self.above, self.row_above = (
             Convolution(weights, name, kind="vertical") for name in ("above", "row_above")
         )
         self.left = Convolution(weights, "left", kind="horizontal")
         self.vertical, self.horizontal = (
-            Stream(weights, kind, config["topology"], kind) for kind in ("vertical", "horizontal")
+            Stream(weights, kind, self.topology, kind) for kind in ("vertical", "horizontal")
         )
         self.last = Dense(weights, "last")
 
@@ -131,32 +164,38 @@ class PixelCNN:
         return [features[level] for level in self.vertical.levels] if features else None
 
 
+@register("pixelcnn_aux>ParallelPixelCNN")
 class ParallelPixelCNN(DecidesGroups):
     """A network that decides groups of pixels: see `networks.ParallelPixelCNN`."""
 
-    def __init__(self, config, weights):
-        self.groups, self.side = groups(config["parts"]), math.isqrt(len(config["parts"]))
-        self._firsts, self._lasts, self._streams = [], [], []
-        self._rounded = weights.rounded
-        for k, group in enumerate(self.groups):
-            shape = topology.flat(config["blocks"][group.place])
-            stream = weights, f"{k}_stream", shape, "unshifted"
-            self._streams.append(Stream(*stream, is_gated=False))
-            self._firsts.append(Convolution(weights, f"{k}_first", kind="unshifted"))
-            self._lasts.append(Dense(weights, f"{k}_last"))
+    multiple = num_resolutions = 1
+
+    def __init__(self, config):
+        self.divide(config["parts"], config["blocks"], config["kernel_size"])
+        self.num_params = config["num_params"]
+
+    def build(self, weights):
+        self.rounded, indices = weights.rounded, range(len(self.groups))
+        self.firsts = [Convolution(weights, f"{k}_first", kind="unshifted") for k in indices]
+        shapes = [topology.flat(self.blocks[group.place]) for group in self.groups]
+        self.streams = [
+            Stream(weights, f"{k}_stream", shape, "unshifted", is_gated=False)
+            for k, shape in enumerate(shapes)
+        ]
+        self.lasts = [Dense(weights, f"{k}_last") for k in indices]
 
     def __call__(self, x, features):
         return self.all_params(x, features)
 
     def known_at_first(self, lattice, features):
         """The inputs of the first group's network: list of float [B, h, w, ...]."""
-        ones = np.ones((*lattice, 1), self._lasts[0].kernel.dtype)
-        return [ones, *(silu(x, self._rounded) for x in features)]
+        ones = np.ones((*lattice, 1), self.lasts[0].kernel.dtype)
+        return [ones, *(silu(x, self.rounded) for x in features)]
 
     def group_params(self, k, known):
         """The parameters of group k, given `known_at_first` and all pixels before: float [B, h, w, P]."""
-        activations, _ = self._streams[k](self._firsts[k](np.concatenate(known, axis=-1)))
-        return self._lasts[k](silu(activations[-1], self._rounded))
+        activations, _ = self.streams[k](self.firsts[k](np.concatenate(known, axis=-1)))
+        return self.lasts[k](silu(activations[-1], self.rounded))
 
 
 def append_ones(x):

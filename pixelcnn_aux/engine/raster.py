@@ -133,11 +133,35 @@ class _Convolution:
         return near @ kernel + self._known[column]
 
 
-class RasterScan:
-    """Evaluates a `networks.PixelCNN` pixel by pixel, given features as of an `Embedding`, for (B, H, W)."""
+class WholeScan:
+    """Evaluates any network as a whole for each pixel in raster order, given features, for (B, H, W, C)."""
 
     def __init__(self, network, features, shape):
-        batch, _, width = shape
+        self._network, self._features = network, features
+        self._x = np.zeros(shape, np.float32)
+        self._row = 0
+
+    def begin_row(self, row):
+        self._row = row
+
+    def params(self, column):
+        """As of `RasterScan`."""
+        return self._network(self._x, self._features)[:, self._row, column]
+
+    def decided(self, column, x):
+        """As of `RasterScan`."""
+        self._x = self._x.astype(x.dtype, copy=False)
+        self._x[:, self._row, column] = x
+
+    def end_row(self):
+        """As of `RasterScan`."""
+
+
+class RasterScan:
+    """Evaluates a `networks.PixelCNN` pixel by pixel, given features as of an `Embedding`, for (B, H, W, C)."""
+
+    def __init__(self, network, features, shape):
+        batch, _, width, _ = shape
         self._network, self._given = network, network.given(features)
         self._levels, topology = network.horizontal.levels, network.horizontal.topology
         self._vertical = {}  # layer -> `_Rows`

@@ -15,7 +15,6 @@ from pixelcnn_aux.layers.residual_blocks import (
     Projection as Projection,
     ResidualBlock as ResidualBlock,
 )
-from pixelcnn_aux.layers.rounding import silu as silu
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D as DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose as DownRightShiftedConv2DTranspose,
@@ -26,6 +25,7 @@ from pixelcnn_aux.layers.shifted import (
     shift_down as shift_down,
     shift_right as shift_right,
 )
+from pixelcnn_aux.layers.straight_through import silu as silu
 from pixelcnn_aux.layers.weight_norm import (
     WeightNorm as WeightNorm,
     WeightNormConv2D as WeightNormConv2D,

@@ -10,7 +10,8 @@ from keras import ops
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.layers import contexts, rounding, shifted, weight_norm
+from pixelcnn_aux.layers import contexts, shifted, weight_norm
+from pixelcnn_aux.layers.straight_through import silu
 from pixelcnn_aux.serialization import register
 
 MAX_DROPOUT = 255 / 256
@@ -206,7 +207,7 @@ class ResidualBlock(keras.layers.Layer):
         seed = self.dropout.seed(training)
 
         def evaluate(x):
-            y = rounding.silu(self.conv_in(rounding.silu(x)))
+            y = silu(self.conv_in(silu(x)))
             if seed is not None:
                 y = self.dropout(y, seed=seed)
             return x + self.conv_out(y)

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, backend, rounding
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.layers.contexts import current
+from pixelcnn_aux.layers.straight_through import rounded
 from pixelcnn_aux.serialization import register
 
 
@@ -142,10 +142,10 @@ class WeightNorm(keras.layers.Layer):
         kernel, bias = self.kernel(), self.bias()
         if current().rounded:
             units = rounding.kernel_units(kernel, bias)
-            kernel = rounding.rounded(kernel, units)
-            bias = rounding.rounded(bias, rounding.ACTIVATIONS * units)
+            kernel = rounded(kernel, units)
+            bias = rounded(bias, rounding.ACTIVATIONS * units)
             y = backend.add_bias(self.apply_kernel(x, kernel), bias)
-            return rounding.rounded(y, rounding.SUMS)
+            return rounded(y, rounding.SUMS)
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
         given = self.condition_bias()
         return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))

@@ -5,15 +5,14 @@ from typing import Any
 
 from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import LazilyBuilt, Stream
-from pixelcnn_aux.networks.topology import Topology
+from pixelcnn_aux.topology import Embeds, Topology
 from pixelcnn_aux.serialization import register
 
 
 @register()
-class Embedding(LazilyBuilt):
+class Embedding(LazilyBuilt, Embeds):
     """Features of an auxiliary image: one stream of blocks, none of them shifted (section 3.3).
 
     Args:
@@ -48,22 +47,11 @@ class Embedding(LazilyBuilt):
     ):
         super().__init__(**kwargs)
         self.autocast = False
-        self.topology = Topology.make(topology)
+        self.follow(topology, kernel_size)
+        kernel_size = self.kernel_size
         self.filters = filters = arguments.whole("filters", filters)
-        self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         self.gated = gated = arguments.flag("gated", gated)
-        levels = self.topology.levels()
-        # The finest may be finer than the image: that of x.
-        finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
-        self.num_resolutions = len(outputs)
-        expected = "outputs at resolutions that are each half the one before, from the finest on"
-        received = f"resolutions divided by {[2.0**level for level in outputs]}"
-        halved = outputs == [*range(finest, finest + self.num_resolutions)]
-        expect(halved, expected, received, "Choose others")
-        self.multiple, self.ratio = 2 ** max(levels), 2**-finest
-        convolutions = 1 + 2 * len(self.topology.steps)
-        self.radius = None if any(levels) else max(kernel_size) // 2 * convolutions
         full = self.variable_dtype  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
         how = {"kernel_size": kernel_size, "dropout": dropout, "gated": gated}

@@ -9,11 +9,9 @@ from keras import ops
 from pixelcnn_aux import layers
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.networks.topology import Topology
-from pixelcnn_aux.scanning import FullScan
+from pixelcnn_aux.topology import Topology
+from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.serialization import register
-
-METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
 
 
 class LazilyBuilt(keras.Model):

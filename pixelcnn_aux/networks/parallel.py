@@ -1,74 +1,17 @@
 """ParallelPixelCNN: the network of a factor that decides one pixel of every block at once."""
 
-import functools
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import arguments, arrays, layers, sums
+from pixelcnn_aux import arguments, layers, topology
 from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.network import Network, Stream
-from pixelcnn_aux.scanning import GroupScan
+from pixelcnn_aux.scanning.full import FullGroupScan
+from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.serialization import register
-
-MAX_SIDE = 8
-
-
-class Group(NamedTuple):
-    """Pixels that are decided at once: those at one place of all blocks, or of a part of the blocks."""
-
-    place: int  # in raster order
-    part: int = 0  # the group has the blocks whose row + column, modulo `parts`, is this
-    parts: int = 1
-
-    def chosen(self, these: Tensor, others: Tensor) -> Tensor:
-        """[B, h, w, ...]: `these` in the blocks of this group, `others` in the other blocks."""
-        if self.parts == 1:
-            return these
-        _, height, width, *_ = arrays.shape(these)
-        diagonal = arrays.arange(height)[:, None] + arrays.arange(width)
-        return arrays.where((diagonal % self.parts == self.part)[..., None], these, others)
-
-
-class DecidesGroups:
-    """A network that decides groups of pixels in turn, each from those before it.
-
-    A subclass has `side`, `groups`, `known_at_first` and `group_params`, as `ParallelPixelCNN`.
-    """
-
-    side: int
-    groups: list[Group]
-    known_at_first: Callable[..., list[Tensor]]
-    group_params: Callable[..., Tensor]
-
-    def all_params(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
-        """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P].
-
-        `how` are arguments of `group_params`. Blocks of an unknown side, in a graph, are all complete.
-        """
-        places, size = sums.by_place(x, self.side), x.shape[1:3]
-        known = self.known_at_first(arrays.shape(places[0])[:3], features)
-        exists = sums.existing_by_place(size, self.side)
-        found: list[Tensor] = []
-        for k, group in enumerate(self.groups):
-            params, pixels = self.group_params(k, known, **how), places[group.place]
-            if exists is not None:
-                pixels = pixels * arrays.cast(exists[group.place], pixels.dtype)
-            before = arrays.zeros_like(pixels), params
-            if group.part:
-                before = known.pop(), found.pop()
-            known.append(group.chosen(pixels, before[0]))
-            found.append(group.chosen(params, before[1]))
-        return sums.from_places(found, self.side, size)
-
-
-def groups(parts: Sequence[int]) -> list[Group]:
-    """The groups of a network, in order, from the number of parts of each place."""
-    return [Group(place, part, count) for place, count in enumerate(parts) for part in range(count)]
+from pixelcnn_aux.topology import DecidesGroups
 
 
 @register()
@@ -112,19 +55,11 @@ class ParallelPixelCNN(Network, DecidesGroups):
     ):
         super().__init__(**kwargs)
         self.autocast = False
-        self.place_parts = parts = [arguments.whole("parts", part, 1, 16) for part in parts]
-        self.side = math.isqrt(len(parts))
-        square = self.side**2 == len(parts) and 1 <= self.side <= MAX_SIDE
-        expected = f"parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them"
-        expect(square, expected, len(parts), "Give (1, 1, 1, 1) for blocks of 2 x 2")
-        self.blocks = blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
+        self.divide(parts, blocks, kernel_size)
+        blocks, kernel_size = self.blocks, self.kernel_size
         self.filters = filters = arguments.whole("filters", filters)
-        self.period = math.lcm(*parts)
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
-        self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
-        self.radius = max(kernel_size) // 2 * (1 + 2 * max(blocks))
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        self.groups = groups(parts)
         full = self.variable_dtype  # as in `PixelCNN`
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
         indices, shapes = range(len(self.groups)), {n: topology.flat(n) for n in blocks}
@@ -170,4 +105,4 @@ class ParallelPixelCNN(Network, DecidesGroups):
 
     def scan(self, method: str) -> Callable[..., Any]:
         """As `Network.scan`, all pixels of a group at once."""
-        return functools.partial(GroupScan, full=method == "full")
+        return FullGroupScan if method == "full" else GroupScan

@@ -10,12 +10,12 @@ from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network, Stream
-from pixelcnn_aux.networks.topology import Topology
+from pixelcnn_aux.topology import DecidesInRasterOrder, Topology
 from pixelcnn_aux.serialization import register
 
 
 @register()
-class PixelCNN(Network):
+class PixelCNN(Network, DecidesInRasterOrder):
     """Parameters of every pixel's distribution, from the pixels before it in raster order.
 
     Two streams (Salimans et al., 2017): the vertical one sees all rows above a pixel; the horizontal
@@ -47,18 +47,12 @@ class PixelCNN(Network):
     ):
         super().__init__(**kwargs)
         self.autocast = False
-        self.topology = Topology.make(topology)
+        self.follow(topology)
         self.filters = filters = arguments.whole("filters", filters)
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.vertical_kernel = arguments.size("vertical_kernel", vertical_kernel)
         self.horizontal_kernel = arguments.size("horizontal_kernel", horizontal_kernel)
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        levels = self.topology.levels()
-        expected = "a topology that goes down from the image's resolution, and ends there"
-        received = f"resolutions divided by {[2.0**level for level in levels]}"
-        fits = levels[-1] == min(levels) == 0
-        expect(fits, expected, received, "Choose such steps")
-        self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
         # Mixed precision is for the streams alone: pixels and parameters would not survive it.
         full = self.variable_dtype
         self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=full, name="above")

@@ -175,8 +175,18 @@ class FactorFolder:
             tensors.save_weights(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)
 
     def load_weights(self, factor, best=False):
-        """Gives a `Factor` its averaged weights, or the best of them; False if it is not trained yet.
+        """Gives a Keras `Factor` its averaged weights; False if it is not trained yet. As `read_weights`."""
 
+        def assign(arrays):
+            tensors.assign(tensors.named_weights(factor), arrays)
+            return True
+
+        return bool(self.read_weights(tensors.identity(factor), best, assign))
+
+    def read_weights(self, identity, best=False, then=lambda arrays: arrays):
+        """The averaged weights of a factor, or the best of them; None if it is not trained yet.
+
+        `identity` is that of `tensors`; the function `then` takes the arrays, and may raise ValueError.
         Raises ValueError for a file that is damaged, of another factor, not finite or of an earlier version.
         """
         file = self.best if best else self.weights
@@ -188,7 +198,7 @@ class FactorFolder:
                 "Load the last ones, without best",
             )
             self._check_version()
-            return False
+            return None
         remedy = "Restore it: there is no checkpoint from which training would write it anew"
         if best:
             remedy = "Load the last ones, without best"
@@ -196,8 +206,7 @@ class FactorFolder:
             remedy = "Run training again, which writes it anew from its last checkpoint"
         received = "a file that is damaged or of another factor"
         with restated(f"the weights of factor {self.name!r} in {file}", received, remedy):
-            tensors.load_weights(file, factor)
-        return True
+            return then(tensors.read_weights(file, identity))
 
     def _check_version(self):
         """Raises ValueError for the files of an earlier version, in other formats."""

@@ -118,15 +118,15 @@ def save_weights(file, factor, **notes):
     write(file, arrays, {**identity(factor), **notes})
 
 
-def load_weights(file, factor):
-    """Gives a factor the weights of a file, all or none. Raises as `read`, also for numbers not finite."""
-    arrays, _ = read(file, identity(factor))
+def read_weights(file, expected_notes):
+    """The arrays of a file of weights. Raises as `read`, also for numbers not finite."""
+    arrays, _ = read(file, expected_notes)
     for name, array in arrays.items():
         if array.dtype.kind != "f" and array.dtype != np.int8:
             raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
         if not np.isfinite(array).all():
             raise ValueError(f"numbers that are not finite in the array {name}")
-    assign(named_weights(factor), arrays)
+    return arrays
 
 
 def named_weights(factor):
@@ -150,26 +150,21 @@ def identity(factor):
 
 def meaning(factor):
     """How a factor's weights are used, whatever its precision and exactness: dict, as JSON gives it back."""
-    from pixelcnn_aux import serialization  # with Keras, which run folders do without
 
     def used(description):
         if isinstance(description, dict):
             return {key: used(x) for key, x in description.items() if key not in _NO_MATTER}
         return description
 
-    parts = {
-        "likelihood": factor.likelihood,
-        "network": factor.network,
-        "embedding": factor.embedding,
-        # Of a likelihood that is not centered, the sum only rules values out.
-        "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
-    }
-    found = {part: used(serialization.serialize(of)) for part, of in parts.items()}
+    config = factor.get_config()
+    found = {part: used(config[part]) for part in ("likelihood", "network", "embedding")}
+    # Of a likelihood that is not centered, the sum only rules values out.
+    found["fixed_sum"] = used(config["fixed_sum"]) if factor.likelihood.centered else None
     if (given := factor.auxiliary_likelihood) is not None:
         channels = {"num_values": given.num_values, "num_channels": given.num_channels}
         found["auxiliary image"] = channels
     if factor.condition is not None:
-        found["condition"] = used(serialization.serialize(factor.condition))
+        found["condition"] = used(config["condition"])
     return json.loads(json.dumps(found))
 
 

@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, backend
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.engine import philox
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_images
-from pixelcnn_aux.likelihoods.base import MODES
-from pixelcnn_aux.networks import METHODS
+from pixelcnn_aux.inputs import METHODS, check_images
 
 
 def sample(model, request, given, known, mask):
@@ -35,11 +33,11 @@ def sample(model, request, given, known, mask):
 
 def checked(model, request, count=None):
     """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; None for any number."""
-    arguments.choice("mode", request.mode, MODES)
+    arguments.choice("mode", request.mode, arguments.MODES)
     arguments.choice("method", request.method, METHODS)
     arguments.flag("jit_compile", request.jit_compile)
     given = [arguments.array(x, getattr(request, x)) for x in ("seeds", "log_scale_shift")]
-    fits = not any(map(backend.is_symbolic, given))
+    fits = not any(map(arrays.is_symbolic, given))
     expected = "seeds and log_scale_shift that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
@@ -180,7 +178,7 @@ def _check_agrees(name, images, low, high):
 def _checked(what, images, shape, num_values, remedy=None):
     """Images of a shape [B, H, W, C], B being that of the seeds; an array, unless a graph is traced."""
     images = check_images(images, shape[-1], num_values, what=what)
-    images = images if backend.is_symbolic(images) else np.asarray(images)
+    images = images if arrays.is_symbolic(images) else np.asarray(images)
     (batch, *size, _), (found_batch, *found_size, _) = shape, list(images.shape)
     expected, found = (" x ".join(map(str, x)) for x in (size, found_size))
     remedy = remedy or "Resize them, or ask model.complete, which takes pictures of any size"
@@ -210,8 +208,8 @@ class Noise:
     def __getitem__(self, index):
         _, rows, columns = index
         what = self._stream, self._shape, self._dtype
-        if backend.is_symbolic(self._seeds):
-            return self._of(backend.uniforms(self._seeds, *what)[:, rows, columns])
+        if arrays.is_symbolic(self._seeds):
+            return self._of(arrays.backend().uniforms(self._seeds, *what)[:, rows, columns])
         first, stop, _ = rows.indices(self._shape[0])
         latest, found = self._latest
         if latest != (first, stop, columns):  # each group of pixels asks for the noise of all

@@ -1,7 +1,7 @@
 """Deciding the pixels of an image one after another, in a graph that is being traced.
 
-A scan evaluates a network pixel by pixel: `FullScan`, or TensorFlow's `incremental.IncrementalScan`, every
-activation once; or group by group: `GroupScan`. It asks a decider (`groups`), and has one method:
+A scan evaluates a network pixel by pixel: `full.FullScan`, or TensorFlow's `incremental.IncrementalScan`, every
+activation once; or group by group: `groups.GroupScan`. It asks a decider (`groups`), and has one method:
 
     decide_each_pixel(features, decider)
 
@@ -10,5 +10,3 @@ activation once; or group by group: `GroupScan`. It asks a decider (`groups`), a
 
 Outside of graphs, `engine` decides pixels in NumPy, and asks the same deciders.
 """
-
-from pixelcnn_aux.scanning.groups import FullScan as FullScan, GroupScan as GroupScan

@@ -11,9 +11,7 @@ int32 [B, ..., C].
 import dataclasses
 from typing import Any
 
-from keras import ops
-
-from pixelcnn_aux import arrays, backend, sums
+from pixelcnn_aux import arrays, sums
 from pixelcnn_aux.sums import Bounds
 
 
@@ -67,37 +65,9 @@ class Scan:
     remainders: Any = None  # `Remainders` of the fixed sums of auxiliary images
 
 
-class FullScan(Scan):
-    """Evaluates a network in raster order, as a whole for each pixel."""
-
-    def decide_each_pixel(self, features, decider):
-        """As in `scanning`."""
-        (height, width, channels), remainders = self.shape, self.remainders
-
-        def params_of(images):
-            x = self.network_inputs(images, remainders and remainders.centers(images))
-            return self.network(x, features, training=False)  # [B, H, W, P]
-
-        @backend.sums_in_order()
-        def step(index, images):
-            row, column = index // width, index % width
-            params = params_of(images)[:, row, column]
-            bounds = remainders and remainders.at(images, row, column)
-            decide = decider(lambda x: x[:, row])
-            pixels = decide(params, lambda x: x[:, column], bounds)  # [B, C]
-            here = ops.reshape(ops.arange(height * width) == index, (height, width, 1))
-            return index + 1, ops.where(here, pixels[:, None, None], images)
-
-        images = ops.zeros((self.batch, height, width, channels), "int32")
-        _, images = ops.while_loop(lambda index, _: index < height * width, step, (0, images))
-        return images
-
-
 @dataclasses.dataclass(eq=False)
 class GroupScan(Scan):
-    """Evaluates a `ParallelPixelCNN`, each `group`'s network once; if `full`, all of it for each group."""
-
-    full: bool = False
+    """Evaluates a network that decides groups of pixels, each `group`'s part of it once."""
 
     def __post_init__(self):
         *self._size, _ = self.shape
@@ -112,19 +82,15 @@ class GroupScan(Scan):
         first, side = self.network.known_at_first(self.lattice, features), self.network.side
         for k, group in enumerate(self.network.groups):
             self.group, place = group, group.place
-            if self.full:
-                params = sums.pixels_at(self._all_params(features), place, side)
-            else:
-                params = self.network.group_params(k, [*first, *self._seen], training=False)
+            params = self._params(k, first, features)
             decide = decider(lambda x, place=place: sums.pixels_at(x, place, side))
             self.decided(decide(params, lambda x: x, self.bounds()))
         return self.images()
 
-    def _all_params(self, features):
-        zeros = ops.zeros((*self.lattice, self.shape[-1]), "int32")
-        undecided = [self.network_inputs(zeros, zeros)] * (self.network.side**2 - len(self._seen))
-        x = sums.from_places([*self._seen, *undecided], self.network.side, self._size)
-        return self.network(x, features, training=False)
+    def _params(self, k, first, features):
+        """The parameters of group k in all blocks."""
+        del features
+        return self.network.group_params(k, [*first, *self._seen])
 
     def bounds(self, *where):
         """The bounds of the group's pixels, as for `Likelihood.draw`: of all blocks, or slices of them."""

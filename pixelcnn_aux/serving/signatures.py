@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from pixelcnn_aux import arguments, backend, layers, sampling
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.factor_chain import in_bits_per_dim
 from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which have the names of their factors; and beginnings of others.

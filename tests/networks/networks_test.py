@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux.networks import Embedding, PixelCNN
-from pixelcnn_aux.networks.topology import Step, Topology, pixelcnn_pp, super_resolution
+from pixelcnn_aux.topology import Step, Topology, pixelcnn_pp, super_resolution
 
 
 def normal(*shape, seed=0):

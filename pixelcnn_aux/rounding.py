@@ -13,12 +13,12 @@ The activation function is not exact, and is rounded where no machine's error ma
 the same network without rounding (straight through).
 """
 
+from typing import Any
+
 import numpy as np
-from keras import ops
 
 from pixelcnn_aux import arrays
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.layers.contexts import current
 
 ACTIVATIONS = 64  # units of an activation in 1
 MOST = 255  # the largest activation, in units
@@ -28,15 +28,10 @@ KERNEL = 127  # the largest number in a kernel, in units
 BIAS = 2**21 - 1  # the largest bias, in units
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
 _POWERS = np.float32(2) ** np.arange(-8, 31, dtype=np.float32)  # the units of kernels in 1
-_HIGHEST = 4 * ACTIVATIONS + MOST // 8  # in units: from here on, SiLU is `MOST`
+HIGHEST = 4 * ACTIVATIONS + MOST // 8  # in units: from here on, SiLU is `MOST`
 # SiLU of whole units, less this, rounds to the same number, and is 7e-4 units or more from where rounding
 # changes: many times the error of any float32 sigmoid.
 _ASIDE = 6.4e-4
-
-
-def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x); in a rounded `Context`, of x in whole units and rounded to whole units."""
-    return _straight_silu(x) if current().rounded else ops.silu(x)
 
 
 def whole_silu(x: Tensor) -> Tensor:
@@ -44,31 +39,6 @@ def whole_silu(x: Tensor) -> Tensor:
     units = arrays.round(x * ACTIVATIONS)
     y = arrays.round(units * arrays.sigmoid(units / ACTIVATIONS) - _ASIDE)
     return arrays.minimum(y, MOST) / ACTIVATIONS
-
-
-@ops.custom_gradient
-def _straight_silu(x):
-    def gradient(*args, upstream=None):
-        (upstream,) = args if upstream is None else (upstream,)
-        sigmoid = ops.sigmoid(x)
-        slope = sigmoid * (1.0 + x * (1.0 - sigmoid))
-        units = ops.round(x * ACTIVATIONS)
-        return upstream * slope * ops.cast(units < _HIGHEST, x.dtype)
-
-    return whole_silu(x), gradient
-
-
-def rounded(x: Tensor, units: float | Tensor) -> Tensor:
-    """x as a multiple of 1 / units, a power of two; the gradient is that of x."""
-
-    @ops.custom_gradient
-    def straight(x):
-        def gradient(*args, upstream=None):
-            return args[0] if upstream is None else upstream
-
-        return ops.round(x * units) / units, gradient
-
-    return straight(x)
 
 
 def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
@@ -85,3 +55,8 @@ def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
     )
     index = arrays.maximum(arrays.sum(arrays.cast(fits, "int32"), axis=-1) - 1, 0)
     return arrays.lookup(*arrays.alike(_POWERS, index))
+
+
+def in_quarters(fixed_sum: Any) -> Any:
+    """A `FixedSum`, or None, as a rounded factor uses it: with centers in multiples of 1 / `CENTERS`."""
+    return fixed_sum and type(fixed_sum)(**{**fixed_sum.get_config(), "center_units": CENTERS})

@@ -5,12 +5,15 @@ convolution, and activation k that of step k; a step works on the activation bef
 how many streams there are, how they are shifted, and what conditions them.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, arrays, sums
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 
+MAX_SIDE = 8  # of blocks
 KINDS = ("block", "down", "up", "conv")
 
 
@@ -191,3 +194,100 @@ def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
     steps.append(Step("conv"))
     outputs.append(len(steps))
     return Topology(tuple(steps), tuple(reversed(outputs[-resolutions:])))
+
+
+# The networks of `networks` and of `engine` have these in common, in Keras and in NumPy.
+
+
+class DecidesInRasterOrder:
+    """A network that decides pixels one by one: what follows from its topology."""
+
+    side, period, radius = 1, 1, None
+
+    def follow(self, topology: Topology | Sequence) -> None:
+        """Sets `topology`, `multiple` and `num_resolutions`."""
+        self.topology = Topology.make(topology)
+        levels = self.topology.levels()
+        expected = "a topology that goes down from the image's resolution, and ends there"
+        received = f"resolutions divided by {[2.0**level for level in levels]}"
+        expect(levels[-1] == min(levels) == 0, expected, received, "Choose such steps")
+        self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
+
+
+class Embeds:
+    """An embedding: what follows from its topology."""
+
+    def follow(self, topology: Topology | Sequence, kernel_size: Size) -> None:
+        """Sets `topology`, `kernel_size`, `multiple`, `ratio`, `num_resolutions` and `radius`."""
+        self.topology = Topology.make(topology)
+        self.kernel_size = arguments.size("kernel_size", kernel_size)
+        levels = self.topology.levels()
+        # The finest may be finer than the image: that of x.
+        finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
+        self.num_resolutions = len(outputs)
+        expected = "outputs at resolutions that are each half the one before, from the finest on"
+        received = f"resolutions divided by {[2.0**level for level in outputs]}"
+        halved = outputs == [*range(finest, finest + self.num_resolutions)]
+        expect(halved, expected, received, "Choose others")
+        self.multiple, self.ratio = 2 ** max(levels), 2**-finest
+        convolutions = 1 + 2 * len(self.topology.steps)
+        self.radius = None if any(levels) else max(self.kernel_size) // 2 * convolutions
+
+
+class Group(NamedTuple):
+    """Pixels that are decided at once: those at one place of all blocks, or of a part of the blocks."""
+
+    place: int  # in raster order
+    part: int = 0  # the group has the blocks whose row + column, modulo `parts`, is this
+    parts: int = 1
+
+    def chosen(self, these: Tensor, others: Tensor) -> Tensor:
+        """[B, h, w, ...]: `these` in the blocks of this group, `others` in the other blocks."""
+        if self.parts == 1:
+            return these
+        _, height, width, *_ = arrays.shape(these)
+        diagonal = arrays.arange(height)[:, None] + arrays.arange(width)
+        return arrays.where((diagonal % self.parts == self.part)[..., None], these, others)
+
+
+class DecidesGroups:
+    """A network that decides groups of pixels in turn, each from those before it.
+
+    A subclass calls `divide`, and has `known_at_first` and `group_params`, as `networks.ParallelPixelCNN`.
+    """
+
+    known_at_first: Callable[..., list[Tensor]]
+    group_params: Callable[..., Tensor]
+
+    def divide(self, parts: Sequence[int], blocks: int | Sequence[int], kernel_size: Size) -> None:
+        """Sets `groups`, and all attributes that follow from these arguments of `ParallelPixelCNN`."""
+        self.place_parts = parts = [arguments.whole("parts", part, 1, 16) for part in parts]
+        self.side = math.isqrt(len(parts))
+        square = self.side**2 == len(parts) and 1 <= self.side <= MAX_SIDE
+        expected = f"parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them"
+        expect(square, expected, len(parts), "Give (1, 1, 1, 1) for blocks of 2 x 2")
+        self.groups = [Group(place, part, n) for place, n in enumerate(parts) for part in range(n)]
+        self.period = math.lcm(*parts)
+        self.blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
+        self.kernel_size = arguments.size("kernel_size", kernel_size)
+        self.radius = max(self.kernel_size) // 2 * (1 + 2 * max(self.blocks))
+
+    def all_params(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
+        """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P].
+
+        `how` are arguments of `group_params`. Blocks of an unknown side, in a graph, are all complete.
+        """
+        places, size = sums.by_place(x, self.side), x.shape[1:3]
+        known = self.known_at_first(arrays.shape(places[0])[:3], features)
+        exists = sums.existing_by_place(size, self.side)
+        found: list[Tensor] = []
+        for k, group in enumerate(self.groups):
+            params, pixels = self.group_params(k, known, **how), places[group.place]
+            if exists is not None:
+                pixels = pixels * arrays.cast(exists[group.place], pixels.dtype)
+            before = arrays.zeros_like(pixels), params
+            if group.part:
+                before = known.pop(), found.pop()
+            known.append(group.chosen(pixels, before[0]))
+            found.append(group.chosen(params, before[1]))
+        return sums.from_places(found, self.side, size)

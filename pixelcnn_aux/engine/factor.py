@@ -1,0 +1,259 @@
+"""Factor: a factor of a chain whose networks are evaluated in NumPy."""
+
+import copy
+import functools
+import math
+import os
+from typing import Any, Self
+
+import numpy as np
+
+from pixelcnn_aux import arguments, checks, conditional, serialization
+from pixelcnn_aux.conditional import Conditional
+from pixelcnn_aux.engine.groups import TileScan
+from pixelcnn_aux.engine.layers import Weights
+from pixelcnn_aux.engine.networks import NETWORKS
+from pixelcnn_aux.engine.quantizing import quantized
+from pixelcnn_aux.engine.raster import RasterScan, WholeScan
+from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.rounding import in_quarters
+from pixelcnn_aux.sums import Remainders
+from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
+
+try:
+    import threadpoolctl
+except ImportError:  # The light installation does without.
+    threadpoolctl = None
+
+_CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
+# Pixels that are evaluated at once: the activations of so many stay in a processor's cache.
+_CACHED = 2**12
+
+
+class Unsupported(ValueError):
+    """A model has a part that the engine cannot evaluate: `pa.load` may."""
+
+
+@functools.cache
+def _pools():
+    return threadpoolctl.ThreadpoolController()
+
+
+def _by_own_threads(method):
+    """A method that computes in NumPy: exponentials may overflow, and BLAS has no threads of its own.
+
+    Those wait for each other by computing: beside other programs, products would take ten times as long.
+    """
+
+    @functools.wraps(method)
+    def call(*args):
+        with np.errstate(all="ignore"):
+            if threadpoolctl is None:
+                return method(*args)
+            with _pools().limit(limits=1, user_api="blas"):
+                return method(*args)
+
+    return call
+
+
+def supports(factor: Any) -> bool:
+    """Whether a Keras `Factor` can be evaluated in NumPy: of known networks, and of one precision."""
+    known = all(serialization.registered_name(type(part)) in NETWORKS for part in factor.parts())
+    return known and factor.compute_dtype == factor.variable_dtype
+
+
+class Factor(Conditional):
+    """p(x | x_hat) as of `pixelcnn_aux.Factor`, evaluated in NumPy.
+
+    Args:
+      name, parts: its name; its likelihood, auxiliary_likelihood, fixed_sum and condition, by these names.
+      networks: dict, "network" and "embedding" -> an object of a class in `NETWORKS`, or None.
+      rounded: bool, whether networks compute with whole numbers.
+      dtype: str, "float32" or "float64".
+    """
+
+    quantized = True  # if it is rounded
+    description: Any = None  # in a file
+    graphs: Any = None  # the Keras factor that it was made of
+
+    def __init__(self, name, parts, networks, rounded=False, dtype="float32"):
+        self.name, self.rounded = name, rounded
+        self.variable_dtype = self.compute_dtype = dtype
+        self.network, self.embedding = networks["network"], networks["embedding"]
+        self._weights: dict[str, Weights] = {}
+        vars(self).update(parts)
+        checks.check_parts(self, conditional.PARTS)
+        if rounded:
+            checks.check_rounded(self)
+
+    @classmethod
+    def of(cls, factor: Any) -> Self:
+        """A Keras `Factor` with its weights of now."""
+        parts = {name: getattr(factor, name) for name in conditional.PARTS}
+        of_keras = {"network": factor.network, "embedding": factor.embedding}
+        networks, arrays = {}, {}
+        for name, part in of_keras.items():
+            networks[name] = None
+            if part is not None:
+                kind = NETWORKS[serialization.registered_name(type(part))]
+                networks[name] = kind(part.get_config())
+                arrays[name] = relative({x.path: np.asarray(x.value) for x in part.weights})
+        made = cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
+        made.graphs = factor
+        return made.with_weights(arrays)
+
+    @classmethod
+    def described(cls, description: Any, dtype: str) -> Self:
+        """The factor of a description, without weights. Raises `Unsupported` and ValueError."""
+        config, name = description["config"], description["config"]["name"]
+        remedy = "Import the module that defines it (--plugin), or load the model by pa.load"
+
+        def known(what, registered_name, names):
+            expected = f"{what} of the factor {name!r} of a class that the engine knows"
+            fits = registered_name in names
+            expect(fits, expected, registered_name, remedy, kind=Unsupported)
+            return names[registered_name]
+
+        rounded = known("the kind", description["registered_name"], _CLASSES)
+        networks = {}
+        for part in ("network", "embedding"):
+            found = config[part]
+            kind = found and known(f"the {part}", found["registered_name"], NETWORKS)
+            networks[part] = found and kind(found["config"])
+        parts = {}
+        for part, kind in conditional.PARTS.items():
+            found = config.get(part)
+            if found is not None and serialization.registered_class(found["registered_name"]) is None:
+                known(f"the {part}", found["registered_name"], {})
+            parts[part] = serialization.deserialize(found, kind)
+        made = cls(name, parts, networks, rounded, dtype)
+        made.description = description
+        return made
+
+    def with_weights(self, arrays: dict[str, dict[str, np.ndarray]]) -> Self:
+        """The factor with arrays by their path, of "network" and of "embedding"."""
+        made = copy.copy(self)
+        made._weights = {part: Weights(found, self.rounded) for part, found in arrays.items()}
+        return made.given(None)
+
+    def with_file(self, arrays: dict[str, np.ndarray]) -> Self:
+        """The factor with the arrays of a file of its weights. Raises ValueError for those of another."""
+        found: dict[str, Any] = {"network": {}, "embedding": {}}
+        for path, x in arrays.items():
+            _, part, *rest = path.split("/")
+            part = "embedding" if part == "embedding" else "network"
+            found[part]["/".join(rest)] = x.astype(self.variable_dtype)
+        found = {part: x for part, x in found.items() if x}
+        with restated("weights of this network", "others", "Load its own", KeyError, ValueError):
+            made = self.with_weights(found)
+            if self.rounded:  # training leaves their weights unrounded
+                made = made.with_weights(quantized(made))
+            params = made.params(made.smallest_inputs())  # which all layers have to fit
+            if params.shape[-1] != self.likelihood.num_params:
+                raise ValueError(f"{params.shape[-1]} parameters of a pixel")
+        return made
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """All arrays, in the order in which the Keras factor has them; none of an untrained factor."""
+        return [x for weights in self._weights.values() for x in weights.in_order()]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """As `weights`."""
+        return self.weights
+
+    def get_config(self) -> Any:
+        """As of `pixelcnn_aux.Factor`."""
+        return {**self.description["config"], "fixed_sum": serialization.serialize(self.fixed_sum)}
+
+    def with_fixed_sum(self, fixed_sum):
+        made = copy.copy(self)
+        made.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
+        checks.check_parts(made, conditional.PARTS)
+        return made
+
+    # Evaluation.
+
+    def plain(self):
+        return self
+
+    def given(self, condition: Any) -> Self:
+        """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
+        encoded = None if condition is None else self.condition.encode(np.asarray(condition))
+        made = copy.copy(self)
+        for part, weights in self._weights.items():
+            network = copy.copy(getattr(self, part))
+            network.build(weights.given(encoded))
+            setattr(made, part, network)
+        return made
+
+    def _features(self, inputs):
+        return self.given(inputs.condition).embed(inputs.auxiliary)
+
+    @_by_own_threads
+    def embed(self, auxiliary):
+        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
+        if self.embedding is None:
+            return []
+        return self.embedding(self.scaled(np.asarray(auxiliary), self.auxiliary_likelihood))
+
+    @_by_own_threads
+    def _evaluated(self, inputs):
+        count, height, width, _ = inputs.images.shape
+        at_once, parts = max(1, _CACHED // (height * width)), []
+        for first in range(0, max(count, 1), at_once):
+            some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
+            given = self.given(some.condition)
+            parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
+        return np.concatenate(parts)
+
+    def known_at_first(self, ones, auxiliary):
+        """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
+        return self.network.known_at_first(ones.shape[:3], self.embed(auxiliary))
+
+    @_by_own_threads
+    def group_params(self, k, known):
+        """`ParallelPixelCNN.group_params` of a tile."""
+        return self.network.group_params(k, known)
+
+    @_by_own_threads
+    def decide_each_pixel(self, request, decider, batch):
+        """Decides the pixels of B images by a decider, as in `scanning.groups`: uint8 [B, H, W, C]."""
+        if isinstance(self.network, DecidesGroups):
+            scan = TileScan(self, request, batch, batch * math.prod(request.size))
+            return scan.decide_tiles(decider)
+        (height, width), kind = request.size, self.likelihood
+        shape = batch, height, width, kind.num_channels
+        images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
+        is_known = isinstance(self.network, DecidesInRasterOrder) and request.method != "full"
+        scan = (RasterScan if is_known else WholeScan)(
+            self.network, self.embed(request.auxiliary), shape
+        )
+        fixed_sum = self.fixed_sum
+        remainders = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
+        state = remainders and remainders.initial_state()
+        for row in range(height):
+            scan.begin_row(row)
+            here = remainders and remainders.row(row, state)
+            decide = decider(lambda x, row=row: x[:, row])
+            for column in range(width):
+
+                def pick(x, column=column):
+                    return x[:, column]
+
+                pixel = decide(scan.params(column), pick, here and here.bounds(column, column))
+                images[:, row, column] = pixel
+                scan.decided(column, self.network_inputs(pixel, here and here.center(column)))
+                if here:
+                    here.decided(column, pixel)
+            scan.end_row()
+            if here:
+                _, state = here.after(images[:, row])
+        return images
+
+
+def relative(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of one network by their paths within it."""
+    prefix, _, _ = os.path.commonprefix([*arrays]).rpartition("/")
+    return {path.removeprefix(f"{prefix}/"): x for path, x in arrays.items()}
