@@ -50,10 +50,10 @@ class Block:
 
     def __init__(self, weights, path, kind):
         self.conv_in = Convolution(weights, f"{path}/conv_in", kind=kind)
-        self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
         self.projection = None
         if f"{path}/projection/v" in weights.arrays:
             self.projection = Dense(weights, f"{path}/projection")
+        self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
 
     def kernels(self, channels):
         """The projection's kernels of skips of so many channels, their concat_elus: list of [C, filters]."""
