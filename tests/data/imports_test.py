@@ -19,12 +19,11 @@ class Absent:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent)
-from pixelcnn_aux import image_grid, progress
-from pixelcnn_aux.commands import plots, sample, score
-from pixelcnn_aux.data import lossless_files
 import numpy as np
 from PIL import Image
-from pixelcnn_aux import data
+from pixelcnn_aux import data, image_grid, progress
+from pixelcnn_aux.commands import plots, sample, score
+from pixelcnn_aux.data import lossless_files
 
 pixels = np.arange(600, dtype=np.uint16).reshape(10, 5, 4, 3).astype(np.uint8)
 np.savez("images.npz", train=pixels)
