@@ -48,6 +48,12 @@ for name in ("celeb_a", "cifar10"):
     else:
         raise AssertionError("Expected an error that says what is missing.")
 assert "skimage" not in sys.modules
+try:
+    plots.figure()
+except ImportError as error:
+    assert "pip install matplotlib" in str(error), error
+else:
+    raise AssertionError("Expected an error that says what is missing.")
 
 image_grid.write("grid.png", image_grid.labeled([("train", images.take([0]))]))
 progress.progress_bar(1)(1)
