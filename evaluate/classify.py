@@ -23,7 +23,7 @@ def main():
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
-    bar, done, nats = progress_bar(count, "image").update, 0, []
+    bar, done, nats = progress_bar(count, "image"), 0, []
     for batch in images.batches(64, count):
         nats.append({k: np.asarray(x) for k, x in model.log_probs_by_class(batch).items()})
         bar(done := done + len(batch))

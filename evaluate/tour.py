@@ -17,7 +17,7 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data
+from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import chosen_run, plots, program, sample
 from pixelcnn_aux.data import lossless_files, photos
 from pixelcnn_aux.runs import disk
@@ -36,10 +36,11 @@ FINE_TUNING = "--epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e
 
 
 def main():
-    plots.check("--out", FLAGS.out)
+    if FLAGS.out:
+        disk.check_place("--out", FLAGS.out, (".png", ".pdf"))
     out = pathlib.Path(FLAGS.out or disk.writable(RunFolder.RUNS) / "tour.png")
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
-    plots.write(out, picture(models), bbox_inches="tight")
+    image_grid.write(out, picture(models))
     print(f"Wrote {out}")
     whole = out.with_stem(f"{out.stem}-{WHOLE}")
     plots.write(whole, photographs(pa.load(WHOLE)), dpi=150)
@@ -57,7 +58,7 @@ def main():
 
 
 def picture(models):
-    """The first figure: draws of both models of CIFAR-10, most of them from photographs."""
+    """The first picture: draws of both models of CIFAR-10, most of them from photographs."""
     model = models[COLORS]
     originals = photos.squares(model.image_size[0])
     num = len(originals)
@@ -71,7 +72,7 @@ def picture(models):
     model = models[SIZES]
     print(f"With {SIZES}:", flush=True)
     enlarged = sample.draws_given(model, originals, [*model.factors][-2], times=1)[:-1]
-    return sample.draw([*rows, *sample.in_colors(model, enlarged)])
+    return image_grid.labeled([*rows, *sample.in_colors(model, enlarged)])
 
 
 def photographs(model):

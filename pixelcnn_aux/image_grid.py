@@ -1,7 +1,16 @@
-"""Images of any channels and pixel values as RGB, and grids of them."""
+"""Images of any channels and pixel values as RGB, and pictures of many of them."""
+
+import itertools
+import pathlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from pixelcnn_aux.runs import disk
+
+SIDE = 96  # pixels: smaller images are enlarged to about that
+SUFFIXES = (".png", ".jpg", ".webp", ".pdf")  # of `write`
+_FONT_SIZE, _MARGIN = 15, 8  # pixels, of labels
 
 
 def to_rgb(image, num_values):
@@ -12,12 +21,13 @@ def to_rgb(image, num_values):
     return np.round(scaled).astype(np.uint8)
 
 
-def grid(tiles, columns, enlarged):
-    """A picture of rows of so many tiles, each pixel `enlarged` so many times: uint8 [..., ..., 3].
+def grid(tiles, columns):
+    """A picture of rows of so many tiles, uint8 [..., ..., 3], enlarged by a whole factor to about `SIDE`.
 
-    A tile is a list of images, uint8 [h, w, 3], one above the other in the size of the first one.
+    A tile is a list of images, uint8 [h, w, 3], one above the other, all in the size of the largest one.
     """
-    height, width, _ = tiles[0][0].shape
+    height, width, _ = np.max([image.shape for tile in tiles for image in tile], axis=0)
+    enlarged = max(1, SIDE // max(height, width))
 
     def framed(image):  # [H + 2, W + 2, 3], in a white frame
         resized = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
@@ -27,3 +37,26 @@ def grid(tiles, columns, enlarged):
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[k : k + columns], axis=1) for k in range(0, len(tiles), columns)]
     return np.concatenate(rows).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+
+
+def labeled(rows):
+    """A picture, one of Pillow, of rows (label, uint8 [N, h, w, 3]): each label is left of its images."""
+    blank = np.full((1, 1, 3), 255, np.uint8)  # where a row has fewer images
+    columns = list(itertools.zip_longest(*(images for _, images in rows), fillvalue=blank))
+    images, font = Image.fromarray(grid(columns, len(columns))), ImageFont.load_default(_FONT_SIZE)
+    measure = ImageDraw.Draw(images).textbbox
+    right = _MARGIN + max(round(measure((0, 0), label, font)[2]) for label, _ in rows)
+    picture = ImageOps.expand(images, (right + _MARGIN, 0, 0, 0), "white")
+    draw, height = ImageDraw.Draw(picture), picture.height / len(rows)
+    for row, (label, _) in enumerate(rows):
+        at = right, (row + 0.5) * height
+        draw.text(at, label, "black", font, anchor="rm", align="right")
+    return picture
+
+
+def write(path, picture):
+    """Writes a picture of Pillow, as `disk.replacing`, in the format that the path's suffix names."""
+    path = pathlib.Path(path)
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    with disk.replacing(path) as opened:
+        picture.save(opened, kind, quality=95, lossless=True)

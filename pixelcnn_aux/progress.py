@@ -6,42 +6,56 @@ import threading
 import time
 from concurrent import futures
 
-_PATIENCE = 5  # seconds
+_PATIENCE, _INTERVAL = 5, 0.1  # seconds: before a late line, and between two of a bar
 
 
-def progress_bar(count, unit="step", names=()):
-    """Keras's bar, or a line at the end; of the metrics `names` the last values are displayed, not means."""
-    import keras  # here: programs show their flags without
+def progress_bar(count, unit="step", patience=0.0):
+    """A function of the number of units done, and of the latest values of metrics by name, if any.
 
-    verbose = 1 if sys.stdout.isatty() else 2
-    return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
+    In a terminal it redraws a line, elsewhere it prints one at the end. With a `patience`, in seconds, there
+    is a line in a terminal alone, and only if work goes on after that time.
+    """
+    start = drawn = time.perf_counter()
+    first, begun = None, not patience
+
+    def update(done, **values):
+        nonlocal first, begun, drawn
+        now, is_last, is_terminal = time.perf_counter(), done >= count, sys.stdout.isatty()
+        first = first or (done, now)
+        begun = begun or (is_terminal and not is_last and now - start > patience)
+        if not begun or not (is_last or (is_terminal and now - drawn > _INTERVAL)):
+            return
+        drawn = now
+        # Without what came first, which may have been compiled.
+        units, since = (done - first[0], first[1]) if done > first[0] else (done, start)
+        pace = (now - since) / max(units, 1)
+        if is_last:
+            rounded = f"{pace:.0f}s" if pace >= 1 else f"{1e3 * pace:.4g}ms"
+            state = f"- {now - start:.0f}s - {rounded}/{unit}"
+        else:
+            state = f"{'=' * (20 * done // count):.<20} {duration(pace * (count - done))} left"
+        metrics = "".join(f" - {name}: {value:.5g}" for name, value in values.items())
+        line = f"{done:{len(str(count))}}/{count} {state}{metrics}"
+        print("\r\033[K" * is_terminal + line, end="\n" if is_last else "", flush=True)
+
+    return update
 
 
 def late_bar(count, unit):
-    """As `pixel_bar`, of any unit: in a terminal, and only if work goes on after a few seconds."""
-    bar, start, begun = progress_bar(count, unit), time.perf_counter(), False
-
-    def update(done):
-        nonlocal begun
-        is_late = done < count and time.perf_counter() - start > _PATIENCE
-        begun = begun or (is_late and sys.stdout.isatty())
-        if begun:
-            bar.update(done)
-
-    return update
+    """As `progress_bar`, in a terminal, and only if work goes on after a few seconds."""
+    return progress_bar(count, unit, _PATIENCE)
 
 
 def pixel_bar(count):
-    """A bar of so many pixels, with those a second: a function, called with the number of those done."""
-    bar = progress_bar(-(-count // 1000), "kilopixel", ["megapixels_per_s"])
-    start = time.perf_counter()
+    """As `progress_bar`, of so many pixels, with those a second."""
+    kilopixels, start = -(-count // 1000), time.perf_counter()
+    update = progress_bar(kilopixels, "kilopixel")
 
-    def update(done):
+    def update_pixels(done):
         speed = done / 1e6 / (time.perf_counter() - start)
-        kilopixels = done // 1000 if done < count else bar.target
-        bar.update(kilopixels, [("megapixels_per_s", speed)])
+        update(done // 1000 if done < count else kilopixels, megapixels_per_s=speed)
 
-    return update
+    return update_pixels
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
-"""Tests of batches of any number of images, and of progress bars."""
+"""Tests of batches of any number of images."""
 
-import contextlib
-import io
 from unittest import mock
 
 import numpy as np
@@ -87,22 +85,3 @@ class AnyNumberTest(helpers.TestCase):
                 other.log_prob(IMAGES[:size])
                 seeds = tf.zeros([size, 2], tf.int32)
                 sampling.noise(other.factors["image"], seeds, 1, (size, size))
-
-
-class ProgressTest(helpers.TestCase):
-    def test_a_late_bar_only_in_a_terminal_and_only_if_work_takes_long(self):
-        for is_terminal, seconds, count, displayed in (
-            (True, 1, 3, False),
-            (False, 10, 3, False),
-            (True, 3, 3, True),
-            (True, 10, 1, False),
-        ):
-            stdout = io.StringIO()
-            stdout.isatty = lambda is_terminal=is_terminal: is_terminal
-            clock = mock.patch("time.perf_counter", side_effect=[seconds * n for n in range(4)])
-            with contextlib.redirect_stdout(stdout), clock:
-                update = batches.late_bar(count, "image")
-                for done in range(1, count + 1):
-                    update(done)
-            found = stdout.getvalue()
-            self.assertEqual((found != "", "3/3" in found), (displayed, displayed))

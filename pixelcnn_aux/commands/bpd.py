@@ -47,7 +47,7 @@ def main():
         return chosen_run.batches(images, count)
 
     def progress():
-        return progress_bar(count, "image").update
+        return progress_bar(count, "image")
 
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
     # Before the evaluation, which would be lost if nothing can be written, or the records are damaged.

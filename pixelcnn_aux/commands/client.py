@@ -15,7 +15,6 @@ of `--dataset folder`. In Python: `pixelcnn_aux.serving.grpc_client.Client`.
 """
 
 import math
-import pathlib
 
 import numpy as np
 from absl import flags
@@ -28,8 +27,6 @@ from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "ARGUMENT..."]
-
-ENLARGED = 3  # pixels of the picture, wide and high, for each pixel of an image
 
 
 def sample(client):
@@ -117,9 +114,7 @@ def _write(client, tiles):
         for tile in tiles
     ]
     columns = math.ceil(math.sqrt(len(tiles)))
-    picture = Image.fromarray(image_grid.grid(tiles, columns, ENLARGED))
-    with disk.replacing(pathlib.Path(FLAGS.out)) as opened:
-        picture.save(opened, "PNG")
+    image_grid.write(FLAGS.out, Image.fromarray(image_grid.grid(tiles, columns)))
     print(f"Wrote {FLAGS.out}")
 
 

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from pixelcnn_aux.errors import needs
 from pixelcnn_aux.runs import disk
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -15,8 +16,8 @@ def check(flag, path):
 
 def figure(**options):
     """A figure of matplotlib, which is imported for it."""
-    from matplotlib.figure import Figure
-
+    with needs("Matplotlib, which draws figures", "Run pip install matplotlib"):
+        from matplotlib.figure import Figure
     return Figure(**options)
 
 

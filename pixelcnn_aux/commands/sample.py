@@ -23,10 +23,11 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import arguments, image_grid
-from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 
@@ -35,7 +36,8 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 
 def main():
-    plots.check("--out", FLAGS.out)
+    if FLAGS.out:
+        disk.check_place("--out", FLAGS.out, image_grid.SUFFIXES)
     present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
     expected = "--sweep without --log_scale_shift and --mode: it goes through them"
     expect(not (FLAGS.sweep and present), expected, " and ".join(present), "Leave these out")
@@ -60,7 +62,7 @@ def main():
     if FLAGS.label is not None:
         name += f"_class_{FLAGS.label}"
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
-    plots.write(out, draw(in_colors(model, rows)), bbox_inches="tight")
+    image_grid.write(out, image_grid.labeled(in_colors(model, rows)))
     print(f"Wrote {out}")
 
 
@@ -147,28 +149,9 @@ def sample(model, what, num=None, *, first=0, **kwargs):
 
 
 def in_colors(model, rows):
-    """Rows for `draw`, of rows (label, name of the factor that models the images, uint8 [N, h, w, c])."""
+    """Rows for `image_grid.labeled`, of rows (label, name of the images' factor, uint8 [N, h, w, c])."""
     values = {name: factor.likelihood.num_values for name, factor in model.factors.items()}
     return [(label, image_grid.to_rgb(images, values[name])) for label, name, images in rows]
-
-
-def draw(rows):
-    """A figure of rows of images: (label, uint8 [N, h, w, 3])."""
-    columns = max(len(images) for _, images in rows)
-    size = np.max([images.shape[1:3] for _, images in rows], axis=0)
-    inches = 0.6 * max(1.0, min(size) / 48)
-    figure = plots.figure(figsize=(inches * columns + 1, 1.03 * inches * len(rows)))
-    panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    for row, (label, images) in zip(panels, rows):
-        # Smaller images as large as the others, so that they stand above each other.
-        for axis, length in enumerate(size, start=1):
-            images = np.repeat(images, length // images.shape[axis], axis)
-        framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
-        row.imshow(np.concatenate(framed, axis=1), interpolation="nearest")
-        row.set_axis_off()
-        row.text(-0.01, 0.5, label, transform=row.transAxes, ha="right", va="center", fontsize=7)
-    figure.tight_layout(pad=0.2)
-    return figure
 
 
 def define_flags():
@@ -182,4 +165,5 @@ def define_flags():
     flags.DEFINE_enum("known", None, ["half"], known)
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
     flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
-    flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")
+    out = f"The picture, {', '.join(image_grid.SUFFIXES)}; in WORKDIR, by its name, if unset."
+    flags.DEFINE_string("out", None, out)

@@ -99,7 +99,7 @@ def write(table, model, found):
             scores = blank if image is None else map("{:.6f}".format, next(rows))
             table.writerow([*row, *scores, error])
         count += len(images)
-        bar.update(first + len(some))
+        bar(first + len(some))
     return count
 
 

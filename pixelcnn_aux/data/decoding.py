@@ -134,9 +134,7 @@ def depth(contents, picture):
 
 def leave_gpus(tf):
     """Has TensorFlow, a module, leave GPUs, and all their memory, to another backend of Keras."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
+    if tf.keras.backend.backend() != "tensorflow":
         with contextlib.suppress(RuntimeError):  # too late where a program has used them already
             tf.config.set_visible_devices([], "GPU")
 

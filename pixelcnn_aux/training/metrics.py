@@ -89,7 +89,7 @@ class EpochMeter:
 
     def __init__(self, count, batches, note, shows):
         self._count, self._batches, self._note, self._shows = count, batches, note, shows
-        self._bar = progress_bar(count, names=_IN_BAR)
+        self._bar = progress_bar(count)
         self._ahead = collections.deque()  # steps that are not read yet
         self._bits, self._norms = [], []
         self._waited = batches.waited
@@ -110,7 +110,7 @@ class EpochMeter:
             if done == 1:
                 self._first_done = time.monotonic()
             if self._shows and done < self._count:
-                self._bar.update(done, [("bits_per_dim", np.mean(self._bits))])
+                self._bar(done, bits_per_dim=np.mean(self._bits))
 
     def end(self):
         """Waits for all steps."""
@@ -136,7 +136,7 @@ class EpochMeter:
 
     def show(self, row):
         """Ends the bar, with metrics of the epoch: a dict as of `MetricsTable.add`."""
-        self._bar.update(self._count, [(key, row[key]) for key in _IN_BAR], finalize=True)
+        self._bar(self._count, **{key: row[key] for key in _IN_BAR})
 
     def pace(self, steps_per_epoch):
         """Seconds per step, with its share of the time since the epoch's last step; None of a single one."""

@@ -19,7 +19,6 @@ if backend.NAME == "tensorflow":
 NUM = 8
 MAX_SHARE = 0.05  # of the time since training began
 _FIRST = 1.0  # seconds, the estimated cost of the first drawing
-_SIDE = 96  # pixels: smaller images are enlarged to about that
 
 
 class Samples:
@@ -68,8 +67,7 @@ class Samples:
         if auxiliary is not None:
             given = image_grid.to_rgb(auxiliary, factor.auxiliary_likelihood.num_values)
             rows = [image_grid.to_rgb(image, factor.likelihood.num_values), given, *rows]
-        enlarged = max(1, _SIDE // max(drawn.shape[1:3]))
-        return image_grid.grid([list(tile) for tile in zip(*rows)], count, enlarged)
+        return image_grid.grid([*zip(*rows)], count)
 
     def _write(self, picture, epoch):
         folder = self._state.folder

@@ -5,7 +5,7 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from pixelcnn_aux import data
+from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import client
 from pixelcnn_aux.serving import grpc_client
 from tests import helpers
@@ -15,7 +15,8 @@ from tests.serving.toy import HEIGHT, WIDTH, drawn_images
 
 def tiles(path, height=1):
     """The images of a picture, `height` of them in a column: uint8 [n, height, H, W, 3]."""
-    picture = np.asarray(Image.open(path))[::3, ::3]
+    side = image_grid.SIDE // max(HEIGHT, WIDTH)  # of a pixel, enlarged
+    picture = np.asarray(Image.open(path))[::side, ::side]
     rows, columns = picture.shape[0] // height // (HEIGHT + 2), picture.shape[1] // (WIDTH + 2)
     picture = picture.reshape(rows, height, HEIGHT + 2, columns, WIDTH + 2, 3).swapaxes(2, 3)
     picture = picture.swapaxes(1, 2).reshape(-1, height, HEIGHT + 2, WIDTH + 2, 3)

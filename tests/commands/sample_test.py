@@ -112,6 +112,7 @@ class SamplesTest(helpers.TestCase):
         for error, message, *arguments in (
             (ValueError, "--sweep without.*Received: --mode. Leave", "--sweep", "--mode=map"),
             (ValueError, "Expected --out as a name.*missing/a.png", "--out=missing/a.png"),
+            (ValueError, "ends in .png, .jpg, .webp, .pdf, in a folder.*a.svg", "--out=a.svg"),
             (flags.IllegalFlagValueError, "seed", f"--seed={2**40}"),
             (flags.IllegalFlagValueError, "num", f"--num={2**40}"),
             (flags.IllegalFlagValueError, "num", "--num=0"),

@@ -1,25 +1,29 @@
-"""Tests of what the data sets need: TensorFlow and Keras for those of TFDS alone."""
+"""Tests of what the data sets and their programs need: TensorFlow and Keras for those of TFDS alone."""
 
+import os
 import subprocess
 import sys
 from unittest import mock
 
-import keras
 import tensorflow as tf
 
 from pixelcnn_aux.data import tfds
 from tests import helpers
 
-# The package itself imports Keras, which needs a backend: here its place is taken.
 CODE = """
-import sys, types
-package = sys.modules["pixelcnn_aux"] = types.ModuleType("pixelcnn_aux")
-package.__path__ = [sys.argv[1]]
-for name in ("keras", "tensorflow", "tensorflow_datasets"):
-    sys.modules[name] = None  # any import of it fails
+import sys
+
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name in ("keras", "matplotlib", "tensorflow", "tensorflow_probability", "tifffile"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent)
 import numpy as np
 from PIL import Image
-from pixelcnn_aux import data
+from pixelcnn_aux import data, image_grid, progress
+from pixelcnn_aux.commands import plots, sample, score
+from pixelcnn_aux.data import lossless_files
 
 pixels = np.arange(600, dtype=np.uint16).reshape(10, 5, 4, 3).astype(np.uint8)
 np.savez("images.npz", train=pixels)
@@ -43,14 +47,25 @@ for name in ("celeb_a", "cifar10"):
         assert "Expected TensorFlow" in str(error) and "--dataset folder" in str(error), error
     else:
         raise AssertionError("Expected an error that says what is missing.")
+assert "skimage" not in sys.modules
+try:
+    plots.figure()
+except ImportError as error:
+    assert "pip install matplotlib" in str(error), error
+else:
+    raise AssertionError("Expected an error that says what is missing.")
+
+image_grid.write("grid.png", image_grid.labeled([("train", images.take([0]))]))
+progress.progress_bar(1)(1)
 """
 
 
 class ImportsTest(helpers.TestCase):
     def test_tensorflow_is_asked_for_by_data_sets_of_tfds_alone(self):
         result = subprocess.run(
-            [sys.executable, "-c", CODE, helpers.ROOT / "pixelcnn_aux"],
+            [sys.executable, "-c", CODE],
             cwd=helpers.temporary_folder(self),
+            env={**os.environ, "PYTHONPATH": str(helpers.ROOT)},
             capture_output=True,
             text=True,
         )
@@ -59,7 +74,7 @@ class ImportsTest(helpers.TestCase):
     def test_beside_another_backend_tensorflow_leaves_it_the_gpus(self):
         for backend, calls in (("tensorflow", []), ("jax", [mock.call([], "GPU")])):
             with (
-                mock.patch.object(keras.backend, "backend", return_value=backend),
+                mock.patch.object(tf.keras.backend, "backend", return_value=backend),
                 mock.patch.object(tf.config, "set_visible_devices") as set_visible_devices,
             ):
                 tfds.builder("cifar10", None)

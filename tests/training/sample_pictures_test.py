@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux import training
+from pixelcnn_aux import image_grid, training
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, loop, sample_pictures
 from tests import helpers
 
 SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-2, decay=0.99)
-SIDE = sample_pictures._SIDE // max(helpers.SIZE)  # of a pixel, enlarged
+SIDE = image_grid.SIDE // max(helpers.SIZE)  # of a pixel, enlarged
 
 
 def train(folder, **options):
