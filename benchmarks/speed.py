@@ -60,7 +60,8 @@ def main():
         measured, folder = FLAGS.network, RunFolder.RUNS / f"speed-{FLAGS.network}"
         factors, sizes = {"image": NETWORKS[FLAGS.network]()}, {"image": (32, 32)}
     else:
-        folder, model = chosen_run.load()
+        folder = chosen_run.workdir()
+        model = pa.load(folder)
         measured, factors, sizes = RunFolder(folder).name, model.factors, model.sizes()
     out = pathlib.Path(FLAGS.out or chosen_run.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")

@@ -19,6 +19,7 @@ Writes into WORKDIR:
 import codecs
 import csv
 import io
+import math
 import pathlib
 from typing import NamedTuple
 
@@ -60,6 +61,8 @@ def main():
     sets = compared_sets(model, images)
     for scored in sets.values():
         print(f"{scored.name}: {len(scored.pixels):,} images, {scored.prepared}", flush=True)
+    pixels = sum(math.prod(scored.pixels.shape[:3]) for scored in sets.values())
+    model = chosen_run.for_work(model, pixels, FLAGS.best)
     out = chosen_run.outputs(folder)
     fitted = fit_typical(folder, model) if FLAGS.num_training else None
     found = {}

@@ -1,6 +1,8 @@
 """The run that a program reads: flags that choose it, its model, its images, and their class."""
 
+import importlib.util
 import math
+import os
 
 import numpy as np
 from absl import flags
@@ -14,6 +16,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
+MUCH = 2**19  # pixels
 _IMAGES = {
     "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
     "image_dir": "A folder of images, for the data sets folder and celeb_a, or of arrays.",
@@ -87,11 +90,38 @@ def workdir():
 
 
 def load(best=False):
-    """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
+    """The run that the flags choose: (folder, model), the latter in NumPy if the engine knows its parts."""
     folder = workdir()
     print(f"Evaluating {folder}", flush=True)
-    model = pa.load(folder, best=best)
-    return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
+    return folder, _exact(in_numpy(folder, best))
+
+
+def _exact(model):
+    """A model that is exact, or not, as --exact says."""
+    given = FLAGS.exact if "exact" in FLAGS else None
+    return model if given is None else model.with_exact(given)
+
+
+def in_numpy(run, best=False):
+    """The model of a run in NumPy, or, if it has parts that the engine does not know, as of `pa.load`."""
+    try:
+        return pa.engine.load(run, best=best)
+    except pa.engine.Unsupported as error:
+        return _by_keras(run, best, str(error))
+
+
+def for_work(model, pixels, best=False):
+    """A model for so many pixels: as it is; or as of `pa.load` where that starts up and ends earlier."""
+    is_much = pixels >= MUCH and importlib.util.find_spec("keras")
+    if not is_much or not isinstance(model, pa.engine.Model):
+        return model
+    return _exact(_by_keras(model.loaded_from, best, f"{pixels:,} pixels, which graphs evaluate faster"))
+
+
+def _by_keras(run, best, why):
+    backend = os.environ.get("KERAS_BACKEND", "TensorFlow")
+    print(f"Starting {backend}: {why}", flush=True)
+    return pa.load(run, best=best)
 
 
 def outputs(folder):
@@ -139,6 +169,11 @@ def batches(images, num_images=None):
 
     size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
+
+
+def pixels(images, count):
+    """The number of pixels of the first images, `data.Images`."""
+    return sum(math.prod(image.shape[:2]) for image in images.pixels[:count])
 
 
 def label_condition(kind, count):

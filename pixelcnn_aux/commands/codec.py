@@ -58,7 +58,7 @@ def compress(files):
         paths = _picture_files(files)
         folder = chosen_run.workdir()
         print(f"By {folder}", flush=True)
-        model = pa.load(folder)
+        model = chosen_run.in_numpy(folder)
         codec = pa.codec.Codec(model, RunFolder(folder).name)
         channels = model.likelihood.num_channels
         loaded = [pictures.read(path, channels=channels, metadata=FLAGS.metadata) for path in paths]
@@ -180,7 +180,8 @@ def _codec(contents):
         f"none, and {contents.name!r} is no trained model of the package: {', '.join(names)}",
         "Give the folder of that run",
     )
-    return pa.codec.Codec(pa.load(FLAGS.workdir or contents.name), contents.name)
+    model = chosen_run.in_numpy(FLAGS.workdir or contents.name)
+    return pa.codec.Codec(model, contents.name)
 
 
 def _picture_files(names):

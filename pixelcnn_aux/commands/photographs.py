@@ -31,7 +31,7 @@ def draw_each(files, ending, draw):
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]
-    model = pa.load(FLAGS.workdir)
+    model = pa.load(FLAGS.workdir) if FLAGS.jit else chosen_run.in_numpy(FLAGS.workdir)
     how = {
         "seeds": [[FLAGS.seed, 0]],
         "log_scale_shift": FLAGS.log_scale_shift,

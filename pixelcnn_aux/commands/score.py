@@ -39,6 +39,7 @@ from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
+_FILE = (1024, 1024)  # about the size of a file, for a model of images of any size
 
 
 def main(*paths):
@@ -48,6 +49,8 @@ def main(*paths):
     found = list(itertools.chain.from_iterable(map(image_files, paths)))
     with _table() as table, contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         _, model = chosen_run.load()
+        size = model.image_size or _FILE
+        model = chosen_run.for_work(model, len(found) * math.prod(size))
         count = write(csv.writer(table, lineterminator="\n"), model, found)
         size = model.image_size or "their own sizes"
         print(f"Scored {count:,} of {len(found):,} files, at {size}")
