@@ -10,7 +10,7 @@ from pixelcnn_aux.likelihoods.logistic import Logistics
 tfd = tfp.distributions
 
 
-class DiscretizedLogistic(tfd.Distribution):
+class DiscretizedLogistic(tfp.distributions.Distribution):
     """Logistic distribution rounded to the pixel values 0, 1, ..., num_values - 1; 255 below.
 
     With `a = (y + 0.5 - loc) / scale`, `b = (y - 0.5 - loc) / scale`, tails in the end bins:
@@ -90,7 +90,7 @@ class DiscretizedLogistic(tfd.Distribution):
         return Logistics(self.loc, self.scale, self.num_values).log_mass(low, high)
 
 
-def mixture(logits: Tensor, logistics: Logistics) -> tfd.Distribution:
+def mixture(logits: Tensor, logistics: Logistics) -> tfp.distributions.Distribution:
     """Mixtures of K components, logits [..., K], over a pixel's C channels, logistics [..., K, C]."""
     components = tfd.Independent(DiscretizedLogistic(*logistics), reinterpreted_batch_ndims=1)
     return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
