@@ -97,6 +97,20 @@ def argmax(x: Tensor) -> Tensor:
     return x.argmax(-1).astype(np.int32) if type(x) in _PLAIN else backend().argmax(x)
 
 
+def map_rows(function: Callable[[Tensor], Tensor], xs: Tensor) -> Tensor:
+    """Keras's `map`: a function of each row of xs, [N, ...], one after the other."""
+    return np.stack([function(x) for x in xs]) if is_plain(xs) else _keras().map(function, xs)
+
+
+def while_loop(proceeds: Any, body: Any, loop_vars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Keras's: loop variables by `body`, a function of them, for as long as `proceeds`, likewise."""
+    if not is_plain(*loop_vars):
+        return _keras().while_loop(proceeds, body, loop_vars)
+    while proceeds(*loop_vars):
+        loop_vars = body(*loop_vars)
+    return loop_vars
+
+
 def _either(plain: Any, name: str = "") -> Callable[..., Any]:
     """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
     name = name or plain.__name__
@@ -112,8 +126,9 @@ def _either(plain: Any, name: str = "") -> Callable[..., Any]:
 
 # By NumPy's own functions.
 exp, expm1, log, log1p, tanh = map(_either, (np.exp, np.expm1, np.log, np.log1p, np.tanh))
-floor, sign, maximum, minimum = map(_either, (np.floor, np.sign, np.maximum, np.minimum))
+maximum, minimum, floor, ceil = map(_either, (np.maximum, np.minimum, np.floor, np.ceil))
 multiply, where, logical_and = map(_either, (np.multiply, np.where, np.logical_and))
+sign, argsort = map(_either, (np.sign, np.argsort))
 absolute, round = _either(np.absolute, "abs"), _either(np.rint, "round")
 all, mean, min, max = map(_either, (np.all, np.mean, np.min, np.max))
 shape, reshape, swapaxes = map(_either, (np.shape, np.reshape, np.swapaxes))

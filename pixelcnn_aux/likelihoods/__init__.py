@@ -5,10 +5,17 @@ Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics o
 interface of `Likelihood`: `log_prob` and `bits_per_dim` of an image, and `draw` of a pixel.
 """
 
+from typing import TYPE_CHECKING
+
+from pixelcnn_aux import lazy
 from pixelcnn_aux.likelihoods.base import MODES as MODES, Likelihood as Likelihood
 from pixelcnn_aux.likelihoods.categorical import Categorical as Categorical
-from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic as DiscretizedLogistic
 from pixelcnn_aux.likelihoods.mixture import (
     MIN_LOG_SCALE as MIN_LOG_SCALE,
     LogisticMixture as LogisticMixture,
 )
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.likelihoods.distributions import DiscretizedLogistic as DiscretizedLogistic
+else:
+    __getattr__, _PUBLIC = lazy.names(__name__, {"distributions": "DiscretizedLogistic"})

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from keras import ops
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Tensor
@@ -20,12 +19,14 @@ MODES = arguments.MODES
 class Likelihood(Configured):
     """The distribution of a pixel, all its channels together, given the parameters for it.
 
-    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
-    bounds (values can be restricted to intervals) also defines `_bounded_log_prob`, finite outside of them
-    too, `_bounded_noise` and `_bounded_draw`. For entropies, one of several channels, or that is centered,
-    also defines `_value_log_probs`. For densities between whole values it defines `_log_density`.
+    A subclass defines `_log_prob`, `_noise` and `_draw`, and the attributes. One that has bounds (values can
+    be restricted to intervals) also defines `_bounded_log_prob`, finite outside of them too, `_bounded_noise`
+    and `_bounded_draw`. For entropies, one of several channels, or that is centered, also defines
+    `_value_log_probs`. For densities between whole values it defines `_log_density`.
 
-    Given arrays of NumPy alone, methods return such, also where those of a subclass return tensors.
+    It is written in the functions of `pixelcnn_aux.arrays`, which take arrays of NumPy or tensors; or in
+    `keras.ops`, and then needs Keras everywhere. Given arrays of NumPy alone, methods return such, also where
+    those of a subclass return tensors.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -230,8 +231,8 @@ class Likelihood(Configured):
         """
         params, images = self._checked(params, images, bounds)
         if bounds is None:
-            values = ops.cast(images, params.dtype)
-            zeros = ops.zeros_like(values)
+            values = arrays.cast(images, params.dtype)
+            zeros = arrays.zeros_like(values)
             bounds = Bounds(zeros, zeros + (self.num_values - 1), zeros)
         else:
             values, bounds, _ = self._within(params, images, bounds)
@@ -239,25 +240,26 @@ class Likelihood(Configured):
 
     def _entropy(self, params, images, bounds):
         """As `entropy`, from `_value_log_probs`, of floats and `Bounds` of floats."""
-        leading = ops.shape(params)[:-1]
-        params = ops.reshape(params, (-1, self.num_params))
-        whole = (ops.cast(x, "int32") for x in (images, bounds.low, bounds.high))
-        flat = [ops.reshape(x, (-1, self.num_channels)) for x in (*whole, bounds.center)]
+        leading = arrays.shape(params)[:-1]
+        params = arrays.reshape(params, (-1, self.num_params))
+        whole = (arrays.cast(x, "int32") for x in (images, bounds.low, bounds.high))
+        flat = [arrays.reshape(x, (-1, self.num_channels)) for x in (*whole, bounds.center)]
 
         def entropies_at(index):
             here, channels = lookup(params, index), self.num_channels
-            values, *known = (ops.unstack(lookup(x, index), num=channels, axis=-1) for x in flat)
+            values, *known = (arrays.unstack(lookup(x, index), num=channels, axis=-1) for x in flat)
             known, total = [Bounds(*x) for x in zip(*known)], 0.0
             for i in range(channels):
                 bounds = known[: i + 1]
                 log_probs = self.value_log_probs(here, i, values[:i], bounds=bounds)
-                finite = ops.where(log_probs > -math.inf, log_probs, 0.0)
-                total -= ops.sum(ops.exp(log_probs) * finite, axis=-1)
+                finite = arrays.where(log_probs > -math.inf, log_probs, 0.0)
+                total -= arrays.sum(arrays.exp(log_probs) * finite, axis=-1)
             return total
 
         at_once = max(1, entropies.AT_ONCE * 256 // self.num_values)
-        found = entropies.in_chunks(entropies_at, ops.shape(params)[0], at_once)
-        return ops.reshape(found, leading)
+        _, every = arrays.alike(params, arrays.arange(arrays.shape(params)[0]))
+        found = entropies.in_chunks(entropies_at, every, at_once)
+        return arrays.reshape(found, leading)
 
     def _checked(self, params, images, bounds):
         """Params and images as tensors, checked as in `log_prob`."""

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable
 
-from keras import ops
+import numpy as np
 
+from pixelcnn_aux import arrays
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.backend import lookup
-from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, DiscretizedLogistic
+from pixelcnn_aux.arrays import lookup
+from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, Logistics
 
 # The probability of a component on either side of the values that are evaluated. With ten components, leaving
 # it out changes an entropy by 4e-4 nats at most, and mostly by far less.
@@ -18,19 +19,19 @@ BLOCK = 16  # of their values at a time, so that a mixture's components fit in a
 FLAT = 64.0
 
 
-def in_chunks(function: Callable[[Tensor], Tensor], count: Tensor, at_once: int) -> Tensor:
-    """A function of indices, int32 [n] -> [n], applied to 0 .. count - 1, at most `at_once` at a time."""
+def in_chunks(function: Callable[[Tensor], Tensor], indices: Tensor, at_once: int) -> Tensor:
+    """A function, int [n] -> [n], applied to indices [N], at most `at_once` at a time: [N]."""
+    count = arrays.shape(indices)[0]
     chunks = count // at_once + 1
     size = (count + chunks - 1) // chunks
     # The last chunk repeats the last index.
-    indices = ops.minimum(ops.arange(0, chunks * size, dtype="int32"), count - 1)
-    found = ops.map(function, ops.reshape(indices, (chunks, size)))
-    return ops.reshape(found, (-1,))[:count]
+    places = arrays.minimum(arrays.arange(chunks * size), count - 1)
+    found = arrays.map_rows(function, arrays.reshape(lookup(indices, places), (chunks, size)))
+    return arrays.reshape(found, (-1,))[:count]
 
 
-def of_mixtures(
-    log_weights: Tensor, components: DiscretizedLogistic, low: Tensor, high: Tensor
-) -> Tensor:
+@np.errstate(over="ignore")  # of sigmoids far out
+def of_mixtures(log_weights: Tensor, components: Logistics, low: Tensor, high: Tensor) -> Tensor:
     """Entropies of mixtures of K logistics, each truncated to an interval of values.
 
     Up to a constant, the probability of a value is a difference of sums of sigmoids,
@@ -40,54 +41,55 @@ def of_mixtures(
     Log-weights [..., K], before the cut, are up to a constant; `low` and `high`, [..., 1], whole numbers of
     their dtype. The result is [...], in nats.
     """
-    leading, num_components = ops.shape(log_weights)[:-1], log_weights.shape[-1]
+    leading, num_components = arrays.shape(log_weights)[:-1], log_weights.shape[-1]
     last_value = components.num_values - 1
-    bottom = ops.where(low > 0, low - 0.5, -FAR)
-    top = ops.where(high < last_value, high + 0.5, FAR)
-    log_weights = ops.log_softmax(log_weights + components.log_mass(low, high), axis=-1)
-    scale = ops.minimum(components.scale, FLAT * (top - bottom))
+    bottom = arrays.where(low > 0, low - 0.5, -FAR)
+    top = arrays.where(high < last_value, high + 0.5, FAR)
+    log_weights = arrays.log_softmax(log_weights + components.log_mass(low, high), axis=-1)
+    scale = arrays.minimum(components.scale, FLAT * (top - bottom))
     # Moved, where the interval is far out in a tail.
-    loc = ops.clip(components.loc, bottom - TAIL * scale, top + TAIL * scale)
+    loc = arrays.clip(components.loc, bottom - TAIL * scale, top + TAIL * scale)
     # Sigmoids of an upper tail are turned around, so that far out they are small instead of close to one.
-    slope = ops.where(loc > 0.5 * (low + high), 1.0 / scale, -1.0 / scale)
-    mass = ops.sigmoid((top - loc) * slope) - ops.sigmoid((bottom - loc) * slope)
-    amount = ops.exp(log_weights) / mass
+    slope = arrays.where(loc > 0.5 * (low + high), 1.0 / scale, -1.0 / scale)
+    mass = arrays.sigmoid((top - loc) * slope) - arrays.sigmoid((bottom - loc) * slope)
+    amount = arrays.exp(log_weights) / mass
     # How far from its location, or the nearest value, a component counts.
     reach = scale * (log_weights - math.log(LEFT_OUT))
-    nearest = ops.clip(loc, low, high)
+    nearest = arrays.clip(loc, low, high)
     counts = reach > 0
-    first = ops.min(ops.where(counts, nearest - reach, high), axis=-1)
-    last = ops.max(ops.where(counts, nearest + reach, low), axis=-1)
+    first = arrays.min(arrays.where(counts, nearest - reach, high), axis=-1)
+    last = arrays.max(arrays.where(counts, nearest + reach, low), axis=-1)
 
-    loc, slope, amount = (ops.reshape(x, (-1, num_components)) for x in (loc, slope, amount))
-    first, last, low, high = (ops.reshape(x, (-1,)) for x in (first, last, low, high))
-    first = ops.clip(ops.floor(first), low, high)
-    num_values = ops.clip(ops.ceil(last), low, high) - first + 1  # that are evaluated
-    order = ops.argsort(num_values)
+    loc, slope, amount = (
+        arrays.swapaxes(arrays.reshape(x, (-1, num_components)), 0, 1) for x in (loc, slope, amount)
+    )
+    first, last, low, high = (arrays.reshape(x, (-1,)) for x in (first, last, low, high))
+    first = arrays.clip(arrays.floor(first), low, high)
+    num_values = arrays.clip(arrays.ceil(last), low, high) - first + 1  # that are evaluated
+    order = arrays.argsort(num_values)
 
     def entropies_at(index):
-        """[n] of the mixtures at positions int32 [n] of `order`, `BLOCK` values at a time."""
-        index = lookup(order, index)
-        loc_n, slope_n, amount_n = (lookup(x, index)[..., None] for x in (loc, slope, amount))
-        first_n, num_values_n = (lookup(x, index)[..., None] for x in (first, num_values))
-        edges = ops.arange(BLOCK + 1, dtype=loc.dtype) - 0.5
-        values = ops.arange(BLOCK, dtype=loc.dtype)
+        """[n] of the mixtures at an index int [n], `BLOCK` values at a time."""
+        loc_n, slope_n, amount_n = (lookup(x, index, 1)[:, None] for x in (loc, slope, amount))
+        first_n, num_values_n = lookup(first, index), lookup(num_values, index)
+        values = arrays.arange(BLOCK + 1, dtype=loc.dtype)[:, None]
 
         def add(start, total, entropy):
-            x = first_n + start + edges  # [n, BLOCK + 1]
-            x = ops.where(x < 0, -FAR, ops.where(x > last_value, FAR, x))
-            sigmoids = ops.sigmoid((x[:, None] - loc_n) * slope_n)  # [n, K, BLOCK + 1]
-            until = ops.sum(amount_n * sigmoids, axis=1)
-            probs = ops.where(start + values < num_values_n, until[:, 1:] - until[:, :-1], 0.0)
-            probs = ops.maximum(probs, 0.0)
-            nats = probs * ops.log(ops.maximum(probs, 1e-30))
-            return start + BLOCK, total + ops.sum(probs, axis=-1), entropy - ops.sum(nats, axis=-1)
+            x = first_n + start + (values - 0.5)  # [BLOCK + 1, n]
+            x = arrays.where(x < 0, -FAR, arrays.where(x > last_value, FAR, x))
+            sigmoids = arrays.sigmoid((x - loc_n) * slope_n)  # [K, BLOCK + 1, n]
+            until = arrays.sum(amount_n * sigmoids, axis=0)
+            probs = arrays.where(start + values[:-1] < num_values_n, until[1:] - until[:-1], 0.0)
+            probs = arrays.maximum(probs, 0.0)
+            nats = probs * arrays.log(arrays.maximum(probs, 1e-30))
+            total = total + arrays.sum(probs, axis=0)
+            return start + BLOCK, total, entropy - arrays.sum(nats, axis=0)
 
-        most, zeros = ops.max(num_values_n), ops.zeros_like(first_n[:, 0])
-        _, total, entropy = ops.while_loop(
-            lambda start, *_: start < most, add, (ops.zeros_like(most), zeros, zeros)
+        most, zeros = arrays.max(num_values_n), arrays.zeros_like(first_n)
+        _, total, entropy = arrays.while_loop(
+            lambda start, *_: start < most, add, (arrays.zeros_like(most), zeros, zeros)
         )
-        return entropy / total + ops.log(total)
+        return entropy / total + arrays.log(total)
 
-    entropies = in_chunks(entropies_at, ops.shape(order)[0], AT_ONCE)
-    return ops.reshape(lookup(entropies, ops.argsort(order)), leading)
+    entropies = in_chunks(entropies_at, order, AT_ONCE)
+    return arrays.reshape(lookup(entropies, arrays.argsort(order)), leading)

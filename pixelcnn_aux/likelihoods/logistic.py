@@ -3,16 +3,11 @@
 import functools
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from pixelcnn_aux import arrays
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.arrays import lookup, pick
-from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.errors import expect
-
-tfd = tfp.distributions
 
 FAR = 1e30  # the outer ends of the bins of the first and last value: finite, since infinities make NaN
 # In scales: from there on a tail is exponential, and an interval of it has the same shape everywhere.
@@ -24,7 +19,7 @@ LOOKED_UP = 256  # Up to so many values, a table of the ends of bins is faster t
 
 
 class Logistics(NamedTuple):
-    """`DiscretizedLogistic` of arrays of NumPy or tensors, without a class of TensorFlow Probability."""
+    """`distributions.DiscretizedLogistic` of arrays of NumPy or tensors, without TensorFlow Probability."""
 
     loc: Tensor
     scale: Tensor
@@ -47,86 +42,6 @@ class Logistics(NamedTuple):
             - not_last * arrays.softplus(-a)
             - not_first * arrays.softplus(b)
         )
-
-
-class DiscretizedLogistic(tfp.distributions.Distribution):
-    """Logistic distribution rounded to the pixel values 0, 1, ..., num_values - 1; 255 below.
-
-    With `a = (y + 0.5 - loc) / scale`, `b = (y - 0.5 - loc) / scale`, tails in the end bins:
-
-    ```none
-    P(0)   = sigmoid(a)
-    P(y)   = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(-1 / scale))
-    P(255) = sigmoid(-b)
-    ```
-
-    An interval of values has the same form, over a wider bin. The product keeps every logarithm and its
-    gradient finite where the difference cancels to zero.
-
-    ```python
-    dist = DiscretizedLogistic(loc=[100.0, 300.0], scale=5.0)
-    dist.prob([100.0, 255.0])  # [0.05, 0.9999]
-    ```
-
-    #### References
-
-    [1]: Tim Salimans, Andrej Karpathy, Xi Chen, Diederik P. Kingma. PixelCNN++: Improving the
-         PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications. _ICLR_,
-         2017.
-    """
-
-    def __init__(
-        self,
-        loc: Tensor,
-        scale: Tensor,
-        num_values: int = 256,
-        *,
-        name: str = "DiscretizedLogistic",
-    ):
-        """Constructs distributions over `num_values` pixel values, of locations and scales in pixels.
-
-        The dtype is that of `loc`, and the shapes broadcast; ValueError if they do not.
-        """
-        parameters = dict(locals())
-        self.loc = keras.ops.convert_to_tensor(loc)
-        self.scale = keras.ops.convert_to_tensor(scale, dtype=self.loc.dtype)
-        self.num_values = num_values
-        pairs = zip(reversed(self.loc.shape), reversed(self.scale.shape))
-        expect(
-            all(a == b for a, b in pairs if a not in (1, None) and b not in (1, None)),
-            "`loc` and `scale` of shapes that broadcast",
-            f"loc.shape={self.loc.shape}, scale.shape={self.scale.shape}",
-            "Reshape one of them",
-        )
-        super().__init__(
-            dtype=self.loc.dtype,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        positive = tfp.util.ParameterProperties(
-            default_constraining_bijector_fn=tfp.bijectors.Softplus
-        )
-        return {"loc": tfp.util.ParameterProperties(), "scale": positive}
-
-    def _event_shape(self):
-        return self.batch_shape[:0]  # scalars, as a shape of the backend's kind
-
-    def _log_prob(self, value):
-        return self.log_mass(value, value)
-
-    def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
-        """Log-probability in nats, finite, as its gradient is, of the values from `low` to `high`, included.
-
-        If `low` and `high`, of the distribution's dtype, are not whole, the bin is from `low` - 0.5 to
-        `high` + 0.5, with a tail where the nearest whole number is the first or the last value.
-        """
-        return Logistics(self.loc, self.scale, self.num_values).log_mass(low, high)
 
 
 class TruncatedLogistic:

@@ -5,14 +5,11 @@ import math
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arrays import pick
-from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
-from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, Logistics, TruncatedLogistic
+from pixelcnn_aux.likelihoods.logistic import Logistics, TruncatedLogistic
 from pixelcnn_aux.serialization import register
 from pixelcnn_aux.sums import Bounds
-
-tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0  # for 256 values; lower for more values, so that scales span as many values
 MAX_LOG_SCALE = 30.0  # so that scales are finite, and quotients by them are not 0
@@ -99,15 +96,15 @@ class LogisticMixture(Likelihood):
         means = [conditional_mean(c, means, coefficients, scaled) for c in range(channels)]
         loc = half * arrays.stack(means, axis=-1) + half  # [..., K, C]
         scale = half * self._scale(arrays.stack(log_scales, axis=-1))
+        logistics = Logistics(loc, scale, self.num_values)
         if arrays.is_plain(params, images):
             values = images[..., None, :]
-            nats = Logistics(loc, scale, self.num_values).log_mass(values, values).sum(axis=-1)
+            nats = logistics.log_mass(values, values).sum(axis=-1)
             return arrays.logsumexp(arrays.log_softmax(logits, axis=-1) + nats, axis=-1)
-        components = DiscretizedLogistic(loc, scale, self.num_values)
-        mixture = tfd.MixtureSameFamily(
-            tfd.Categorical(logits=logits), tfd.Independent(components, reinterpreted_batch_ndims=1)
-        )
-        return mixture.log_prob(images)
+        # Of TensorFlow Probability, for tensors alone.
+        from pixelcnn_aux.likelihoods import distributions
+
+        return distributions.mixture(logits, logistics).log_prob(images)
 
     def _log_density(self, params, images, center):
         if not self.centered:

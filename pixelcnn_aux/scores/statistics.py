@@ -1,21 +1,23 @@
 """Scores of images under a model, by factor and for the chain."""
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from keras import ops
 
+from pixelcnn_aux import arrays
 from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.scores.typical import Scores, Typical
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.model import AuxiliaryModel
 
 
 def score(
-    model: AuxiliaryModel,
+    model: "AuxiliaryModel",
     images: ArrayLike,
     condition: ArrayLike | None = None,
     *,
@@ -44,7 +46,7 @@ def score(
     return found
 
 
-def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None = None) -> Scores:
+def bits(model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None = None) -> Scores:
     """The bits of images and their entropies. It evaluates the networks once.
 
     Args:
@@ -70,14 +72,15 @@ def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None =
 
     def evaluate(given):
         found = model.pixel_nats(*given)
-        return {name: [ops.sum(x, axis=(1, 2)) for x in nats] for name, nats in found.items()}
+        return {name: [arrays.sum(x, axis=(1, 2)) for x in nats] for name, nats in found.items()}
 
     checked = model.checked(images)
     count, *shape = checked.shape
     given = checked, model.checked_condition(condition, count)
     found: Scores = {"bits": {}, "bits_less_entropy": {}, "bound_less_exact": {}}
     dims = math.prod(shape)
-    for name, nats in in_batches(evaluate, given, shape[:2]).items():
+    # In batches, so that no more than sums are kept of pixels.
+    for name, nats in in_batches(evaluate, given, shape[:2], by_tensors=False).items():
         log_prob, bound, entropy = (_numpy(x) / (math.log(2.0) * dims) for x in nats)
         found["bits"][name] = -log_prob
         found["bits_less_entropy"][name] = -log_prob - entropy
@@ -86,7 +89,7 @@ def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None =
 
 
 def bits_less_files(
-    model: AuxiliaryModel, images: ArrayLike, bits: dict[str, np.ndarray]
+    model: "AuxiliaryModel", images: ArrayLike, bits: dict[str, np.ndarray]
 ) -> Scores:
     """Bits less those of lossless files, which correct for the complexity of an image [1].
 
@@ -118,7 +121,7 @@ def bits_less_files(
 
 
 def of_classes(
-    model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None = None
+    model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None = None
 ) -> Scores:
     """Scores of the class of an image. The model is evaluated given each class.
 
@@ -160,7 +163,7 @@ class PixelBits(NamedTuple):
 
 
 def pixel_bits(
-    model: AuxiliaryModel, image: ArrayLike, condition: ArrayLike | None = None
+    model: "AuxiliaryModel", image: ArrayLike, condition: ArrayLike | None = None
 ) -> dict[str, PixelBits]:
     """The bits of each pixel of an image and their entropies, factor by factor.
 
@@ -192,4 +195,4 @@ def _with_total(by_factor):
 
 
 def _numpy(x):
-    return np.asarray(ops.convert_to_numpy(x), np.float64)
+    return np.asarray(x, np.float64)

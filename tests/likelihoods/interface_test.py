@@ -176,6 +176,8 @@ def by_values(likelihood, params, pixels, bounds):
 
 
 class EntropyTest(tf.test.TestCase, parameterized.TestCase):
+    """In NumPy too."""
+
     @parameterized.product(
         dtype=(np.float32, np.float64), centered=(False, True), narrow=(0.0, 3.0, 6.0)
     )
@@ -190,6 +192,12 @@ class EntropyTest(tf.test.TestCase, parameterized.TestCase):
             found = likelihood.entropy(params, values, bounds)
             self.assertEqual((found.dtype, found.shape), (dtype, (3, 50)))
             self.assertAllClose(found, by_values(likelihood, params, values, bounds), atol=3e-4)
+            in_numpy = likelihood.entropy(params.numpy(), values, bounds)
+            self.assertIsInstance(in_numpy, np.ndarray)
+            self.assertEqual((in_numpy.dtype, in_numpy.shape), (dtype, (3, 50)))
+            # Locations are rounded to a few thousandths of the narrowest scales in float32.
+            rtol, atol = (1e-5, 1e-4 if narrow == 6.0 else 0) if dtype == np.float32 else (1e-11, 0)
+            self.assertAllClose(in_numpy, found, rtol=rtol, atol=atol)
 
     def test_finite_at_the_extremes(self):
         params = extreme_params(1024)
@@ -197,18 +205,20 @@ class EntropyTest(tf.test.TestCase, parameterized.TestCase):
         for centered in (False, True):
             likelihood = likelihoods.LogisticMixture(centered=centered)
             for ends in ((low, high), (pixels, pixels), (0 * pixels, 0 * pixels + 255)):
-                found = likelihood.entropy(params, pixels, Bounds(*ends, center)).numpy()
                 most = np.log(ends[1] - ends[0] + 1.0).sum(axis=-1)
-                self.assertAllInRange(found, -1e-5, np.inf)
-                self.assertAllInRange(most - found, -1e-3, np.inf)
+                for given in (params, params.numpy()):
+                    found = np.asarray(likelihood.entropy(given, pixels, Bounds(*ends, center)))
+                    self.assertAllInRange(found, -1e-5, np.inf)
+                    self.assertAllInRange(most - found, -1e-3, np.inf)
 
     def test_of_16_bits(self):
         likelihood = likelihoods.LogisticMixture(2, num_channels=1, num_values=2**16)
         params = tf.constant([[0.0, 0.5, 0.1, -0.2, -5.0, -7.0]])
         pixels = np.zeros([1, 1], np.int32)
-        found = likelihood.entropy(params, pixels)
         bounds = Bounds(pixels, pixels + 2**16 - 1, pixels)
-        self.assertAllClose(found, by_values(likelihood, params, pixels, bounds), atol=1e-3)
+        expected = by_values(likelihood, params, pixels, bounds)
+        for given in (params, params.numpy()):
+            self.assertAllClose(likelihood.entropy(given, pixels), expected, atol=1e-3)
 
     def test_any_number_of_pixels_in_a_graph(self):
         likelihood, params = likelihoods.LogisticMixture(), random_params(7).astype(np.float32)
@@ -219,7 +229,8 @@ class EntropyTest(tf.test.TestCase, parameterized.TestCase):
         expected = likelihood.entropy(params, pixels)
         self.assertAllClose(graph(params, pixels), expected, rtol=1e-5)
         with mock.patch.object(entropies, "AT_ONCE", 4):
-            self.assertAllClose(likelihood.entropy(params, pixels), expected, rtol=1e-5)
+            for given in (params, tf.constant(params)):
+                self.assertAllClose(likelihood.entropy(given, pixels), expected, rtol=1e-5)
 
     def test_categorical(self):
         for values, channels in ((16, 1), (5, 3)):
@@ -229,5 +240,8 @@ class EntropyTest(tf.test.TestCase, parameterized.TestCase):
             )
             low, high, center, pixels = random_bounds(2, 9, num_values=values, channels=channels)
             bounds = Bounds(np.int32(low), np.int32(high), center)
-            found = likelihood.entropy(params, pixels, bounds)
-            self.assertAllClose(found, by_values(likelihood, params, pixels, bounds), rtol=1e-9)
+            expected = by_values(likelihood, params, pixels, bounds)
+            for given in (params, params.numpy()):
+                found = likelihood.entropy(given, pixels, bounds)
+                self.assertIsInstance(found, type(given))
+                self.assertAllClose(found, expected, rtol=1e-9)

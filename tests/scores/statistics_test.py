@@ -1,7 +1,9 @@
 """Tests of scores: entropies are expected bits, and the others follow their definitions."""
 
 import math
+from unittest import mock
 
+import keras
 import numpy as np
 
 import pixelcnn_aux as pa
@@ -100,6 +102,18 @@ class BitsTest(helpers.TestCase):
             pixels = scores.pixel_bits(model, self.images[0], np.array(labels[:1]))
             mean = sum(x.bits.sum() for x in pixels.values()) / self.images[0].size
             self.assertAllClose(mean, own["total"][0], rtol=1e-5)
+
+    def test_of_a_model_in_numpy(self):
+        """All that scores ask of a model are methods from arrays of NumPy to such."""
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
+        expected, methods = scores.score(model, self.images), {}
+        for name in ("pixel_nats", "auxiliaries", "log_probs", "log_probs_by_class"):
+            found = keras.tree.map_structure(np.asarray, getattr(model, name)(self.images))
+            methods[name] = mock.Mock(return_value=found)
+        with mock.patch.multiple(model, **methods):
+            self.assertAllClose(scores.score(model, self.images), expected, rtol=1e-5)
+        for method in methods.values():
+            self.assertEqual({type(x) for x in method.call_args.args}, {np.ndarray})
 
     def test_wrong_images_are_refused(self):
         model = helpers.shared_model()
