@@ -15,9 +15,8 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, summaries
+from pixelcnn_aux import layers, rounding, summaries
 from pixelcnn_aux.commands import bpd, chosen_run, program
-from pixelcnn_aux import rounding
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder

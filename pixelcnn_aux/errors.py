@@ -45,3 +45,17 @@ def needs(package: str, remedy: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ImportError(f"Expected {package}. Received: no such package. {remedy}.") from error
+
+
+@contextlib.contextmanager
+def needs_all(what: str) -> Iterator[None]:
+    """A package that is missing within is one that `what` needs, and that the light installation leaves out."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pixelcnn_aux"):
+            raise
+        raise ImportError(
+            f"Expected the package {error.name}, which {what} needs. Received: no such package. "
+            "Run pip install pixelcnn_aux, which installs all of them."
+        ) from error

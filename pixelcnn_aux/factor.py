@@ -2,7 +2,6 @@
 
 import functools
 import importlib.util
-import math
 from collections.abc import Callable
 from typing import Any, NoReturn, Self
 

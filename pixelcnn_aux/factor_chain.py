@@ -279,7 +279,9 @@ class FactorChain(serialization.Configured):
 
         rows = images, condition
         by_tensors = self._takes_tensors(images)
-        return self._given(in_batches(of_batch, rows, size or images.shape[1:3], by_tensors=by_tensors))
+        return self._given(
+            in_batches(of_batch, rows, size or images.shape[1:3], by_tensors=by_tensors)
+        )
 
     def _takes_tensors(self, images):
         """Whether these images are evaluated as tensors, and not in NumPy."""
@@ -289,9 +291,7 @@ class FactorChain(serialization.Configured):
         """A structure of arrays as methods return it."""
         return found
 
-    def params(
-        self, images: ArrayLike, condition: ArrayLike | None = None
-    ) -> dict[str, Tensor]:
+    def params(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """The parameters of every pixel's distribution, given the pixels before it.
 
         Takes and raises what `log_prob` does.

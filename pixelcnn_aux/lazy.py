@@ -6,6 +6,8 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pixelcnn_aux.errors import needs_all
+
 
 @contextlib.contextmanager
 def lasting_objects() -> Iterator[None]:
@@ -30,7 +32,7 @@ def names(
     def find(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        with lasting_objects():
+        with lasting_objects(), needs_all(name):
             return pkgutil.resolve_name(places[name])
 
     return find, list(places)

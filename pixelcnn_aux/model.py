@@ -1,7 +1,7 @@
 """AuxiliaryModel: a chain of Keras's factors. The paper's models are constructors in `models`."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Self
 
 import keras
 from keras import ops
@@ -18,7 +18,7 @@ from pixelcnn_aux.inputs import Inputs, check_images
 
 @serialization.register()
 class AuxiliaryModel(FactorChain):
-    """A `FactorChain` of Keras's factors, which is trained and saved; its arguments and methods are that one's.
+    """A `FactorChain` of Keras's factors, which is trained and saved; arguments and methods are that one's.
 
     Likelihoods are tensors. Few images are evaluated in NumPy, many by graphs (`batches.Work`).
     """

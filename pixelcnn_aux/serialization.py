@@ -24,7 +24,7 @@ _waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not kno
 
 
 def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
-    """A decorator that registers a class as one of a package; with Keras, too, as soon as that is imported."""
+    """A decorator that registers a class as one of a package; with Keras as soon as that is imported."""
 
     def decorate(cls: Any) -> Any:
         _classes[f"{package}>{cls.__name__}"] = cls

@@ -10,9 +10,8 @@ from keras import ops
 
 import pixelcnn_aux as pa
 from benchmarks import pack
-from pixelcnn_aux import layers
+from pixelcnn_aux import layers, rounding
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux import rounding
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors

@@ -115,7 +115,9 @@ def for_work(model, pixels, best=False):
     is_much = pixels >= MUCH and importlib.util.find_spec("keras")
     if not is_much or not isinstance(model, pa.engine.Model):
         return model
-    return _exact(_by_keras(model.loaded_from, best, f"{pixels:,} pixels, which graphs evaluate faster"))
+    return _exact(
+        _by_keras(model.loaded_from, best, f"{pixels:,} pixels, which graphs evaluate faster")
+    )
 
 
 def _by_keras(run, best, why):

@@ -15,7 +15,7 @@ import sys
 from absl import app, flags, logging
 
 from pixelcnn_aux.commands import process
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.errors import expect, needs_all, restated
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -81,7 +81,8 @@ def run(main, arguments, given):
     try:
         for name in FLAGS.plugin:
             import_plugin(name)
-        main(*given)
+        with needs_all("this program"):
+            main(*given)
         if error := process.lost_output():
             with disk.explained("to write to standard output"):
                 raise error

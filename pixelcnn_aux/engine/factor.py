@@ -124,7 +124,10 @@ class Factor(Conditional):
         parts = {}
         for part, kind in conditional.PARTS.items():
             found = config.get(part)
-            if found is not None and serialization.registered_class(found["registered_name"]) is None:
+            if (
+                found is not None
+                and serialization.registered_class(found["registered_name"]) is None
+            ):
                 known(f"the {part}", found["registered_name"], {})
             parts[part] = serialization.deserialize(found, kind)
         made = cls(name, parts, networks, rounded, dtype)

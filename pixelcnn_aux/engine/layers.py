@@ -113,7 +113,11 @@ class Dense:
     transposed = False
 
     def __init__(self, weights, path):
-        self.path, self.rounded, self.raw = path, weights.rounded, weights.raw(path, self.transposed)
+        self.path, self.rounded, self.raw = (
+            path,
+            weights.rounded,
+            weights.raw(path, self.transposed),
+        )
         self.kernel, self.bias = weights.normalized(path, self.transposed)
         self.channels, self.filters = self.kernel.shape[-2:]
 

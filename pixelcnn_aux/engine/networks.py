@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pixelcnn_aux import arguments, topology
-
 from pixelcnn_aux.engine.layers import (
     Convolution,
     ConvolutionTranspose,

@@ -158,7 +158,7 @@ class WholeScan:
 
 
 class RasterScan:
-    """Evaluates a `networks.PixelCNN` pixel by pixel, given features as of an `Embedding`, for (B, H, W, C)."""
+    """Evaluates a `networks.PixelCNN` pixel by pixel, given features of an `Embedding`, for (B, H, W, C)."""
 
     def __init__(self, network, features, shape):
         batch, _, width, _ = shape

@@ -7,8 +7,8 @@ from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import LazilyBuilt, Stream
-from pixelcnn_aux.topology import Embeds, Topology
 from pixelcnn_aux.serialization import register
+from pixelcnn_aux.topology import Embeds, Topology
 
 
 @register()

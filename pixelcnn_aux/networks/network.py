@@ -9,9 +9,9 @@ from keras import ops
 from pixelcnn_aux import layers
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.topology import Topology
 from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.serialization import register
+from pixelcnn_aux.topology import Topology
 
 
 class LazilyBuilt(keras.Model):

@@ -10,8 +10,8 @@ from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network, Stream
-from pixelcnn_aux.topology import DecidesInRasterOrder, Topology
 from pixelcnn_aux.serialization import register
+from pixelcnn_aux.topology import DecidesInRasterOrder, Topology
 
 
 @register()
