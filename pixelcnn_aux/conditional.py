@@ -5,7 +5,7 @@
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from pixelcnn_aux.rounding import CENTERS
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.sums import FixedSum
 from pixelcnn_aux.topology import DecidesInRasterOrder
-
-if TYPE_CHECKING:
-    from pixelcnn_aux import engine
 
 # The parts of a factor beside its networks, and their classes.
 PARTS: dict[str, Any] = {
@@ -72,8 +69,8 @@ class Conditional:
     rounded = False
     variable_dtype: str
 
-    def plain(self) -> "engine.Factor | None":
-        """The factor in NumPy, with its weights of now; None if that does not know its networks."""
+    def plain(self) -> Any:
+        """The `engine.Factor` with its weights of now; None if that does not know its networks."""
         raise NotImplementedError
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
@@ -309,7 +306,8 @@ class Conditional:
 
     def _nats(self, params, inputs, fixed_sum):
         """log p(pixel | those before it, x_hat): [B, H, W]."""
-        return self.likelihood.log_prob(params, inputs.images, self._bounds(inputs, fixed_sum))
+        bounds = self._bounds(inputs, fixed_sum)
+        return batches.few_at_once(self.likelihood.log_prob, params, inputs.images, bounds)
 
     def _both_nats(self, params, inputs):
         """`_nats` as if the factor were not exact, and as it is."""
@@ -326,7 +324,8 @@ class Conditional:
         params = self._evaluated(inputs)
         bound, nats = self._both_nats(params, inputs)
         bounds = self._bounds(inputs, self.fixed_sum)
-        return PixelNats(nats, bound, self.likelihood.entropy(params, inputs.images, bounds))
+        entropy = batches.few_at_once(self.likelihood.entropy, params, inputs.images, bounds)
+        return PixelNats(nats, bound, entropy)
 
     def log_prob_given(self, inputs, conditions):
         """`log_prob` of images given each of several conditions, [K, ...]: float [B, K].

@@ -16,7 +16,6 @@ from pixelcnn_aux import (
     batches,
     checks,
     conditions,
-    engine,
     layers,
     networks,
     serialization,
@@ -25,6 +24,7 @@ from pixelcnn_aux import (
 from pixelcnn_aux.arguments import ArrayLike, PathLike, Size, Tensor
 from pixelcnn_aux.conditional import PARTS, Conditional
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.likelihoods import Likelihood

@@ -36,7 +36,7 @@ class FactorChain(serialization.Configured):
     Attributes:
       factors: dict, name -> `Factor`, in the order of sampling.
       factor_class: the class of factors.
-      in_graphs: bool, whether transforms have to work in graphs.
+      in_graphs: bool, whether it computes in graphs, too, in which transforms have to work then.
       exact: bool, whether `log_prob` is log p(X) itself and not a bound: whether every factor that is given
         an auxiliary image rules out the images that contradict it (`Factor.exact`).
       centered: bool, whether any factor's likelihood is centered on the sum that its auxiliary image fixes.

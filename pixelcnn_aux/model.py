@@ -23,6 +23,7 @@ class AuxiliaryModel(FactorChain):
     Likelihoods are tensors. Few images are evaluated in NumPy, many by graphs (`batches.Work`).
     """
 
+    factors: dict[str, Factor]
     factor_class = Factor
     in_graphs = True
 

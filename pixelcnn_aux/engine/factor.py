@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pixelcnn_aux import arguments, checks, conditional, serialization
+from pixelcnn_aux import arguments, batches, checks, conditional, serialization
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -27,8 +27,6 @@ except ImportError:  # The light installation does without.
     threadpoolctl = None
 
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
-# Pixels that are evaluated at once: the activations of so many stay in a processor's cache.
-_CACHED = 2**12
 
 
 class Unsupported(ValueError):
@@ -92,7 +90,8 @@ class Factor(Conditional):
         """A Keras `Factor` with its weights of now."""
         parts = {name: getattr(factor, name) for name in conditional.PARTS}
         of_keras = {"network": factor.network, "embedding": factor.embedding}
-        networks, arrays = {}, {}
+        networks: dict[str, Any] = {}
+        arrays = {}
         for name, part in of_keras.items():
             networks[name] = None
             if part is not None:
@@ -181,7 +180,7 @@ class Factor(Conditional):
     def plain(self):
         return self
 
-    def given(self, condition: Any) -> Self:
+    def given(self, condition):
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
         encoded = None if condition is None else self.condition.encode(np.asarray(condition))
         made = copy.copy(self)
@@ -204,7 +203,7 @@ class Factor(Conditional):
     @_by_own_threads
     def _evaluated(self, inputs):
         count, height, width, _ = inputs.images.shape
-        at_once, parts = max(1, _CACHED // (height * width)), []
+        at_once, parts = max(1, batches.CACHED // (height * width)), []
         for first in range(0, max(count, 1), at_once):
             some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
             given = self.given(some.condition)
@@ -256,7 +255,7 @@ class Factor(Conditional):
         return images
 
 
-def relative(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def relative(arrays: dict[str, Any]) -> dict[str, Any]:
     """Arrays of one network by their paths within it."""
     prefix, _, _ = os.path.commonprefix([*arrays]).rpartition("/")
     return {path.removeprefix(f"{prefix}/"): x for path, x in arrays.items()}
