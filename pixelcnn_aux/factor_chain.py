@@ -19,6 +19,8 @@ from pixelcnn_aux.conditional import Conditional, PixelNats
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
 from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.runs import trained
+from pixelcnn_aux.runs.folder import RunFolder
 
 
 class FactorChain(serialization.Configured):
@@ -491,14 +493,15 @@ class FactorChain(serialization.Configured):
           images: uint8 [N, H, W, C], or a list of [H, W, C] for a model of images of any size.
 
         Returns:
-          bytes, from which `codec.Codec(model).decompress` gives the images again.
+          bytes, from which `codec.Codec(model).decompress` gives the images again. They name the run.
 
         Raises:
           ImportError, ValueError: as `codec.Codec` and its `compress`.
         """
         from pixelcnn_aux.codec import Codec  # which imports this module
 
-        return Codec(self).compress(images)
+        name = self.loaded_from and RunFolder(trained.find(self.loaded_from)).name
+        return Codec(self, name or "").compress(images)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

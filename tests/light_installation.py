@@ -17,7 +17,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 
-ABSENT = "keras tensorflow tensorflow_probability jax matplotlib skimage tifffile threadpoolctl gradio".split()
+ABSENT = "keras tensorflow tensorflow_probability jax matplotlib skimage tifffile gradio".split()
 MOST = 150e6  # bytes of the environment, without the trained models
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
 IMAGES[2:] = np.linspace(0, 255, 32, dtype=np.uint8)[:, np.newaxis]  # ramps
