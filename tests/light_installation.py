@@ -36,7 +36,7 @@ REFUSED = [
     ),
     (["export", "--workdir", "photographs", "--out", "models"], "the package tensorflow"),
     (["demo"], "Gradio"),
-    (["codec", "inspect", "file.pxa", "--map", "map.png"], "matplotlib"),
+    (["codec", "inspect", "file.pxa", "--map", "map.png"], "Matplotlib"),
     (["color", "picture.png", "--jit"], "the package keras"),
 ]
 

@@ -155,7 +155,8 @@ class Convolution(Dense):
         # Each row of the kernel, for several columns side by side: [width * C, filters].
         self.row_kernels = self.kernel.reshape(self.height, -1, self.filters)
 
-    def __call__(self, x):
+    def __call__(self, x, then=lambda y: y):
+        """The convolution of x, and a function of it, in several threads if x is large."""
         batch, height, width, channels = x.shape
         rows, columns = height // self.stride, width // self.stride
         padded = np.zeros((batch, height + self.height, width + self.width, channels), x.dtype)
@@ -172,12 +173,13 @@ class Convolution(Dense):
         def evaluate(start):
             for first in range(start, min(start + share, rows), at_once):
                 here = slice(first, min(first + at_once, start + share))
-                part = near[:, here]
-                np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=y[:, here])
+                part, out = near[:, here], y[:, here]
+                np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=out)
+                out[:] = then(self.biased(out))
 
         starts = range(0, rows, share)
         [*(_threads().map if len(starts) > 1 else map)(evaluate, starts)]
-        return self.biased(y)
+        return y
 
     # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
     # column of the output is evaluated.
