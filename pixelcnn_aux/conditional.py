@@ -5,6 +5,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -47,7 +48,7 @@ class PixelNats(NamedTuple):
 class Conditional:
     """p(x | x_hat), or p(x) for an unconditional factor: likelihoods and draws from networks' outputs.
 
-    A subclass evaluates networks: it has `_evaluated`, `_features` and `plain`.
+    A subclass evaluates networks: it defines the methods that are declared here.
 
     Attributes:
       name: str.
@@ -68,22 +69,12 @@ class Conditional:
     condition: conditions.Condition | None
     rounded = False
     variable_dtype: str
-
-    def plain(self) -> Any:
-        """The `engine.Factor` with its weights of now; None if that does not know its networks."""
-        raise NotImplementedError
-
-    def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
-        """A factor of the same networks, not copies, that uses another sum, or none."""
-        raise NotImplementedError
-
-    def _evaluated(self, inputs):
-        """The parameters for `Inputs`: float [B, H, W, P]."""
-        raise NotImplementedError
-
-    def _features(self, inputs):
-        """f_w(x_hat) of `Inputs`: list of float [B, h, w, F]."""
-        raise NotImplementedError
+    # The `engine.Factor` with its weights of now; None if that does not know its networks.
+    plain: Callable[[], Any]
+    # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
+    with_fixed_sum: Callable[..., Self]
+    _evaluated: Callable[[Inputs], Tensor]  # the parameters: float [B, H, W, P]
+    _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
 
     @property
     def auxiliary_ratio(self) -> int:

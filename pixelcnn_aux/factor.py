@@ -69,12 +69,8 @@ class Factor(Conditional, keras.Model):
       condition: `conditions.Condition` of the image as a whole, such as its class; None for none, as in the
         paper. The networks' gated blocks take it, and methods as the third field of `Inputs`.
 
-    Attributes:
+    Attributes: as of `Conditional`, and
       mixes_precisions: bool, whether it may compute in a policy of mixed precision.
-      rounded: bool, whether its networks compute with whole numbers (`rounding`).
-      exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
-        and not a bound.
-      auxiliary_ratio: int, the height of x over that of x_hat.
       num_parameters: int. A factor that is built within `layers.counting_parameters` has no weights.
 
     Raises:

@@ -12,6 +12,7 @@ from pixelcnn_aux.engine.factor import Factor as FactorInNumPy, relative
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.sums import FixedSum
 
 
@@ -54,7 +55,7 @@ class RoundedFactor(Factor):
         exact.
         """
         for name, arrays in quantized(FactorInNumPy.of(self)).items():
-            weights = {x.path: x for x in getattr(self, name).weights}
+            weights = tensors.named_weights(getattr(self, name))
             for path, weight in relative(weights).items():
                 weight.assign(arrays[path])
 

@@ -18,6 +18,7 @@ from pixelcnn_aux.engine.raster import RasterScan, WholeScan
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.rounding import in_quarters
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.sums import Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
@@ -97,7 +98,8 @@ class Factor(Conditional):
             if part is not None:
                 kind = NETWORKS[serialization.registered_name(type(part))]
                 networks[name] = kind(part.get_config())
-                arrays[name] = relative({x.path: np.asarray(x.value) for x in part.weights})
+                weights = relative(tensors.named_weights(part))
+                arrays[name] = {path: np.asarray(x.value) for path, x in weights.items()}
         made = cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
         made.graphs = factor
         return made.with_weights(arrays)
@@ -160,10 +162,6 @@ class Factor(Conditional):
     def weights(self) -> list[np.ndarray]:
         """All arrays, in the order in which the Keras factor has them; none of an untrained factor."""
         return [x for weights in self._weights.values() for x in weights.in_order()]
-
-    def get_weights(self) -> list[np.ndarray]:
-        """As `weights`."""
-        return self.weights
 
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""

@@ -81,8 +81,9 @@ class Weights:
 
     def in_order(self):
         """All arrays, in the order in which layers asked for them."""
-        paths = [f"{path}/{name}" for path in self._normalized for name in "vgbh"]
-        return [self.arrays[path] for path in paths if path in self.arrays]
+        asked = [f"{path}/{name}" for path in self._normalized for name in "vgbh"]
+        paths = dict.fromkeys([*(path for path in asked if path in self.arrays), *self.arrays])
+        return [self.arrays[path] for path in paths]
 
     def raw(self, path, transposed):
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
