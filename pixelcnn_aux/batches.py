@@ -5,7 +5,7 @@ image, if the tile has as many more rows and columns as it sees.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
     images have (H, W) at most. Other values in it are handed on. If XLA compiles it, as all under JAX, its
     batches are of `COMPILED_SIZES`, filled up by the last row; by_tensors=False is for a function of arrays.
     """
-    leaves: list[Any] = []
+    leaves = []
     _mapped(leaves.append, rows)
     if any(map(arrays.is_symbolic, leaves)):
         return function(rows)

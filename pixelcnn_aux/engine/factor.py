@@ -80,7 +80,7 @@ class Factor(Conditional):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
-        self._weights: dict[str, Weights] = {}
+        self._weights = {}
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
