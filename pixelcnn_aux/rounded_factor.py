@@ -52,8 +52,7 @@ class RoundedFactor(Factor):
         exact.
         """
         for name, arrays in engine.quantized(engine.Factor.of(self)).items():
-            part = getattr(self, name)
-            for path, weight in engine.relative({x.path: x for x in part.weights}).items():
+            for path, weight in engine.relative(getattr(self, name)).items():
                 weight.assign(arrays[path])
 
     @property

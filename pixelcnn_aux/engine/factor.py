@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-import os
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from pixelcnn_aux.engine.raster import RasterScan, WholeScan
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.rounding import in_quarters
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.sums import Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
@@ -98,7 +98,8 @@ class Factor(Conditional):
             if part is not None:
                 kind = NETWORKS[serialization.registered_name(type(part))]
                 networks[name] = kind(part.get_config())
-                arrays[name] = relative({x.path: np.asarray(x.value) for x in part.weights})
+                found = relative(part).items()
+                arrays[name] = {path: np.asarray(x.value) for path, x in found}
         made = cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
         made.graphs = factor
         return made.with_weights(arrays)
@@ -130,6 +131,9 @@ class Factor(Conditional):
             ):
                 known(f"the {part}", found["registered_name"], {})
             parts[part] = serialization.deserialize(found, kind)
+        policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
+        for part in filter(None, (description, config["network"], config["embedding"])):
+            part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
         made = cls(name, parts, networks, rounded, dtype)
         made.description = description
         return made
@@ -148,7 +152,12 @@ class Factor(Conditional):
             part = "embedding" if part == "embedding" else "network"
             found[part]["/".join(rest)] = x.astype(self.variable_dtype)
         found = {part: x for part, x in found.items() if x}
-        with restated("weights of this network", "others", "Load its own", KeyError, ValueError):
+        kinds = (
+            KeyError,
+            ValueError,
+            AttributeError,
+        )  # AttributeError: of a block without projection
+        with restated("weights of this network", "others", "Load its own", *kinds):
             made = self.with_weights(found)
             if self.rounded:  # training leaves their weights unrounded
                 made = made.with_weights(quantized(made))
@@ -168,7 +177,10 @@ class Factor(Conditional):
 
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""
-        return {**self.description["config"], "fixed_sum": serialization.serialize(self.fixed_sum)}
+        parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
+        if self.condition is None:
+            del parts["condition"]
+        return {**self.description["config"], **parts}
 
     def with_fixed_sum(self, fixed_sum):
         made = copy.copy(self)
@@ -210,6 +222,11 @@ class Factor(Conditional):
             given = self.given(some.condition)
             parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
         return np.concatenate(parts)
+
+    def draw(self, request):
+        expected, remedy = "jit_compile=False of a model in NumPy", "Load it by pa.load"
+        expect(not request.jit_compile, expected, True, remedy)
+        return super().draw(request)
 
     def known_at_first(self, ones, auxiliary):
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
@@ -256,7 +273,8 @@ class Factor(Conditional):
         return images
 
 
-def relative(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of one network by their paths within it."""
-    prefix, _, _ = os.path.commonprefix([*arrays]).rpartition("/")
-    return {path.removeprefix(f"{prefix}/"): x for path, x in arrays.items()}
+def relative(network: Any) -> dict[str, Any]:
+    """The weights of a Keras network by their paths within it, named as in files."""
+    depth = 1 + network.path.count("/")
+    found = tensors.named_weights(network).items()
+    return {"/".join(path.split("/")[depth:]): x for path, x in found}
