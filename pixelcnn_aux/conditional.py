@@ -25,7 +25,7 @@ from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.rounding import CENTERS
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.sums import FixedSum
-from pixelcnn_aux.topology import DecidesInRasterOrder
+from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
 # The parts of a factor beside its networks, and their classes.
 PARTS: dict[str, Any] = {
@@ -341,7 +341,7 @@ class Conditional:
     def draw(self, request: DrawRequest) -> Any:
         """Draws images in NumPy: uint8 [B, H, W, C]. Raises ValueError as `check_scannable`."""
         self.check_scannable()
-        if isinstance(self.network, DecidesInRasterOrder):
+        if not isinstance(self.network, DecidesGroups):
             request = request._replace(noise=request.noise[:, :, :])
         evaluation = self.plain().given(request.condition)
         decider = groups.drawn_pixels(self.likelihood, request)

@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-import os
 from typing import Any, Self
 
 import numpy as np
@@ -98,8 +97,8 @@ class Factor(Conditional):
             if part is not None:
                 kind = NETWORKS[serialization.registered_name(type(part))]
                 networks[name] = kind(part.get_config())
-                weights = relative(tensors.named_weights(part))
-                arrays[name] = {path: np.asarray(x.value) for path, x in weights.items()}
+                found = relative(part).items()
+                arrays[name] = {path: np.asarray(x.value) for path, x in found}
         made = cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
         made.graphs = factor
         return made.with_weights(arrays)
@@ -131,6 +130,9 @@ class Factor(Conditional):
             ):
                 known(f"the {part}", found["registered_name"], {})
             parts[part] = serialization.deserialize(found, kind)
+        policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
+        for part in filter(None, (description, config["network"], config["embedding"])):
+            part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
         made = cls(name, parts, networks, rounded, dtype)
         made.description = description
         return made
@@ -149,7 +151,12 @@ class Factor(Conditional):
             part = "embedding" if part == "embedding" else "network"
             found[part]["/".join(rest)] = x.astype(self.variable_dtype)
         found = {part: x for part, x in found.items() if x}
-        with restated("weights of this network", "others", "Load its own", KeyError, ValueError):
+        kinds = (
+            KeyError,
+            ValueError,
+            AttributeError,
+        )  # AttributeError: of a block without projection
+        with restated("weights of this network", "others", "Load its own", *kinds):
             made = self.with_weights(found)
             if self.rounded:  # training leaves their weights unrounded
                 made = made.with_weights(quantized(made))
@@ -165,7 +172,10 @@ class Factor(Conditional):
 
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""
-        return {**self.description["config"], "fixed_sum": serialization.serialize(self.fixed_sum)}
+        parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
+        if self.condition is None:
+            del parts["condition"]
+        return {**self.description["config"], **parts}
 
     def with_fixed_sum(self, fixed_sum):
         made = copy.copy(self)
@@ -253,7 +263,8 @@ class Factor(Conditional):
         return images
 
 
-def relative(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Arrays of one network by their paths within it."""
-    prefix, _, _ = os.path.commonprefix([*arrays]).rpartition("/")
-    return {path.removeprefix(f"{prefix}/"): x for path, x in arrays.items()}
+def relative(network: Any) -> dict[str, Any]:
+    """The weights of a Keras network by their paths within it, named as in files."""
+    depth = 1 + network.path.count("/")
+    found = tensors.named_weights(network).items()
+    return {"/".join(path.split("/")[depth:]): x for path, x in found}

@@ -88,7 +88,10 @@ class Weights:
     def raw(self, path, transposed):
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
         v, g, bias = (self.arrays[f"{path}/{name}"] for name in "vgb")
-        return v.swapaxes(-1, -2) if transposed else v, g, bias
+        v = v.swapaxes(-1, -2) if transposed else v
+        if not v.shape[-1:] == g.shape == bias.shape:  # NumPy would broadcast them
+            raise ValueError(f"{v.shape}, {g.shape} and {bias.shape} as {path}/v, /g and /b")
+        return v, g, bias
 
     def normalized(self, path, transposed):
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
@@ -120,7 +123,7 @@ class Dense:
             weights.raw(path, self.transposed),
         )
         self.kernel, self.bias = weights.normalized(path, self.transposed)
-        self.channels, self.filters = self.kernel.shape[-2:]
+        *self.sides, self.channels, self.filters = self.kernel.shape
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""
@@ -141,7 +144,7 @@ class Convolution(Dense):
     def __init__(self, *args, kind, stride=1, **kwargs):
         super().__init__(*args, **kwargs)
         self.kind, self.stride = kind, stride
-        self.height, self.width = self.kernel.shape[:2]
+        self.height, self.width = self.sides
         above, left = (max(side - stride, 0) // 2 for side in (self.height, self.width))
         if kind != "unshifted":
             above = 0 if self.transposed else self.height - 1

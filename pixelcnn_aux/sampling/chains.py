@@ -6,9 +6,9 @@ import numpy as np
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.batches import in_batches
-from pixelcnn_aux.engine import philox
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import METHODS, check_images
+from pixelcnn_aux.sampling import philox
 
 
 def sample(model, request, given, known, mask):

@@ -14,7 +14,7 @@ from absl.testing import parameterized
 
 from pixelcnn_aux import backend, likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.engine import philox
+from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sums import FixedSum
 from tests import custom, helpers
 
