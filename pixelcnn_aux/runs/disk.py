@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import os
 import pathlib
@@ -67,13 +68,36 @@ def exists(file):
         return file.exists()
 
 
-def contents(file):
-    """The bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
+def opened(file):
+    """Opens a regular file to read, as all files from elsewhere are read.
+
+    Raises OSError as `explained`, and io.UnsupportedOperation, also a ValueError, for a folder, and for a
+    pipe or a device, which may never answer, or never end.
+    """
+
+    def regular(path, flags):
+        check(path)  # to open a device may be to use it
+        found = os.open(path, flags | os.O_NONBLOCK)
+        try:
+            check(found)  # which may have got that name since
+        except OSError:
+            os.close(found)
+            raise
+        return found
+
+    def check(place):
+        received, remedy = f"{file}, a folder, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
+        fits = stat.S_ISREG(os.stat(place).st_mode)
+        expect(fits, "a regular file", received, remedy, kind=io.UnsupportedOperation)
+
     with explained(f"to read {file}"):
-        kind = stat.S_IFMT(os.stat(file).st_mode)
-        received, remedy = f"{file}, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
-        expect(kind in (stat.S_IFREG, stat.S_IFDIR), "a file", received, remedy, kind=OSError)
-        return pathlib.Path(file).read_bytes()
+        return open(file, "rb", opener=regular)
+
+
+def contents(file):
+    """The bytes of a file. Raises as `opened`."""
+    with opened(file) as found, explained(f"to read {file}"):
+        return found.read()
 
 
 @contextlib.contextmanager
