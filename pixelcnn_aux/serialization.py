@@ -174,9 +174,9 @@ def check_entries(name: str, config: Any, taken: Collection[str] | None) -> None
         if key != "dtype" or not (taken is None or {*OF_KERAS} <= {*taken}):
             check(value)
             continue
-        known = [form for x in _POLICIES for form in (x, {**_OF_POLICY, "config": {"name": x}})]
-        if isinstance(value, dict):  # as Keras numbers it in its own files
+        if isinstance(value, dict):  # which Keras numbers in its own files
             value = {x: y for x, y in value.items() if x != "shared_object_id"}
+        known = [form for x in _POLICIES for form in (x, {**_OF_POLICY, "config": {"name": x}})]
         of_keras = f"{key} of a {name} as one of {', '.join(_POLICIES)}"
         expect(value in known, of_keras, arguments.short_repr(value), remedy)
 

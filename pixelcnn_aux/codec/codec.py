@@ -122,10 +122,7 @@ class Codec:
     def decompress(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> np.ndarray | list[np.ndarray]:
-        """The images of the bytes that `compress` returned: uint8 [N, H, W, C], or a list of [H, W, C].
-
-        Arguments and errors are those of `decoded`.
-        """
+        """The images that `compress` was given, uint8 [N, H, W, C] or a list of [H, W, C]; as `decoded`."""
         return self.decompress_with_bits(data, progress)[0]
 
     def decompress_with_bits(
@@ -146,17 +143,11 @@ class Codec:
     def decoded(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields each image, uint8 [H, W, C], once it is decoded, so that one at a time is in memory.
+        """Yields each image, uint8 [H, W, C], once it is decoded, and the bits of its pixels, float32 [H, W].
 
-        Beside it are the bits of its pixels, float32 [H, W], their share of auxiliary pixels' included.
-
-        Args:
-          data: the bytes that `compress` returned.
-          progress: function that is called with the number of pixels done.
-
-        Raises:
-          ValueError: for a file that is damaged or of another model, and at the first image that is not as it
-            was written: the machine that wrote it is described then.
+        These include their share of auxiliary pixels' bits. `progress` is called with the number of pixels
+        done. Raises ValueError for a file that is damaged or of another model, and at the first image that is
+        not as it was written: the machine that wrote it is described then.
         """
         contents = self._read(data)
         for number, found in enumerate(self._decoded(contents, progress)):
@@ -212,7 +203,6 @@ class Codec:
 
 
 def _refuse(contents, numbers, what):
-    """Raises ValueError for images of a file, by their numbers."""
     names = [contents.pictures[k][0] if contents.size is None else f"number {k}" for k in numbers]
     raise ValueError(
         f"Expected images as they were written. Received: others on this machine, {what}: "

@@ -75,23 +75,18 @@ def opened(file):
     pipe or a device, which may never answer, or never end.
     """
 
-    def regular(path, flags):
-        check(path)  # to open a device may be to use it
-        found = os.open(path, flags | os.O_NONBLOCK)
-        try:
-            check(found)  # which may have got that name since
-        except OSError:
-            os.close(found)
-            raise
-        return found
-
     def check(place):
         received, remedy = f"{file}, a folder, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
         fits = stat.S_ISREG(os.stat(place).st_mode)
         expect(fits, "a regular file", received, remedy, kind=io.UnsupportedOperation)
 
-    with explained(f"to read {file}"):
-        return open(file, "rb", opener=regular)
+    with explained(f"to read {file}"), contextlib.ExitStack() as stack:
+        check(file)  # to open a device may be to use it
+        number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stack.callback(os.close, number)
+        check(number)  # another may have got that name
+        stack.pop_all()
+        return open(number, "rb")
 
 
 def contents(file):
