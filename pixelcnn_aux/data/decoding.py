@@ -36,7 +36,7 @@ def contents(path, most=_MAX_BYTES):
             size = os.stat(file.fileno()).st_size
             _require(size <= most, f"{size:,} bytes, {most:,} at most")
             return file.read(size)
-    except io.UnsupportedOperation as error:
+    except disk.NoFileError as error:
         raise ValueError("no file") from error
 
 

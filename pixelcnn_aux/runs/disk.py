@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import io
 import json
 import os
 import pathlib
@@ -68,17 +67,21 @@ def exists(file):
         return file.exists()
 
 
+class NoFileError(OSError):
+    """Something else has the name of a file to be read."""
+
+
 def opened(file):
     """Opens a regular file to read, as all files from elsewhere are read.
 
-    Raises OSError as `explained`, and io.UnsupportedOperation, also a ValueError, for a folder, and for a
-    pipe or a device, which may never answer, or never end.
+    Raises OSError as `explained`, and NoFileError for a folder, and for a pipe or a device, which may never
+    answer, or never end.
     """
 
     def check(place):
         received, remedy = f"{file}, a folder, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
         fits = stat.S_ISREG(os.stat(place).st_mode)
-        expect(fits, "a regular file", received, remedy, kind=io.UnsupportedOperation)
+        expect(fits, "a regular file", received, remedy, kind=NoFileError)
 
     with explained(f"to read {file}"), contextlib.ExitStack() as stack:
         check(file)  # to open a device may be to use it
