@@ -5,7 +5,7 @@ image, if the tile has as many more rows and columns as it sees.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from pixelcnn_aux.progress import late_bar
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
+CACHED = 2**12  # pixels whose parameters and activations stay in a processor's cache
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
 MUCH = 2**19  # pixels: to trace a graph takes as long as to evaluate so many in NumPy
@@ -29,7 +30,7 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
     images have (H, W) at most. Other values in it are handed on. If XLA compiles it, as all under JAX, its
     batches are of `COMPILED_SIZES`, filled up by the last row; by_tensors=False is for a function of arrays.
     """
-    leaves: list[Any] = []
+    leaves = []
     _mapped(leaves.append, rows)
     if any(map(arrays.is_symbolic, leaves)):
         return function(rows)
@@ -145,6 +146,19 @@ def tiles(factor, size):
         for length in sums.num_blocks(size, side)
     )
     return [[Tile(row, column) for column in columns] for row in rows]
+
+
+def few_at_once(function, *pixels):
+    """A function of the parameters and so on of pixels, [B, H, W, ...] or None: few at once in NumPy."""
+    if not arrays.is_plain(pixels[0]):
+        return function(*pixels)
+    count, height, width, _ = pixels[0].shape
+    at_once = max(1, CACHED // max(count * width, 1))
+    parts = [
+        function(*_mapped(lambda x, rows=slice(first, first + at_once): x[:, rows], pixels))
+        for first in range(0, height, at_once)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def added_up(factor, method, inputs):

@@ -373,5 +373,5 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
         f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}",
         f"windows from {lowest} to {highest - 1}",
     )
-    wrong = fixed_sum.auxiliary(images) != auxiliary
+    wrong = np.asarray(fixed_sum.auxiliary(images) != auxiliary)
     check(not wrong.any(), "to give its values", f"others for {wrong.mean():.1%} of them")

@@ -5,7 +5,8 @@
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -25,9 +26,6 @@ from pixelcnn_aux.rounding import CENTERS
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.sums import FixedSum
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
-
-if TYPE_CHECKING:
-    from pixelcnn_aux import engine
 
 # The parts of a factor beside its networks, and their classes.
 PARTS: dict[str, Any] = {
@@ -50,13 +48,14 @@ class PixelNats(NamedTuple):
 class Conditional:
     """p(x | x_hat), or p(x) for an unconditional factor: likelihoods and draws from networks' outputs.
 
-    A subclass evaluates networks: it has `_evaluated`, `_features` and `plain`.
+    A subclass evaluates networks: it defines the methods that are declared here.
 
     Attributes:
       name: str.
       likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: as of `Factor`.
       rounded: bool, whether its networks compute with whole numbers (`rounding`).
       variable_dtype: str, of all floats.
+      in_graphs: bool, whether it computes in graphs, too, and returns tensors.
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -69,24 +68,14 @@ class Conditional:
     auxiliary_likelihood: Likelihood | None
     fixed_sum: FixedSum | None
     condition: conditions.Condition | None
-    rounded = False
+    rounded = in_graphs = False
     variable_dtype: str
-
-    def plain(self) -> "engine.Factor | None":
-        """The factor in NumPy, with its weights of now; None if that does not know its networks."""
-        raise NotImplementedError
-
-    def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
-        """A factor of the same networks, not copies, that uses another sum, or none."""
-        raise NotImplementedError
-
-    def _evaluated(self, inputs):
-        """The parameters for `Inputs`: float [B, H, W, P]."""
-        raise NotImplementedError
-
-    def _features(self, inputs):
-        """f_w(x_hat) of `Inputs`: list of float [B, h, w, F]."""
-        raise NotImplementedError
+    # The `engine.Factor` with its weights of now; None if that does not know its networks.
+    plain: Callable[[], Any]
+    # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
+    with_fixed_sum: Callable[..., Self]
+    _evaluated: Callable[[Inputs], Tensor]  # the parameters: float [B, H, W, P]
+    _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
 
     @property
     def auxiliary_ratio(self) -> int:
@@ -262,7 +251,10 @@ class Conditional:
 
     def _in_batches(self, method, inputs, images):
         """A method of `Inputs`, evaluated in batches of so many images."""
-        return batches.in_batches(method, inputs, images.shape[1:3], by_tensors=False)
+        much = self.in_graphs and self._work.is_much(images)
+        method = method if much else getattr(method, "once", method)
+        found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
+        return arrays.mapped(arrays.tensor, found) if self.in_graphs else found
 
     # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
 
@@ -309,7 +301,8 @@ class Conditional:
 
     def _nats(self, params, inputs, fixed_sum):
         """log p(pixel | those before it, x_hat): [B, H, W]."""
-        return self.likelihood.log_prob(params, inputs.images, self._bounds(inputs, fixed_sum))
+        bounds = self._bounds(inputs, fixed_sum)
+        return batches.few_at_once(self.likelihood.log_prob, params, inputs.images, bounds)
 
     def _both_nats(self, params, inputs):
         """`_nats` as if the factor were not exact, and as it is."""
@@ -326,7 +319,8 @@ class Conditional:
         params = self._evaluated(inputs)
         bound, nats = self._both_nats(params, inputs)
         bounds = self._bounds(inputs, self.fixed_sum)
-        return PixelNats(nats, bound, self.likelihood.entropy(params, inputs.images, bounds))
+        entropy = batches.few_at_once(self.likelihood.entropy, params, inputs.images, bounds)
+        return PixelNats(nats, bound, entropy)
 
     def log_prob_given(self, inputs, conditions):
         """`log_prob` of images given each of several conditions, [K, ...]: float [B, K].

@@ -49,7 +49,7 @@ def needs(package: str, remedy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_all(what: str) -> Iterator[None]:
-    """A package that is missing within is one that `what` needs, and that the light installation leaves out."""
+    """A package that is missing within is one that `what` needs, and a light installation leaves out."""
     try:
         yield
     except ModuleNotFoundError as error:

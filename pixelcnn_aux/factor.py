@@ -16,7 +16,6 @@ from pixelcnn_aux import (
     batches,
     checks,
     conditions,
-    engine,
     layers,
     networks,
     serialization,
@@ -25,6 +24,7 @@ from pixelcnn_aux import (
 from pixelcnn_aux.arguments import ArrayLike, PathLike, Size, Tensor
 from pixelcnn_aux.conditional import PARTS, Conditional
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.likelihoods import Likelihood
@@ -69,19 +69,15 @@ class Factor(Conditional, keras.Model):
       condition: `conditions.Condition` of the image as a whole, such as its class; None for none, as in the
         paper. The networks' gated blocks take it, and methods as the third field of `Inputs`.
 
-    Attributes:
+    Attributes: as of `Conditional`, and
       mixes_precisions: bool, whether it may compute in a policy of mixed precision.
-      rounded: bool, whether its networks compute with whole numbers (`rounding`).
-      exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
-        and not a bound.
-      auxiliary_ratio: int, the height of x over that of x_hat.
       num_parameters: int. A factor that is built within `layers.counting_parameters` has no weights.
 
     Raises:
       ValueError: for parts that do not fit each other, or more than `arguments.MAX_PARAMETERS` parameters.
     """
 
-    mixes_precisions = True
+    mixes_precisions = in_graphs = True
 
     def __init__(
         self,
@@ -181,13 +177,6 @@ class Factor(Conditional, keras.Model):
         """Whether networks are evaluated in NumPy: of its arrays, unless there are gradients to compute."""
         plain = arrays.is_plain(images) and not backend.is_recording(self)
         return plain and engine.supports(self)
-
-    def _in_batches(self, method, inputs, images):
-        """A method of `Inputs`, evaluated in batches of so many images: tensors."""
-        much = self._work.is_much(images)
-        method = method if much else getattr(method, "once", method)
-        found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
-        return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     _pixel_log_prob = backend.compiled(Conditional._pixel_log_prob)
     _bound_and_exact = backend.compiled(Conditional._bound_and_exact)

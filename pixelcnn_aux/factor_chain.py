@@ -14,11 +14,13 @@ import numpy as np
 from pixelcnn_aux import arguments, arrays, checks, conditions, sampling, serialization, summaries
 from pixelcnn_aux.arguments import ArrayLike, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
-from pixelcnn_aux.batches import MAX_PIXELS, in_batches
+from pixelcnn_aux.batches import MAX_PIXELS, Work, in_batches
 from pixelcnn_aux.conditional import Conditional, PixelNats
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
 from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.runs import trained
+from pixelcnn_aux.runs.folder import RunFolder
 
 
 class FactorChain(serialization.Configured):
@@ -36,7 +38,7 @@ class FactorChain(serialization.Configured):
     Attributes:
       factors: dict, name -> `Factor`, in the order of sampling.
       factor_class: the class of factors.
-      in_graphs: bool, whether transforms have to work in graphs.
+      in_graphs: bool, whether it computes in graphs, too, in which transforms have to work then.
       exact: bool, whether `log_prob` is log p(X) itself and not a bound: whether every factor that is given
         an auxiliary image rules out the images that contradict it (`Factor.exact`).
       centered: bool, whether any factor's likelihood is centered on the sum that its auxiliary image fixes.
@@ -66,6 +68,7 @@ class FactorChain(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
+        self._work = Work(factors)
         checks.check_chain(factors, self.transforms, self.image_size, self.in_graphs)
 
     def __repr__(self):
@@ -165,7 +168,7 @@ class FactorChain(serialization.Configured):
           ValueError: for images of another dtype or number of channels, or whose height or width a transform
             does not divide.
         """
-        return self._given(self.images_of(self.checked(images)))
+        return self._own(self.images_of(self.checked(images)))
 
     def images_of(self, images: Tensor) -> dict[str, Tensor]:
         """`auxiliaries` of full images that have been checked: NumPy's arrays of one, tensors of a tensor."""
@@ -277,19 +280,13 @@ class FactorChain(serialization.Configured):
             self._check_shapes(inputs)
             return {name: evaluate(factor, inputs[name]) for name, factor in self.factors.items()}
 
-        rows = images, condition
-        by_tensors = self._takes_tensors(images)
-        return self._given(
-            in_batches(of_batch, rows, size or images.shape[1:3], by_tensors=by_tensors)
-        )
+        much = self.in_graphs and self._work.is_much(images)
+        size = size or images.shape[1:3]
+        return self._own(in_batches(of_batch, (images, condition), size, by_tensors=much))
 
-    def _takes_tensors(self, images):
-        """Whether these images are evaluated as tensors, and not in NumPy."""
-        return False
-
-    def _given(self, found):
+    def _own(self, found):
         """A structure of arrays as methods return it."""
-        return found
+        return arrays.mapped(arrays.tensor, found) if self.in_graphs else found
 
     def params(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """The parameters of every pixel's distribution, given the pixels before it.
@@ -491,14 +488,15 @@ class FactorChain(serialization.Configured):
           images: uint8 [N, H, W, C], or a list of [H, W, C] for a model of images of any size.
 
         Returns:
-          bytes, from which `codec.Codec(model).decompress` gives the images again.
+          bytes, from which `codec.Codec(model).decompress` gives the images again. They name the run.
 
         Raises:
           ImportError, ValueError: as `codec.Codec` and its `compress`.
         """
         from pixelcnn_aux.codec import Codec  # which imports this module
 
-        return Codec(self).compress(images)
+        name = self.loaded_from and RunFolder(trained.find(self.loaded_from)).name
+        return Codec(self, name or "").compress(images)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

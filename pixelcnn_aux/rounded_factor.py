@@ -6,8 +6,10 @@ from typing import Any, Self
 
 from keras import ops
 
-from pixelcnn_aux import checks, engine, layers, rounding, serialization
+from pixelcnn_aux import checks, layers, rounding, serialization
 from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.engine.factor import Factor as FactorInNumPy, relative
+from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.sums import FixedSum
@@ -51,8 +53,8 @@ class RoundedFactor(Factor):
         Raises ValueError, which names the layer, if a sum could reach 2 ** 24 of its units, and would not be
         exact.
         """
-        for name, arrays in engine.quantized(engine.Factor.of(self)).items():
-            for path, weight in engine.relative(getattr(self, name)).items():
+        for name, arrays in quantized(FactorInNumPy.of(self)).items():
+            for path, weight in relative(getattr(self, name)).items():
                 weight.assign(arrays[path])
 
     @property

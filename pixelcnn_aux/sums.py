@@ -65,7 +65,13 @@ def by_place(images: Tensor, side: int) -> list[Tensor]:
 
 def from_places(places: Sequence[Tensor], side: int, size: Sequence[Any]) -> Tensor:
     """The inverse of `by_place`, for images of (H, W): tensors [B, h, w, ...] -> [B, H, W, ...]."""
-    _, rows, columns, *channels = arrays.shape(places[0])
+    batch, rows, columns, *channels = arrays.shape(places[0])
+    if arrays.is_plain(*places):
+        shape = (batch, rows * side, columns * side, *channels)
+        images = np.empty(shape, np.result_type(*places))
+        for (row, column), x in zip(np.ndindex(side, side), places):
+            images[:, row::side, column::side] = x
+        return images[:, : size[0], : size[1]]
     row = (-1, rows, columns * side, *channels)
     by_row = [
         arrays.reshape(arrays.stack(places[first : first + side], axis=3), row)

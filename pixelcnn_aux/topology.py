@@ -202,7 +202,9 @@ def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
 class DecidesInRasterOrder:
     """A network that decides pixels one by one: what follows from its topology."""
 
-    side, period, radius = 1, 1, None
+    side: int = 1
+    period: int = 1
+    radius: int | None = None
 
     def follow(self, topology: Topology | Sequence) -> None:
         """Sets `topology`, `multiple` and `num_resolutions`."""
@@ -256,6 +258,7 @@ class DecidesGroups:
     A subclass calls `divide`, and has `known_at_first` and `group_params`, as `networks.ParallelPixelCNN`.
     """
 
+    radius: int | None
     known_at_first: Callable[..., list[Tensor]]
     group_params: Callable[..., Tensor]
 

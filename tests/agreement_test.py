@@ -14,8 +14,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
-from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.networks import METHODS
+from pixelcnn_aux.inputs import METHODS, DrawRequest
 from tests import custom, helpers
 
 BOUND = {"exact": False, "centered": False}

@@ -82,7 +82,7 @@ class TransformsOfAChainTest(helpers.TestCase):
         (lambda self, x: x // 64, r"\[3, 4, 4, 1\]. Received: uint8 \[3, 4, 4, 3\]"),
         (lambda self, x: x[..., :1] // 51, "Altered to give values below 4. Received: 5"),
         (lambda self, x: x[:, ::2, ::2, :1] // 64, r"Received: uint8 \[3, 2, 2, 1\]"),
-        (lambda self, x: [1, 2], r"Altered .*\[3, 4, 4, 1\]. Received: int32 \[2\]"),
+        (lambda self, x: [1, 2], r"Altered .*\[3, 4, 4, 1\]. Received: int64 \[2\]"),
         (raising, r"Altered to take .* of \[4, 4, 3\].*RuntimeError: no such color\. Write it"),
         (lambda self, x: np.asarray(x)[..., :1] // 64, "also in a graph. .*(numpy|NumPy)"),
         (

@@ -6,7 +6,6 @@
 import contextlib
 import importlib.util
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 
-ABSENT = "keras tensorflow tensorflow_probability jax matplotlib skimage tifffile threadpoolctl gradio".split()
+ABSENT = "keras tensorflow tensorflow_probability jax matplotlib skimage tifffile gradio".split()
 MOST = 150e6  # bytes of the environment, without the trained models
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
 IMAGES[2:] = np.linspace(0, 255, 32, dtype=np.uint8)[:, np.newaxis]  # ramps
@@ -31,10 +30,13 @@ BITS = {  # of the four images, by Keras in TensorFlow
 }
 COMPRESSED = 2595499911  # CRC-32 of the streams, which are the same on all machines
 REFUSED = [
-    (["train", "grayscale", "--dataset", "folder", "--image_dir", ".", "--workdir", "run"], "the package keras"),
+    (
+        ["train", "grayscale", "--dataset", "folder", "--image_dir", ".", "--workdir", "run"],
+        "the package keras",
+    ),
     (["export", "--workdir", "photographs", "--out", "models"], "the package tensorflow"),
     (["demo"], "Gradio"),
-    (["codec", "inspect", "file.pxa", "--map", "map.png"], "matplotlib"),
+    (["codec", "inspect", "file.pxa", "--map", "map.png"], "Matplotlib"),
     (["color", "picture.png", "--jit"], "the package keras"),
 ]
 
@@ -59,7 +61,9 @@ class LightInstallationTest(unittest.TestCase):
     def test_the_environment_is_light(self):
         self.assertEqual([x for x in ABSENT if importlib.util.find_spec(x)], [])
         zoo = pathlib.Path(pa.__file__).parent / "zoo"
-        files = [x for x in pathlib.Path(sys.prefix).rglob("*") if x.is_file() and not x.is_symlink()]
+        files = [
+            x for x in pathlib.Path(sys.prefix).rglob("*") if x.is_file() and not x.is_symlink()
+        ]
         size = sum(x.stat().st_size for x in files if zoo not in x.parents)
         print(f"The light installation has {size / 1e6:.0f} MB without the trained models.")
         self.assertLess(size, MOST)
@@ -73,7 +77,9 @@ class LightInstallationTest(unittest.TestCase):
         model = pa.engine.load("cifar10-grayscale")
         drawn = model.sample([[0, 0], [0, 1]], condition=[3, 7])
         self.assertEqual(drawn["image"].shape, (2, 32, 32, 3))
-        np.testing.assert_array_equal(model.auxiliaries(drawn["image"])["grayscale"], drawn["grayscale"])
+        np.testing.assert_array_equal(
+            model.auxiliaries(drawn["image"])["grayscale"], drawn["grayscale"]
+        )
         np.testing.assert_allclose(np.exp(model.class_log_probs(IMAGES)).sum(axis=1), 1, rtol=1e-5)
         self.assertEqual(model.params(IMAGES)["image"].shape, (4, 32, 32, 100))
 
@@ -90,7 +96,9 @@ class LightInstallationTest(unittest.TestCase):
             self.run_program(*command, "picture.png", "--out", f"{command[0]}.png")
             times = 2 if command == ["enlarge"] else 1
             self.assertEqual(self.read(f"{command[0]}.png").shape, (32 * times, 32 * times, 3))
-        self.run_program(*"sample --workdir cifar10-pixelcnn --num 2 --label 3 --out drawn.png".split())
+        self.run_program(
+            *"sample --workdir cifar10-pixelcnn --num 2 --label 3 --out drawn.png".split()
+        )
         self.assertGreater(self.read("drawn.png").shape[1], 64)
         table = self.run_program("score", "picture.png", "--workdir", "photographs")
         self.assertRegex(table, r"picture\.png,32,32,as it is,[\d.,]+\n")

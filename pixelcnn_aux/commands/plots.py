@@ -12,6 +12,7 @@ def check(flag, path):
     """Raises ValueError, as `disk.check_place`, where a figure could not be written, if a flag names one."""
     if path:
         disk.check_place(flag, path, SUFFIXES)
+        figure()  # which may need a package
 
 
 def figure(**options):

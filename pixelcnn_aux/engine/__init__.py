@@ -7,12 +7,6 @@
 group (`groups`). Nothing is traced, and results are the same under TensorFlow and JAX.
 """
 
-from pixelcnn_aux.engine.factor import (
-    Factor as Factor,
-    Unsupported as Unsupported,
-    relative as relative,
-    supports as supports,
-)
+from pixelcnn_aux.engine.factor import Factor as Factor, Unsupported as Unsupported
 from pixelcnn_aux.engine.model import Model as Model, load as load
 from pixelcnn_aux.engine.networks import register as register
-from pixelcnn_aux.engine.quantizing import quantized as quantized

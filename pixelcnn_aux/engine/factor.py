@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pixelcnn_aux import arguments, checks, conditional, serialization
+from pixelcnn_aux import arguments, batches, checks, conditional, serialization
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -27,8 +27,6 @@ except ImportError:  # The light installation does without.
     threadpoolctl = None
 
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
-# Pixels that are evaluated at once: the activations of so many stay in a processor's cache.
-_CACHED = 2**12
 
 
 class Unsupported(ValueError):
@@ -81,7 +79,7 @@ class Factor(Conditional):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
-        self._weights: dict[str, Weights] = {}
+        self._weights = {}
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -92,7 +90,8 @@ class Factor(Conditional):
         """A Keras `Factor` with its weights of now."""
         parts = {name: getattr(factor, name) for name in conditional.PARTS}
         of_keras = {"network": factor.network, "embedding": factor.embedding}
-        networks, arrays = {}, {}
+        networks: dict[str, Any] = {}
+        arrays = {}
         for name, part in of_keras.items():
             networks[name] = None
             if part is not None:
@@ -171,10 +170,6 @@ class Factor(Conditional):
         """All arrays, in the order in which the Keras factor has them; none of an untrained factor."""
         return [x for weights in self._weights.values() for x in weights.in_order()]
 
-    def get_weights(self) -> list[np.ndarray]:
-        """As `weights`."""
-        return self.weights
-
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""
         parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
@@ -193,7 +188,7 @@ class Factor(Conditional):
     def plain(self):
         return self
 
-    def given(self, condition: Any) -> Self:
+    def given(self, condition):
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
         encoded = None if condition is None else self.condition.encode(np.asarray(condition))
         made = copy.copy(self)
@@ -216,17 +211,12 @@ class Factor(Conditional):
     @_by_own_threads
     def _evaluated(self, inputs):
         count, height, width, _ = inputs.images.shape
-        at_once, parts = max(1, _CACHED // (height * width)), []
+        at_once, parts = max(1, batches.CACHED // (height * width)), []
         for first in range(0, max(count, 1), at_once):
             some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
             given = self.given(some.condition)
             parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
         return np.concatenate(parts)
-
-    def draw(self, request):
-        expected, remedy = "jit_compile=False of a model in NumPy", "Load it by pa.load"
-        expect(not request.jit_compile, expected, True, remedy)
-        return super().draw(request)
 
     def known_at_first(self, ones, auxiliary):
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""

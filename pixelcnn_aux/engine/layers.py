@@ -14,7 +14,7 @@ from pixelcnn_aux import arrays, rounding
 
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
-_CORES = os.cpu_count() or 1
+cores = os.cpu_count() or 1  # for threads; fewer in `processes`
 _LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
 _WHOLE_SILU = rounding.whole_silu(
     np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.ACTIVATIONS
@@ -23,7 +23,7 @@ _WHOLE_SILU = rounding.whole_silu(
 
 @functools.cache
 def _threads():
-    return futures.ThreadPoolExecutor(_CORES)
+    return futures.ThreadPoolExecutor(cores)
 
 
 def concat_elu(x, out=None):
@@ -81,8 +81,9 @@ class Weights:
 
     def in_order(self):
         """All arrays, in the order in which layers asked for them."""
-        paths = [f"{path}/{name}" for path in self._normalized for name in "vgbh"]
-        return [self.arrays[path] for path in paths if path in self.arrays]
+        asked = [f"{path}/{name}" for path in self._normalized for name in "vgbh"]
+        paths = dict.fromkeys([*(path for path in asked if path in self.arrays), *self.arrays])
+        return [self.arrays[path] for path in paths]
 
     def raw(self, path, transposed):
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
@@ -155,10 +156,14 @@ class Convolution(Dense):
         self.pads = left, self.width - 1 - left  # zeros beside a row of input, in a scan
         if self.transposed:
             self.pads = (self.width - 1) // 2, 0
-        # Each row of the kernel, for several columns side by side: [width * C, filters].
-        self.row_kernels = self.kernel.reshape(self.height, -1, self.filters)
 
-    def __call__(self, x):
+    @property
+    def row_kernels(self):
+        """Each row of the kernel, for several columns side by side: [height, width * C, filters]."""
+        return self.kernel.reshape(self.height, -1, self.filters)
+
+    def __call__(self, x, then=lambda y: y):
+        """The convolution of x, and a function of it, in several threads if x is large."""
         batch, height, width, channels = x.shape
         rows, columns = height // self.stride, width // self.stride
         padded = np.zeros((batch, height + self.height, width + self.width, channels), x.dtype)
@@ -170,17 +175,18 @@ class Convolution(Dense):
         kernel = self.kernel.reshape(-1, self.filters)
         y = np.empty((*shape[:3], self.filters), x.dtype)
         at_once = max(1, _AT_ONCE // max(batch * columns * len(kernel), 1))
-        share = max(-(-rows // _CORES), at_once)  # of a thread
+        share = max(-(-rows // cores), at_once)  # of a thread
 
         def evaluate(start):
             for first in range(start, min(start + share, rows), at_once):
                 here = slice(first, min(first + at_once, start + share))
-                part = near[:, here]
-                np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=y[:, here])
+                part, out = near[:, here], y[:, here]
+                np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=out)
+                out[:] = then(self.biased(out))
 
         starts = range(0, rows, share)
         [*(_threads().map if len(starts) > 1 else map)(evaluate, starts)]
-        return self.biased(y)
+        return y
 
     # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
     # column of the output is evaluated.

@@ -19,6 +19,7 @@ class Model(FactorChain):
     pixel or group by group, and refuses `jit_compile`.
     """
 
+    factors: dict[str, Factor]
     factor_class = Factor
 
     def description(self) -> Config:

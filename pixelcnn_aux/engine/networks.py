@@ -78,8 +78,8 @@ class PlainBlock:
         self.rounded = weights.rounded
 
     def __call__(self, x, *_):
-        y = self.conv_in(silu(x, self.rounded))
-        return x + self.conv_out(silu(y, self.rounded))
+        y = self.conv_in(silu(x, self.rounded), then=lambda y: silu(y, self.rounded))
+        return x + self.conv_out(y)
 
 
 class Stream:
@@ -193,8 +193,10 @@ class ParallelPixelCNN(DecidesGroups):
 
     def group_params(self, k, known):
         """The parameters of group k, given `known_at_first` and all pixels before: float [B, h, w, P]."""
-        activations, _ = self.streams[k](self.firsts[k](np.concatenate(known, axis=-1)))
-        return self.lasts[k](silu(activations[-1], self.rounded))
+        x = self.firsts[k](np.concatenate(known, axis=-1))
+        for block in self.streams[k].steps:
+            x = block(x)
+        return self.lasts[k](silu(x, self.rounded))
 
 
 def append_ones(x):

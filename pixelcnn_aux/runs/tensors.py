@@ -131,7 +131,7 @@ def read_weights(file, expected_notes):
 
 
 def named_weights(factor):
-    """A factor's weights by their names in files: dict, str -> `keras.Variable`.
+    """The weights of a factor, or of its network, by their names in files: dict, str -> `keras.Variable`.
 
     Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
     that are the same then are counted.
@@ -173,6 +173,6 @@ def fingerprint(model):
     """The SHA-256, in hexadecimal, of a model's description and weights."""
     digest = hashlib.sha256(json.dumps(model.description(), sort_keys=True).encode())
     for factor in model.factors.values():
-        for array in factor.get_weights():
-            digest.update(np.ascontiguousarray(array).data)
+        for weight in factor.weights:
+            digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()

@@ -35,7 +35,9 @@ def checked(model, request, count=None):
     """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; None for any number."""
     arguments.choice("mode", request.mode, arguments.MODES)
     arguments.choice("method", request.method, METHODS)
-    arguments.flag("jit_compile", request.jit_compile)
+    by_xla = arguments.flag("jit_compile", request.jit_compile)
+    expected, remedy = "jit_compile=False of a model in NumPy", "Load the model by pa.load"
+    expect(model.in_graphs or not by_xla, expected, by_xla, remedy)
     given = [arguments.array(x, getattr(request, x)) for x in ("seeds", "log_scale_shift")]
     fits = not any(map(arrays.is_symbolic, given))
     expected = "seeds and log_scale_shift that have values"

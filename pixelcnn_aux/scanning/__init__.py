@@ -1,7 +1,8 @@
 """Deciding the pixels of an image one after another, in a graph that is being traced.
 
 A scan evaluates a network pixel by pixel: `full.FullScan`, or TensorFlow's `incremental.IncrementalScan`,
-every activation once; or group by group: `groups.GroupScan`. It asks a decider (`groups`), and has one method:
+every activation once; or group by group: `groups.GroupScan`. It asks a decider (`groups`), and has one
+method:
 
     decide_each_pixel(features, decider)
 

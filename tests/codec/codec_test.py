@@ -114,7 +114,7 @@ class ImagesTest(tf.test.TestCase):
             (moved, 1, "other weights of half"),
             # Weights that are not trained are drawn in each load: nobody could read what they write.
             (untrained, 1, "'image' not trained yet"),
-            (None, 1, "model of class AuxiliaryModel"),
+            (None, 1, "model of class FactorChain"),
             (self.codec.model, container.MAX_BATCH + 1, "batch from 1 to 1,024"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -29,7 +29,7 @@ class ProgramTest(FilesTest):
         model = codec_helpers.shared_model().with_image_size(helpers.SIZE)
         helpers.make_run(cls.run_folder, model)
         # One model and one codec for all commands.
-        for module, name in ((pa, "load"), (pa.codec, "Codec")):
+        for module, name in ((pa.engine, "load"), (pa.codec, "Codec")):
             cached = functools.cache(getattr(module, name))
             cls.enterClassContext(mock.patch.object(module, name, cached))
         cls.pictures = {"a.png": noise(5, 7, 3), "b.png": noise(4, 6, 3, seed=1)}
@@ -54,11 +54,11 @@ class ProgramTest(FilesTest):
     def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
         with (
             mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),
-            mock.patch.object(pa, "load") as load,
+            mock.patch.object(pa.engine, "load") as load,
             mock.patch.object(pa.codec, "Codec"),
         ):
             codec._codec(types.SimpleNamespace(name=trained.DEFAULT))
-            load.assert_called_once_with(trained.DEFAULT)
+            load.assert_called_once_with(trained.DEFAULT, best=False)
             with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine' is no trained"):
                 codec._codec(types.SimpleNamespace(name="mine"))
 

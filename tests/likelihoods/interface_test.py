@@ -139,7 +139,7 @@ class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
             return noise, log_prob, values, drawn
 
         refuse = {"side_effect": AssertionError}
-        with mock.patch.multiple(arrays, _keras=mock.Mock(**refuse), _backend=mock.Mock(**refuse)):
+        with mock.patch.multiple(arrays, _keras=mock.Mock(**refuse), backend=mock.Mock(**refuse)):
             with np.errstate(over="ignore"):
                 *found, drawn = computed(np.array)
         *expected, drawn_by_tensors = computed(tf.constant)

@@ -6,8 +6,8 @@ from absl.testing import parameterized
 
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.networks import METHODS, topology
+from pixelcnn_aux.inputs import METHODS, Inputs
+from pixelcnn_aux.networks import topology
 from tests import helpers
 from tests.causality_test import GRAY, KERNELS, RGB, flat, pixelcnn, pixelcnn_pp, random_images
 

@@ -120,7 +120,9 @@ class SampleTest(helpers.ImagesTestCase):
         for position in range(2):
             noise = sampling.noise(factor, seeds, position, helpers.SIZE)
             self.assertLen(set(np.ravel(noise)), np.size(noise))
-        in_graph = tf.function(lambda x: sampling.noise(factor, x, 1, helpers.SIZE))
+        in_graph = tf.function(
+            lambda x: sampling.noise(factor, x, 1, helpers.SIZE), autograph=False
+        )
         some = sampling.Noise(factor, seeds.numpy(), 1, helpers.SIZE)
         self.assertAllClose(in_graph(seeds), noise, rtol=1e-12)
         self.assertAllEqual(some[:, 1:3, 2:], noise[:, 1:3, 2:])

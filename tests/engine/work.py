@@ -1,0 +1,30 @@
+"""Functions of a model, for processes: nothing here imports Keras."""
+
+import os
+import sys
+import time
+
+
+def process(model):
+    """Which process this is, and whether it has imported Keras."""
+    return os.getpid(), "keras" in sys.modules
+
+
+def endless(model):
+    time.sleep(600)
+
+
+def dying(model):
+    os._exit(1)
+
+
+def begin():
+    """Prints a line once processes have begun work that does not end, and waits for it."""
+    import pixelcnn_aux as pa
+    from pixelcnn_aux.engine import layers, processes
+
+    layers.cores = 2
+    model = pa.engine.Model.__new__(pa.engine.Model)  # whose factors nobody asks for
+    found = processes.in_order(model, [process, endless, endless])
+    print(*next(found), flush=True)
+    next(found)
