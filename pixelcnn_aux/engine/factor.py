@@ -75,7 +75,14 @@ class Factor(Conditional):
     description: Any = None  # in a file
     graphs: Any = None  # the Keras factor that it was made of
 
-    def __init__(self, name, parts, networks, rounded=False, dtype="float32"):
+    def __init__(
+        self,
+        name: str,
+        parts: dict[str, Any],
+        networks: dict[str, Any],
+        rounded: bool = False,
+        dtype: str = "float32",
+    ):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]

@@ -1,6 +1,7 @@
 """Functions of a model, for processes: nothing here imports Keras."""
 
 import os
+import signal
 import sys
 import time
 
@@ -23,6 +24,8 @@ def begin():
     import pixelcnn_aux as pa
     from pixelcnn_aux.engine import layers, processes
 
+    # Also where this process was started in the background of a shell.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     layers.cores = 2
     model = pa.engine.Model.__new__(pa.engine.Model)  # whose factors nobody asks for
     found = processes.in_order(model, [process, endless, endless])
