@@ -88,8 +88,13 @@ class ProcessesTest(helpers.TestCase):
             next(found)
         self.assertEqual(str(error.exception), str(expected.exception))
         self.assertEnded(before)
+
+    def test_others_start_after_processes_that_were_killed(self):
+        before = self.ids()
+        for number in before:
+            os.kill(number, signal.SIGKILL)
         with self.assertRaisesRegex(BrokenProcessPool, "terminated abruptly"):
-            list(processes.in_order(self.model, [work.dying] * 2))
+            self.ids()
         self.assertEmpty(before & self.ids())
 
     def test_processes_end_whose_work_nobody_waits_for(self):

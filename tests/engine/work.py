@@ -15,10 +15,6 @@ def endless(model):
     time.sleep(600)
 
 
-def dying(model):
-    os._exit(1)
-
-
 def begin():
     """Prints a line once processes have begun work that does not end, and waits for it."""
     import pixelcnn_aux as pa
