@@ -24,7 +24,8 @@ def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]
     """Yields the results of functions of a model (operator.methodcaller) in order, and raises their errors.
 
     Processes call them at the same time if there are several, an `engine.Model` and several cores; else each
-    is called here when it is asked for. An error ends the processes, and so does closing the generator early.
+    is called here when it is asked for. An error ends the processes, and so does closing the generator early:
+    within contextlib.closing, a program that is interrupted does not wait for them.
     """
     count = min(layers.cores, len(calls))
     if count < 2 or not isinstance(model, Model):

@@ -1,5 +1,6 @@
 """Functions of a model, for processes: nothing here imports Keras."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def begin():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     layers.cores = 2
     model = pa.engine.Model.__new__(pa.engine.Model)  # whose factors nobody asks for
-    found = processes.in_order(model, [process, endless, endless])
-    print(*next(found), flush=True)
-    next(found)
+    calls = [process, endless, endless]
+    with contextlib.closing(processes.in_order(model, calls)) as found:
+        print(*next(found), flush=True)
+        next(found)
