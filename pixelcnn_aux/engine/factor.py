@@ -18,7 +18,7 @@ from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.sums import Remainders
+from pixelcnn_aux.sums import FixedSum, Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
 try:
@@ -86,7 +86,7 @@ class Factor(Conditional):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
-        self._weights = {}
+        self._weights: dict[str, Weights] = {}
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -184,7 +184,8 @@ class Factor(Conditional):
             del parts["condition"]
         return {**self.description["config"], **parts}
 
-    def with_fixed_sum(self, fixed_sum):
+    def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
+        """As of `Conditional`."""
         made = copy.copy(self)
         made.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
         checks.check_parts(made, conditional.PARTS)

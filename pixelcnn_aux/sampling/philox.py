@@ -45,8 +45,8 @@ def uniforms(
     bits = _philox((counts & _LOW, counts >> _32, third, fourth), key)
     shape = len(seeds), len(starts), calls * at_once
     numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(shape)
-    numbers = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
-    return np.stack(numbers, axis=1).reshape(len(seeds), bottom - top, right - left, size)
+    found = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
+    return np.stack(found, axis=1).reshape(len(seeds), bottom - top, right - left, size)
 
 
 def _words(numbers):
