@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -196,9 +197,10 @@ class Factor(Conditional):
     def plain(self):
         return self
 
-    def given(self, condition):
+    def given(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
-        encoded = None if condition is None else self.condition.encode(np.asarray(condition))
+        kind: Any = self.condition
+        encoded = None if condition is None else kind.encode(np.asarray(condition))
         made = copy.copy(self)
         for part, weights in self._weights.items():
             network = copy.copy(getattr(self, part))
