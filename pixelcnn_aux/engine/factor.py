@@ -16,7 +16,7 @@ from pixelcnn_aux.engine.networks import NETWORKS
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.engine.raster import RasterScan, WholeScan
 from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.sums import FixedSum, Remainders
@@ -194,7 +194,8 @@ class Factor(Conditional):
 
     # Evaluation.
 
-    def plain(self):
+    def plain(self) -> Self:
+        """As of `Conditional`."""
         return self
 
     def given(self, condition: Tensor | None) -> Self:
@@ -212,7 +213,7 @@ class Factor(Conditional):
         return self.given(inputs.condition).embed(inputs.auxiliary)
 
     @_by_own_threads
-    def embed(self, auxiliary):
+    def embed(self, auxiliary: Tensor) -> list[Any]:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self.embedding is None:
             return []
@@ -228,21 +229,24 @@ class Factor(Conditional):
             parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
         return np.concatenate(parts)
 
-    def known_at_first(self, ones, auxiliary):
+    def known_at_first(self, ones: Tensor, auxiliary: Tensor) -> list[Any]:
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
         return self.network.known_at_first(ones.shape[:3], self.embed(auxiliary))
 
     @_by_own_threads
-    def group_params(self, k, known):
+    def group_params(self, k: int, known: list[Any]) -> Tensor:
         """`ParallelPixelCNN.group_params` of a tile."""
         return self.network.group_params(k, known)
 
     @_by_own_threads
-    def decide_each_pixel(self, request, decider, batch):
+    def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
         """Decides the pixels of B images by a decider, as in `scanning.groups`: uint8 [B, H, W, C]."""
+        size: Any = request.size
         if isinstance(self.network, DecidesGroups):
-            scan = TileScan(self, request, batch, batch * math.prod(request.size))
-            return scan.decide_tiles(decider)
+            return TileScan(self, request, batch, batch * math.prod(size)).decide_tiles(decider)
+        return self._decide_in_raster_order(request, decider, batch)
+
+    def _decide_in_raster_order(self, request, decider, batch):
         (height, width), kind = request.size, self.likelihood
         shape = batch, height, width, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
