@@ -15,7 +15,7 @@ import numpy as np
 
 from pixelcnn_aux import serialization
 from pixelcnn_aux.arguments import Config, Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import OTHER_BACKEND, expect
 from pixelcnn_aux.progress import waiting
 
 serialization.with_keras()  # which may not know all classes
@@ -32,9 +32,7 @@ elif NAME == "jax":
     import jax
     import tensorflow_probability.substrates.jax as tfp  # noqa: F401
 else:
-    raise ImportError(
-        f"Expected the Keras backend tensorflow or jax. Received: {NAME}. Set KERAS_BACKEND to one of them."
-    )
+    raise ImportError(OTHER_BACKEND.format(NAME))
 
 
 def require_tensorflow(what: str) -> None:

@@ -100,6 +100,7 @@ class Factor(Conditional, keras.Model):
         checks.check_parts(self, _PARTS)
         backend.check_same_dtype(self, *self.parts())
         self._work = batches.Work([self])
+        self.build()  # Keras 3.12 would ask for the shapes of inputs that are None
         inputs, held = self.smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
             self(inputs)
@@ -332,7 +333,7 @@ class Factor(Conditional, keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def build(self, *shapes):
-        """Does nothing: the constructor builds the layers."""
+        """Leaves it to the constructor, which builds the layers."""
 
     def get_build_config(self):
         return None
