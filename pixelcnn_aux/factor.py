@@ -103,7 +103,7 @@ class Factor(Conditional, keras.Model):
         self.build()  # Keras 3.12 would ask for the shapes of inputs that are None
         inputs, held = self.smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
-            self(inputs)
+            backend.build(self, inputs)
         self.num_parameters = sum(count for count, _ in counted.values())
         arguments.at_most_parameters(self.name, self.num_parameters)
         if held.counts is None:
@@ -345,7 +345,7 @@ class Factor(Conditional, keras.Model):
                 parts[name]["config"].pop("name", None)
         if self.condition is None:
             del parts["condition"]
-        return {**super().get_config(), **parts}
+        return {**backend.layer_config(self), **parts}
 
     @classmethod
     def from_config(cls, config):
