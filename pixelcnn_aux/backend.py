@@ -83,7 +83,7 @@ def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
 
 
 def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
-    """`engine.philox.uniforms` in a graph of TensorFlow: int32 [B, 2] -> [B, *shape]."""
+    """`sampling.philox.uniforms` in a graph of TensorFlow: int32 [B, 2] -> [B, *shape]."""
     # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
     stream = tf.cast(stream, tf.int64)
 

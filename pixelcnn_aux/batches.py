@@ -19,7 +19,8 @@ MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 CACHED = 2**12  # pixels whose parameters and activations stay in a processor's cache
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
-MUCH = 2**19  # pixels: to trace a graph takes as long as to evaluate so many in NumPy
+# Pixels: to trace a graph takes as long as to evaluate so many in NumPy; and with TensorFlow's start.
+MUCH, MUCH_ALONE = 2**19, 2**20
 
 
 def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):

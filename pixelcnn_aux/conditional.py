@@ -25,7 +25,7 @@ from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.rounding import CENTERS
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.sums import FixedSum
-from pixelcnn_aux.topology import DecidesInRasterOrder
+from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
 # The parts of a factor beside its networks, and their classes.
 PARTS: dict[str, Any] = {
@@ -55,6 +55,7 @@ class Conditional:
       likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: as of `Factor`.
       rounded: bool, whether its networks compute with whole numbers (`rounding`).
       variable_dtype: str, of all floats.
+      in_graphs: bool, whether it computes in graphs, too, and returns tensors.
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -67,7 +68,7 @@ class Conditional:
     auxiliary_likelihood: Likelihood | None
     fixed_sum: FixedSum | None
     condition: conditions.Condition | None
-    rounded = False
+    rounded = in_graphs = False
     variable_dtype: str
     # The `engine.Factor` with its weights of now; None if that does not know its networks.
     plain: Callable[[], Any]
@@ -250,7 +251,10 @@ class Conditional:
 
     def _in_batches(self, method, inputs, images):
         """A method of `Inputs`, evaluated in batches of so many images."""
-        return batches.in_batches(method, inputs, images.shape[1:3], by_tensors=False)
+        much = self.in_graphs and self._work.is_much(images)
+        method = method if much else getattr(method, "once", method)
+        found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
+        return arrays.mapped(arrays.tensor, found) if self.in_graphs else found
 
     # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
 
@@ -337,7 +341,7 @@ class Conditional:
     def draw(self, request: DrawRequest) -> Any:
         """Draws images in NumPy: uint8 [B, H, W, C]. Raises ValueError as `check_scannable`."""
         self.check_scannable()
-        if isinstance(self.network, DecidesInRasterOrder):
+        if not isinstance(self.network, DecidesGroups):
             request = request._replace(noise=request.noise[:, :, :])
         evaluation = self.plain().given(request.condition)
         decider = groups.drawn_pixels(self.likelihood, request)

@@ -77,7 +77,7 @@ class Factor(Conditional, keras.Model):
       ValueError: for parts that do not fit each other, or more than `arguments.MAX_PARAMETERS` parameters.
     """
 
-    mixes_precisions = True
+    mixes_precisions = in_graphs = True
 
     def __init__(
         self,
@@ -178,13 +178,6 @@ class Factor(Conditional, keras.Model):
         """Whether networks are evaluated in NumPy: of its arrays, unless there are gradients to compute."""
         plain = arrays.is_plain(images) and not backend.is_recording(self)
         return plain and engine.supports(self)
-
-    def _in_batches(self, method, inputs, images):
-        """A method of `Inputs`, evaluated in batches of so many images: tensors."""
-        much = self._work.is_much(images)
-        method = method if much else getattr(method, "once", method)
-        found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
-        return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     _pixel_log_prob = backend.compiled(Conditional._pixel_log_prob)
     _bound_and_exact = backend.compiled(Conditional._bound_and_exact)

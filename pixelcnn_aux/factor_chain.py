@@ -14,7 +14,7 @@ import numpy as np
 from pixelcnn_aux import arguments, arrays, checks, conditions, sampling, serialization, summaries
 from pixelcnn_aux.arguments import ArrayLike, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
-from pixelcnn_aux.batches import MAX_PIXELS, in_batches
+from pixelcnn_aux.batches import MAX_PIXELS, Work, in_batches
 from pixelcnn_aux.conditional import Conditional, PixelNats
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
@@ -68,6 +68,7 @@ class FactorChain(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
+        self._work = Work(factors)
         checks.check_chain(factors, self.transforms, self.image_size, self.in_graphs)
 
     def __repr__(self):
@@ -167,7 +168,7 @@ class FactorChain(serialization.Configured):
           ValueError: for images of another dtype or number of channels, or whose height or width a transform
             does not divide.
         """
-        return self._given(self.images_of(self.checked(images)))
+        return self._own(self.images_of(self.checked(images)))
 
     def images_of(self, images: Tensor) -> dict[str, Tensor]:
         """`auxiliaries` of full images that have been checked: NumPy's arrays of one, tensors of a tensor."""
@@ -279,19 +280,13 @@ class FactorChain(serialization.Configured):
             self._check_shapes(inputs)
             return {name: evaluate(factor, inputs[name]) for name, factor in self.factors.items()}
 
-        rows = images, condition
-        by_tensors = self._takes_tensors(images)
-        return self._given(
-            in_batches(of_batch, rows, size or images.shape[1:3], by_tensors=by_tensors)
-        )
+        much = self.in_graphs and self._work.is_much(images)
+        size = size or images.shape[1:3]
+        return self._own(in_batches(of_batch, (images, condition), size, by_tensors=much))
 
-    def _takes_tensors(self, images):
-        """Whether these images are evaluated as tensors, and not in NumPy."""
-        return False
-
-    def _given(self, found):
+    def _own(self, found):
         """A structure of arrays as methods return it."""
-        return found
+        return arrays.mapped(arrays.tensor, found) if self.in_graphs else found
 
     def params(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """The parameters of every pixel's distribution, given the pixels before it.

@@ -1,15 +1,12 @@
 """AuxiliaryModel: a chain of Keras's factors. The paper's models are constructors in `models`."""
 
-from collections.abc import Iterable
 from typing import Self
 
-import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, checks, serialization
-from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
+from pixelcnn_aux.arguments import ArrayLike, Config, Tensor
 from pixelcnn_aux.auxiliary import Transform
-from pixelcnn_aux.batches import Work
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.factor_chain import FactorChain
@@ -26,21 +23,6 @@ class AuxiliaryModel(FactorChain):
     factors: dict[str, Factor]
     factor_class = Factor
     in_graphs = True
-
-    def __init__(
-        self,
-        factors: Iterable[Factor],
-        transforms: Iterable[Transform],
-        image_size: Size | None = None,
-    ):
-        super().__init__(factors, transforms, image_size)
-        self._work = Work(self.factors.values())
-
-    def _takes_tensors(self, images):
-        return self._work.is_much(images)
-
-    def _given(self, found):
-        return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     def new_factor(self, name: str, dtype: str | None = None) -> Factor:
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""

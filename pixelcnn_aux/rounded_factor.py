@@ -12,7 +12,6 @@ from pixelcnn_aux.engine.factor import Factor as FactorInNumPy, relative
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.sums import FixedSum
 
 
@@ -55,8 +54,7 @@ class RoundedFactor(Factor):
         exact.
         """
         for name, arrays in quantized(FactorInNumPy.of(self)).items():
-            weights = tensors.named_weights(getattr(self, name))
-            for path, weight in relative(weights).items():
+            for path, weight in relative(getattr(self, name)).items():
                 weight.assign(arrays[path])
 
     @property

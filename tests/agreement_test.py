@@ -14,7 +14,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
-from pixelcnn_aux.inputs import METHODS, DrawRequest, Inputs
+from pixelcnn_aux.inputs import METHODS, DrawRequest
 from tests import custom, helpers
 
 BOUND = {"exact": False, "centered": False}
@@ -82,15 +82,7 @@ def random_masks(name):
 
 def redrawn(name, images):
     """The draw of each pixel given those before it, by networks that see whole images."""
-    model, found, given = build(name), {}, None
-    for position, (key, factor) in enumerate(model.factors.items()):
-        inputs = Inputs(images[key], given, labels(name).get("condition"))
-        noise = sampling.noise(factor, tf.constant(SEEDS), position, images[key].shape[1:3])
-        bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(images[key], given)
-        params = factor(inputs, training=False)
-        found[key] = factor.likelihood.draw(params, noise, bounds=bounds)
-        given = images[key]
-    return found
+    return helpers.redrawn(build(name), images, SEEDS, **labels(name))
 
 
 def in_batches_of_two(name, **how):

@@ -18,8 +18,9 @@ from absl import flags
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, layers
+from pixelcnn_aux import arguments, data, layers, sampling
 from pixelcnn_aux.data import registry
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Stop, presets
@@ -150,6 +151,19 @@ def randomize_conditions(model, seed=0):
     for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
         if layer.h is not None:
             layer.h.assign(random.normal(size=layer.h.shape))
+
+
+def redrawn(model, images, seeds, condition=None):
+    """The draw of each pixel given those before it, by Keras's networks on whole images of a chain."""
+    found, given = {}, None
+    for position, (name, factor) in enumerate(model.factors.items()):
+        inputs = Inputs(images[name], given, condition)
+        noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
+        bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(images[name], given)
+        params = factor(inputs, training=False)
+        found[name] = factor.likelihood.draw(params, noise, bounds=bounds)
+        given = images[name]
+    return found
 
 
 def make_run(folder, model, trained=None):

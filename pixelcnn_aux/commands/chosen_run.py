@@ -9,6 +9,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data
+from pixelcnn_aux.batches import MAX_PIXELS, MUCH_ALONE
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, trained
@@ -16,7 +17,6 @@ from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
-MUCH = 2**19  # pixels
 _IMAGES = {
     "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
     "image_dir": "A folder of images, for the data sets folder and celeb_a, or of arrays.",
@@ -112,7 +112,7 @@ def in_numpy(run, best=False):
 
 def for_work(model, pixels, best=False):
     """A model for so many pixels: as it is; or as of `pa.load` where that starts up and ends earlier."""
-    is_much = pixels >= MUCH and importlib.util.find_spec("keras")
+    is_much = pixels >= MUCH_ALONE and importlib.util.find_spec("keras")
     if not is_much or not isinstance(model, pa.engine.Model):
         return model
     return _exact(
@@ -167,8 +167,6 @@ def images(folder, model, split):
 
 def batches(images, num_images=None):
     """As `data.Images.batches`, each of as many images as are evaluated at once."""
-    from pixelcnn_aux.batches import MAX_PIXELS
-
     size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
 

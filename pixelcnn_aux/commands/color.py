@@ -13,7 +13,7 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-colored", lambda model, x, **how: model.colorize(x, **how))
+    photographs.draw_each(files, "-colored", lambda x: ("colorize", x))
 
 
 def define_flags():

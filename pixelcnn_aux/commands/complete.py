@@ -21,10 +21,10 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 def main(*files):
     mask = FLAGS.mask and read_mask(FLAGS.mask)
 
-    def draw(model, image, **how):
-        return model.complete(image, upper_half(image) if mask is None else mask, **how)
+    def call(image):
+        return "complete", image, upper_half(image) if mask is None else mask
 
-    photographs.draw_each(files, "-completed", draw)
+    photographs.draw_each(files, "-completed", call)
 
 
 def read_mask(file):

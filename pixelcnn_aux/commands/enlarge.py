@@ -17,9 +17,7 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 def main(*files):
     times = FLAGS.times
-    photographs.draw_each(
-        files, "-enlarged", lambda model, x, **how: model.enlarge(x, times, **how)
-    )
+    photographs.draw_each(files, "-enlarged", lambda x: ("enlarge", x, times))
 
 
 def define_flags():

@@ -1,5 +1,7 @@
 """Drawing a picture from each photograph, as color, enlarge and complete do."""
 
+import contextlib
+import operator
 import pathlib
 import time
 
@@ -11,6 +13,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.codec import pictures
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
@@ -26,8 +29,12 @@ def define_flags(workdir):
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
-def draw_each(files, ending, draw):
-    """Writes `draw(model, photograph, **how)`, [1, H, W, 3] to [1, h, w, 3], of each as a new PNG file."""
+def draw_each(files, ending, call):
+    """Writes what a model draws of each photograph, [1, h, w, 3], as a new PNG file.
+
+    `call(photograph)`, of [1, H, W, 3], gives the name of a method that draws, and arguments before those of
+    draws.
+    """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]
@@ -39,15 +46,17 @@ def draw_each(files, ending, draw):
         "jit_compile": FLAGS.jit,
         "condition": chosen_run.label_condition(model.condition, 1),
     }
-    for file, photograph, output in zip(files, photographs, outputs):
-        start = time.perf_counter()
-        print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
-        [picture] = np.asarray(draw(model, photograph[np.newaxis], **how))
-        with disk.new_file(output) as opened:
-            Image.fromarray(picture).save(opened, "PNG")
-        height, width, _ = picture.shape
-        seconds = time.perf_counter() - start
-        print(f"Wrote {output}: {height} x {width}, in {seconds:.1f} s", flush=True)
+    calls = [operator.methodcaller(*call(x[np.newaxis]), **how) for x in photographs]
+    start = time.perf_counter()
+    with contextlib.closing(processes.in_order(model, calls)) as drawn:
+        for file, output in zip(files, outputs):
+            print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
+            [picture] = np.asarray(next(drawn))
+            with disk.new_file(output) as opened:
+                Image.fromarray(picture).save(opened, "PNG")
+            height, width, _ = picture.shape
+            seconds = time.perf_counter() - start
+            print(f"Wrote {output}: {height} x {width}, after {seconds:.1f} s", flush=True)
 
 
 def _outputs(files, ending):

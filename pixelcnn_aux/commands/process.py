@@ -84,6 +84,7 @@ def silence(handler):
     handler.addFilter(_is_ours)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in processes of ours
     # It warns of functions that are traced once for each factor, as they have to be.
     logging.getLogger("tensorflow").setLevel("ERROR")
     sys.meta_path.insert(0, _Quiet)

@@ -39,7 +39,7 @@ from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
-_FILE = (1024, 1024)  # about the size of a file, for a model of images of any size
+_FILE = (512, 512)  # about the size of a file, for a model of images of any size
 
 
 def main(*paths):

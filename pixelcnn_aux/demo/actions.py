@@ -1,25 +1,28 @@
 """Actions behind the page's buttons: generators of `Step`, without Gradio."""
 
 import concurrent.futures
+import contextlib
 import functools
 import math
+import operator
 import queue
 import sys
 import threading
 import time
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
+from pixelcnn_aux.commands.chosen_run import in_numpy
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
+from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.inputs import DrawRequest
@@ -91,7 +94,7 @@ class Models:
         self.codec = functools.cache(lambda name: Codec(self.load(name), self._runs[name].name))
 
     def _load(self, name):
-        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path)
+        return in_numpy(self._runs[arguments.choice("the model", name, self.names)].path)
 
     def has_classes(self, name):
         """Whether a model takes classes, without loading it."""
@@ -137,7 +140,7 @@ def redraw(models, name, what, picture, seed, shift):
             ours = uploads.reduced(picture, most)
             grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
             beside = (grays, "The picture's grays"), (ours, "The picture itself")
-            return grays, beside, functools.partial(model.colorize, ours[np.newaxis])
+            return grays, beside, ("colorize", ours[np.newaxis])
         times = ENLARGEMENTS[what]
         small = uploads.reduced(picture, most // times**2)
         height, width = (times * side for side in small.shape[:2])
@@ -146,7 +149,7 @@ def redraw(models, name, what, picture, seed, shift):
         beside = (small, "The picture to enlarge"), (bicubic, "By bicubic interpolation")
         if picture.shape[0] >= height and picture.shape[1] >= width:
             beside += ((resize(picture, (height, width)), "The picture itself"),)
-        return bicubic, beside, functools.partial(model.enlarge, small[np.newaxis], times)
+        return bicubic, beside, ("enlarge", small[np.newaxis], times)
 
     picture = uploads.chosen(picture)
     return _draw_several(models, name, begin, seed, shift)
@@ -160,23 +163,27 @@ def complete(models, name, picture, painted, rectangle, seed, shift):
     def begin(model):
         known = np.where(mask[0] == 1, picture, np.uint8(127))
         beside = (known, "The known part"), (picture, "The picture itself")
-        return known, beside, functools.partial(model.complete, picture[np.newaxis], mask)
+        return known, beside, ("complete", picture[np.newaxis], mask)
 
     return _draw_several(models, name, begin, seed, shift)
 
 
 def _draw_several(models, name, begin, seed, shift):
-    """Draws by what `begin(model)` gives: an image to compare with, `Step.images` beside, and a function."""
+    """Draws by what `begin(model)` gives: an image to compare with, `Step.images` beside, and a call.
+
+    That is the name of a method of the model, and its arguments before those of draws.
+    """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
     model, start = models.load(name), time.monotonic()
-    (before, images, draw_one), pair = begin(model), None
-    for number, own_seed in enumerate(seeds):
-        yield Step(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, images, pair)
-        pixels = draw_one(seeds=[own_seed], log_scale_shift=shift)
-        [drawn] = to_rgb(pixels, model.likelihood.num_values)
-        pair = pair or (before, drawn)
-        images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
+    (before, images, call), pair = begin(model), None
+    calls = [operator.methodcaller(*call, seeds=[x], log_scale_shift=shift) for x in seeds]
+    with contextlib.closing(processes.in_order(model, calls)) as found:
+        for number in range(DRAWS):
+            yield Step(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, images, pair)
+            [drawn] = to_rgb(next(found), model.likelihood.num_values)
+            pair = pair or (before, drawn)
+            images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
     yield Step(f"Drew {DRAWS} by {name} in {_since(start)}", None, images, pair)
 
 
@@ -284,6 +291,8 @@ def map_of_excess(name, excess):
 
 def _colors(colormap, shares):
     """uint8 [H, W, 3] of numbers from 0 to 1."""
+    import matplotlib
+
     return np.ascontiguousarray(matplotlib.colormaps[colormap](shares, bytes=True)[..., :3])
 
 

@@ -37,7 +37,7 @@ def temporary_folder():
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             yield
     except SystemExit as end:
-        # If Python ended while threads compute, TensorFlow would abort.
+        # Python would wait for threads that compute.
         os._exit(end.code)
 
 

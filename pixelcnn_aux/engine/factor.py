@@ -3,12 +3,12 @@
 import copy
 import functools
 import math
-import os
 from typing import Any, Self
 
 import numpy as np
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -19,7 +19,7 @@ from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.sums import Remainders
+from pixelcnn_aux.sums import FixedSum, Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
 try:
@@ -76,11 +76,18 @@ class Factor(Conditional):
     description: Any = None  # in a file
     graphs: Any = None  # the Keras factor that it was made of
 
-    def __init__(self, name, parts, networks, rounded=False, dtype="float32"):
+    def __init__(
+        self,
+        name: str,
+        parts: dict[str, Any],
+        networks: dict[str, Any],
+        rounded: bool = False,
+        dtype: str = "float32",
+    ):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
-        self._weights = {}
+        self._weights: dict[str, Weights] = {}
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -98,8 +105,8 @@ class Factor(Conditional):
             if part is not None:
                 kind = NETWORKS[serialization.registered_name(type(part))]
                 networks[name] = kind(part.get_config())
-                weights = relative(tensors.named_weights(part))
-                arrays[name] = {path: np.asarray(x.value) for path, x in weights.items()}
+                found = relative(part).items()
+                arrays[name] = {path: np.asarray(x.value) for path, x in found}
         made = cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
         made.graphs = factor
         return made.with_weights(arrays)
@@ -131,6 +138,9 @@ class Factor(Conditional):
             ):
                 known(f"the {part}", found["registered_name"], {})
             parts[part] = serialization.deserialize(found, kind)
+        policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
+        for part in filter(None, (description, config["network"], config["embedding"])):
+            part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
         made = cls(name, parts, networks, rounded, dtype)
         made.description = description
         return made
@@ -149,7 +159,12 @@ class Factor(Conditional):
             part = "embedding" if part == "embedding" else "network"
             found[part]["/".join(rest)] = x.astype(self.variable_dtype)
         found = {part: x for part, x in found.items() if x}
-        with restated("weights of this network", "others", "Load its own", KeyError, ValueError):
+        kinds = (
+            KeyError,
+            ValueError,
+            AttributeError,
+        )  # AttributeError: of a block without projection
+        with restated("weights of this network", "others", "Load its own", *kinds):
             made = self.with_weights(found)
             if self.rounded:  # training leaves their weights unrounded
                 made = made.with_weights(quantized(made))
@@ -165,9 +180,13 @@ class Factor(Conditional):
 
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""
-        return {**self.description["config"], "fixed_sum": serialization.serialize(self.fixed_sum)}
+        parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
+        if self.condition is None:
+            del parts["condition"]
+        return {**self.description["config"], **parts}
 
-    def with_fixed_sum(self, fixed_sum):
+    def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
+        """As of `Conditional`."""
         made = copy.copy(self)
         made.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
         checks.check_parts(made, conditional.PARTS)
@@ -178,9 +197,10 @@ class Factor(Conditional):
     def plain(self):
         return self
 
-    def given(self, condition):
+    def given(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
-        encoded = None if condition is None else self.condition.encode(np.asarray(condition))
+        kind: Any = self.condition
+        encoded = None if condition is None else kind.encode(np.asarray(condition))
         made = copy.copy(self)
         for part, weights in self._weights.items():
             network = copy.copy(getattr(self, part))
@@ -253,7 +273,8 @@ class Factor(Conditional):
         return images
 
 
-def relative(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Arrays of one network by their paths within it."""
-    prefix, _, _ = os.path.commonprefix([*arrays]).rpartition("/")
-    return {path.removeprefix(f"{prefix}/"): x for path, x in arrays.items()}
+def relative(network: Any) -> dict[str, Any]:
+    """The weights of a Keras network by their paths within it, named as in files."""
+    depth = 1 + network.path.count("/")
+    found = tensors.named_weights(network).items()
+    return {"/".join(path.split("/")[depth:]): x for path, x in found}

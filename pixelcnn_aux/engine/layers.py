@@ -14,7 +14,7 @@ from pixelcnn_aux import arrays, rounding
 
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
-_CORES = os.cpu_count() or 1
+cores = os.cpu_count() or 1  # for threads; fewer in `processes`
 _LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
 _WHOLE_SILU = rounding.whole_silu(
     np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.ACTIVATIONS
@@ -23,7 +23,7 @@ _WHOLE_SILU = rounding.whole_silu(
 
 @functools.cache
 def _threads():
-    return futures.ThreadPoolExecutor(_CORES)
+    return futures.ThreadPoolExecutor(cores)
 
 
 def concat_elu(x, out=None):
@@ -88,7 +88,10 @@ class Weights:
     def raw(self, path, transposed):
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
         v, g, bias = (self.arrays[f"{path}/{name}"] for name in "vgb")
-        return v.swapaxes(-1, -2) if transposed else v, g, bias
+        v = v.swapaxes(-1, -2) if transposed else v
+        if not v.shape[-1:] == g.shape == bias.shape:  # NumPy would broadcast them
+            raise ValueError(f"{v.shape}, {g.shape} and {bias.shape} as {path}/v, /g and /b")
+        return v, g, bias
 
     def normalized(self, path, transposed):
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
@@ -120,7 +123,7 @@ class Dense:
             weights.raw(path, self.transposed),
         )
         self.kernel, self.bias = weights.normalized(path, self.transposed)
-        self.channels, self.filters = self.kernel.shape[-2:]
+        *self.sides, self.channels, self.filters = self.kernel.shape
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""
@@ -141,7 +144,7 @@ class Convolution(Dense):
     def __init__(self, *args, kind, stride=1, **kwargs):
         super().__init__(*args, **kwargs)
         self.kind, self.stride = kind, stride
-        self.height, self.width = self.kernel.shape[:2]
+        self.height, self.width = self.sides
         above, left = (max(side - stride, 0) // 2 for side in (self.height, self.width))
         if kind != "unshifted":
             above = 0 if self.transposed else self.height - 1
@@ -153,8 +156,11 @@ class Convolution(Dense):
         self.pads = left, self.width - 1 - left  # zeros beside a row of input, in a scan
         if self.transposed:
             self.pads = (self.width - 1) // 2, 0
-        # Each row of the kernel, for several columns side by side: [width * C, filters].
-        self.row_kernels = self.kernel.reshape(self.height, -1, self.filters)
+
+    @property
+    def row_kernels(self):
+        """Each row of the kernel, for several columns side by side: [height, width * C, filters]."""
+        return self.kernel.reshape(self.height, -1, self.filters)
 
     def __call__(self, x, then=lambda y: y):
         """The convolution of x, and a function of it, in several threads if x is large."""
@@ -169,7 +175,7 @@ class Convolution(Dense):
         kernel = self.kernel.reshape(-1, self.filters)
         y = np.empty((*shape[:3], self.filters), x.dtype)
         at_once = max(1, _AT_ONCE // max(batch * columns * len(kernel), 1))
-        share = max(-(-rows // _CORES), at_once)  # of a thread
+        share = max(-(-rows // cores), at_once)  # of a thread
 
         def evaluate(start):
             for first in range(start, min(start + share, rows), at_once):

@@ -4,10 +4,12 @@ from pixelcnn_aux import arguments, lazy, serialization
 from pixelcnn_aux.arguments import Config, PathLike
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.engine.factor import Factor, Unsupported
-from pixelcnn_aux.errors import restated
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
+
+_NAME = "pixelcnn_aux>AuxiliaryModel"
 
 
 class Model(FactorChain):
@@ -32,7 +34,7 @@ class Model(FactorChain):
                 "transforms": [*map(serialization.serialize, self.transforms)],
                 "image_size": self.image_size and list(self.image_size),
             },
-            "registered_name": "pixelcnn_aux>AuxiliaryModel",
+            "registered_name": _NAME,
         }
 
 
@@ -59,7 +61,9 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Model:
     remedy = "If it was made by another version, train again"
     try:
         with restated(expected, received, remedy, TypeError, KeyError, ValueError, AttributeError):
-            config = description["config"]
+            config, name = description["config"], description["registered_name"]
+            known, way_out = "a model of a class that the engine knows", "Load it by pa.load"
+            expect(name == _NAME, known, name, way_out, kind=Unsupported)
             factors = [Factor.described(x, dtype) for x in config["factors"]]
             transforms = [serialization.deserialize(x, Transform) for x in config["transforms"]]
             size = config["image_size"]

@@ -4,6 +4,7 @@ The seal is the SHA-256 of the file with zeros in place of its 64 digits, which 
 is compared before anything in the file is interpreted. Any reader of safetensors reads the file.
 """
 
+import collections
 import hashlib
 import json
 import math
@@ -135,11 +136,11 @@ def named_weights(factor):
     Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
     that are the same then are counted.
     """
-    found = {}
+    found, counts = {}, collections.Counter()
     for weight in factor.weights:
         path = re.sub(r"_\d+(?=/|$)", "", weight.path)
-        same = sum(name.split(":")[0] == path for name in found)
-        found[f"{path}:{same}" if same else path] = weight
+        found[f"{path}:{counts[path]}" if path in counts else path] = weight
+        counts[path] += 1
     return found
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.batches import in_batches
-from pixelcnn_aux.engine import philox
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import METHODS, check_images
+from pixelcnn_aux.sampling import philox
 
 
 def sample(model, request, given, known, mask):
@@ -212,12 +212,10 @@ class Noise:
         what = self._stream, self._shape, self._dtype
         if arrays.is_symbolic(self._seeds):
             return self._of(arrays.backend().uniforms(self._seeds, *what)[:, rows, columns])
-        first, stop, _ = rows.indices(self._shape[0])
         latest, found = self._latest
-        if latest != (first, stop, columns):  # each group of pixels asks for the noise of all
-            uniforms = philox.uniforms(np.asarray(self._seeds), *what, (first, stop))
-            found = self._of(uniforms[:, :, columns])
-            self._latest = (first, stop, columns), found
+        if latest != (rows, columns):  # each group of pixels asks for the noise of all
+            found = self._of(philox.uniforms(np.asarray(self._seeds), *what, rows, columns))
+            self._latest = (rows, columns), found
         return found
 
 

@@ -5,8 +5,8 @@
 
 The first leaves workdirs with random weights, images, TensorFlow's log-likelihoods and gradients, and a run
 that is stopped half-way in a new folder. The second needs no TensorFlow: it loads the same workdirs and
-compares; the run goes on under both. Under JAX alone it also runs programs, and trains with dropout and in
-float16.
+compares, also what they compute without Keras; the run goes on under both. Under JAX alone it also runs
+programs, and trains with dropout and in float16.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from keras import ops
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, batches, data, training
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, steps
@@ -109,18 +110,32 @@ def density(model, images, condition):
     return nats, found
 
 
-def computed(name, model):
-    """dict, name -> array, to be compared."""
+def images_and_condition(name, model):
+    """Images that a model takes, and their condition."""
     condition = None if model.condition is None else [0, 2, -1]
-    images = IMAGES if name != "parallel" else IMAGES[:, :, 1:]
-    with mock.patch.object(batches, "MUCH", 0):  # by Keras
+    return IMAGES if name != "parallel" else IMAGES[:, :, 1:], condition
+
+
+def evaluated(name, model):
+    """dict, name -> array, to be compared: by the model's backend, but for draws, which are NumPy's."""
+    images, condition = images_and_condition(name, model)
+    with mock.patch.object(batches, "MUCH", 0):
         result = {f"{name}/nats": x for name, x in model.log_probs(images, condition).items()}
     drawn = model.sample([[0, 1], [2, 3], [-4, 5]], condition=condition)
+    for name, inputs in model.inputs(images, condition).items():
+        result[f"{name}/drawn"], result[f"{name}/image"] = drawn[name], inputs.images
+        if not isinstance(model, pa.engine.Model):
+            inputs = Inputs(*(None if x is None else ops.convert_to_tensor(x) for x in inputs))
+        result[f"{name}/entropies"] = model.factors[name].pixel_nats(inputs).entropy
+    return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
+
+
+def differentiated(name, model):
+    """dict, name -> array, to be compared: gradients by weights and by images."""
+    images, condition = images_and_condition(name, model)
+    result = {}
     for name, factor in model.factors.items():
         inputs = factor.inputs(model.inputs(images, condition)[name])
-        result[f"{name}/drawn"] = drawn[name]
-        result[f"{name}/image"] = inputs.images
-        result[f"{name}/entropies"] = factor.pixel_nats(inputs).entropy
         result[f"{name}/gradients"] = gradients(factor, inputs, inputs.images)
     inexact = model.with_exact(False)
     result["density/nats"], result["density/gradients"] = density(inexact, images, condition)
@@ -176,7 +191,8 @@ def write(folder):
                 weight.assign_add(random.normal(0, 0.2, weight.shape))
         RunFolder(folder / name).save_model(model)
         with helpers.eagerly():
-            np.savez(folder / f"{name}.npz", **computed(name, model))
+            found = evaluated(name, model) | differentiated(name, model)
+        np.savez(folder / f"{name}.npz", **found)
 
 
 def compare(folder):
@@ -269,20 +285,30 @@ def compare_model(folder, name):
     model = pa.load(folder / name)
     with CHECK.assertRaisesRegex(ValueError, "^Expected JAX_ENABLE_X64=1"):
         pa.load(folder / name, dtype="float64")
-    received = computed(name, model)
+    received = evaluated(name, model) | differentiated(name, model)
+    plain = evaluated(name, pa.engine.load(folder / name))
     with np.load(folder / f"{name}.npz") as expected:
         assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
-        for key, value in expected.items():
-            if key.endswith("/image"):
-                np.testing.assert_array_equal(received[key], value, key)
-                continue
-            if key.endswith("drawn"):  # a rounding error may change a value, and those after it
-                error, most = (received[key] != value).mean(), 0.05
-            else:
-                error = np.abs(received[key] - value).max() / np.abs(value).max()
-                most = 1e-4 if key.endswith("nats") else 1e-3
-            print(f"{name}: {key} differs by {error:.1e}", flush=True)
-            assert error < most, key
+        compare_arrays(f"{name} by JAX", received, expected)
+        compare_arrays(f"{name} by NumPy", plain, expected)
+    for key, value in plain.items():
+        if key.endswith("drawn"):
+            np.testing.assert_array_equal(received[key], value, key)
+
+
+def compare_arrays(what, received, expected):
+    for key, found in received.items():
+        value = expected[key]
+        if key.endswith("/image"):
+            np.testing.assert_array_equal(found, value, key)
+            continue
+        if key.endswith("drawn"):  # a rounding error may change a value, and those after it
+            error, most = (found != value).mean(), 0.05
+        else:
+            error = np.abs(found - value).max() / np.abs(value).max()
+            most = 1e-4 if key.endswith("nats") else 1e-3
+        print(f"{what}: {key} differs by {error:.1e}", flush=True)
+        assert error < most, key
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import color, complete, enlarge, plots
+from pixelcnn_aux.commands import chosen_run, color, complete, enlarge, plots
+from pixelcnn_aux.engine import layers
 from tests import helpers
 
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
@@ -29,7 +30,10 @@ class PhotographsTest(helpers.TestCase):
             self.write(f"{name}.tiff", pixels)
         self.write("mask.png", 255 * MASK[0, ..., 0])
         self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True, condition=None)
-        self.load = self.enter_context(mock.patch.object(pa, "load", return_value=self.model))
+        self.load, self.load_keras = (
+            self.enter_context(mock.patch.object(module, name, return_value=self.model))
+            for module, name in ((chosen_run, "in_numpy"), (pa, "load"))
+        )
 
     def write(self, name, pixels):
         Image.fromarray(pixels).save(self.folder / name)
@@ -51,7 +55,7 @@ class PhotographsTest(helpers.TestCase):
             self.assertEqual(call.kwargs, HOW)
         self.assertAllEqual([self.read(f"{name}-colored.png") for name in "ab"], DRAWN)
         self.load.assert_called_once_with("cifar10-grayscale")
-        self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, in \d+\.\d s\n")
+        self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, after \d+\.\d s\n")
 
     def test_flags(self):
         flags = ("--seed=3", "--log_scale_shift=-1", "--mode=map", "--jit", "--workdir=runs/x")
@@ -59,7 +63,21 @@ class PhotographsTest(helpers.TestCase):
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
         self.assertEqual(call.kwargs, {**how, "condition": None})
         self.assertAllEqual(self.read("c.png"), DRAWN[0])
-        self.load.assert_called_once_with("runs/x")
+        self.load.assert_not_called()  # XLA compiles graphs
+        self.load_keras.assert_called_once_with("runs/x")
+
+    def test_several_are_the_same_in_processes(self):
+        run = self.folder / "run"
+        helpers.make_run(run, helpers.tiny_model(exact=True))
+        self.load.return_value = pa.engine.load(run)
+        for cores in (1, 2):
+            out = self.folder / str(cores)
+            out.mkdir()
+            with mock.patch.object(layers, "cores", cores):
+                helpers.run_program(color, "a.tiff", "b.tiff", f"--out={out}")
+        first, second = (helpers.contents(self.folder / x) for x in "12")
+        self.assertLen(first, 2)
+        self.assertEqual(first, second)
 
     def test_classes(self):
         """They are of the class --label, or of none."""

@@ -10,12 +10,13 @@ from unittest import mock
 
 import numpy as np
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
 from pixelcnn_aux import auxiliary, data
-from pixelcnn_aux.data import celeb_a, decoding, photos
+from pixelcnn_aux.data import celeb_a, decoding, photos, tfds as own_tfds
 from tests import helpers
 from tests.data.helpers import FilesTest, encoded, everything, noise, prepare
 
@@ -100,6 +101,15 @@ class Cifar10Test(helpers.TestCase):
             self.numbers("train")
         self.assertIs(caught.exception.__cause__, failure)
         self.assertEmpty(list(self.parent.iterdir()))
+
+    def test_beside_another_backend_tensorflow_leaves_it_the_gpus(self):
+        for backend, calls in (("tensorflow", []), ("jax", [mock.call([], "GPU")])):
+            with (
+                mock.patch.object(tf.keras.backend, "backend", return_value=backend),
+                mock.patch.object(tf.config, "set_visible_devices") as set_visible_devices,
+            ):
+                own_tfds.builder("cifar10", None)
+            self.assertEqual(set_visible_devices.call_args_list, calls)
 
     def test_a_download(self):
         """Prepared by TFDS, which puts it in its place as a whole."""

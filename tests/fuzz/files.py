@@ -123,6 +123,24 @@ class Config(File):
         raise WrongError("another description, with which the run resumes")
 
 
+class ConfigWithoutKeras(Config):
+    """The same, loaded by `pa.engine.load`: whatever it loads has finite likelihoods."""
+
+    def read(self):
+        try:
+            return pa.engine.load(self.folder)
+        except pa.engine.Unsupported as error:  # programs then load by Keras
+            raise ValueError(f"{self.folder}: {error}") from error
+
+    def compare(self, found, expected):
+        if found.untrained:
+            return OTHER
+        nats, whole = (x.log_prob(self.images) for x in (found, expected))
+        if not np.isfinite(nats).all():
+            raise WrongError("another model, which has no finite likelihood")
+        return EQUAL if np.array_equal(nats, whole) else OTHER
+
+
 class Sealed(File):
     """A file of arrays, or none. Half of them are sealed again once damaged, with finite other numbers."""
 
@@ -156,6 +174,20 @@ class Weights(Sealed):
 
     def untouched(self):
         return all(map(np.array_equal, self.factor.get_weights(), self.before))
+
+
+class WeightsWithoutKeras(Sealed):
+    """The same, loaded by `pa.engine.load`."""
+
+    path = Weights.path
+
+    def make(self):
+        self.file.parent.rmdir()
+        RunFolder(self.folder).save_model(helpers.randomized(helpers.tiny_model()))
+        return [self.file.read_bytes()]
+
+    def read(self):
+        return pa.engine.load(self.folder).factors["image"].weights
 
 
 class Checkpoint(Sealed):
@@ -286,4 +318,7 @@ class Compressed(File):
         return whole + hashlib.sha256(whole).digest()
 
 
-KINDS = (Config, Weights, Checkpoint, Arrays, Variables, Picture, Compressed)
+KINDS = (
+    *(Config, ConfigWithoutKeras, Weights, WeightsWithoutKeras, Checkpoint),
+    *(Arrays, Variables, Picture, Compressed),
+)

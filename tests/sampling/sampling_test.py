@@ -14,7 +14,7 @@ from absl.testing import parameterized
 
 from pixelcnn_aux import backend, likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.engine import philox
+from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sums import FixedSum
 from tests import custom, helpers
 
@@ -131,7 +131,9 @@ class SampleTest(helpers.ImagesTestCase):
         uniforms = np.array([0.040145529201251806, 0.5612506988834305])
         self.assertAllClose(noise[0, 0, 0, :2], -np.log(-np.log(uniforms)), rtol=1e-12)
 
-    @parameterized.product(dtype=("float32", "float64"), shape=((5,), (3, 7), (2, 5, 13), (4, 0)))
+    @parameterized.product(
+        dtype=("float32", "float64"), shape=((5, 1, 1), (3, 7, 1), (2, 5, 13), (4, 0, 3))
+    )
     def test_uniforms_are_those_of_tensorflow(self, dtype, shape):
         seeds = np.array([*SEEDS, [0, 0], [-(2**31), -1], [2**31 - 1, 7]], np.int32)
         for stream in (0, 3, -1, 2**40 + 5):
@@ -141,8 +143,11 @@ class SampleTest(helpers.ImagesTestCase):
             self.assertAllEqual(found, expected)
             for first in range(shape[0]):
                 for stop in range(first, shape[0] + 1):
-                    rows = philox.uniforms(seeds, stream, shape, dtype, (first, stop))
+                    rows = philox.uniforms(seeds, stream, shape, dtype, slice(first, stop))
                     self.assertAllEqual(rows, expected[:, first:stop])
+            where = slice(1, None), slice(shape[1] // 3, shape[1] - shape[1] // 4)
+            part = philox.uniforms(seeds, stream, shape, dtype, *where)
+            self.assertAllEqual(part, expected[:, *where])
         self.assertEqual(philox.uniforms(seeds[:0], 0, shape, dtype).shape, (0, *shape))
 
     @parameterized.parameters(*EXACT)

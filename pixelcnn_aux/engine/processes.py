@@ -1,0 +1,70 @@
+"""Work of models in processes beside this one, as many as there are cores.
+
+They start when they are first needed, and are kept. They end when this process does, however it ends.
+"""
+
+import collections
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+from pixelcnn_aux.engine import layers
+from pixelcnn_aux.engine.model import Model
+
+_SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
+
+
+def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]:
+    """Yields the results of functions of a model (operator.methodcaller) in order, and raises their errors.
+
+    Processes call them at the same time if there are several, an `engine.Model` and several cores; else each
+    is called here when it is asked for. An error ends the processes, and so does closing the generator early:
+    within contextlib.closing, a program that is interrupted does not wait for them.
+    """
+    count = min(layers.cores, len(calls))
+    if count < 2 or not isinstance(model, Model):
+        yield from (call(model) for call in calls)
+        return
+    (pool, lifeline), left = _pool(count), len(calls)
+    try:
+        # Ctrl-C is for this process alone: those that start now inherit which signals are blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            found = collections.deque(pool.submit(call, model) for call in calls)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        while left:
+            result = found.popleft().result()
+            left -= 1
+            yield result
+    finally:
+        if left:
+            _pool.cache_clear()
+            lifeline.close()
+            pool.shutdown()
+
+
+@functools.cache
+def _pool(count):
+    """An executor of so many processes, and the end of a pipe that keeps them alive."""
+    watched, lifeline = _SPAWN.Pipe(duplex=False)
+    given = layers.cores // count, watched
+    return futures.ProcessPoolExecutor(count, _SPAWN, _begin, given), lifeline
+
+
+def _begin(cores, watched):
+    """Prepares a process for its work."""
+    layers.cores = cores
+    sys.stdout = open(os.devnull, "w")  # progress bars would mix
+
+    def watch():
+        watched.poll(None)  # until the other end is closed
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
