@@ -1,8 +1,14 @@
 """The one format of errors: expected, received, and the remedy."""
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 from typing import Any
+
+OTHER_BACKEND = (
+    "Expected a Keras backend that is installed, tensorflow or jax. Received: {}. "
+    "Set KERAS_BACKEND to one of these."
+)
 
 
 def expect(
@@ -49,13 +55,23 @@ def needs(package: str, remedy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_all(what: str) -> Iterator[None]:
-    """A package that is missing within is one that `what` needs, and a light installation leaves out."""
+    """Imports within that fail name the package that `what` needs, which a light installation leaves out.
+
+    If several are within each other, the outermost gives `what`. Where Keras fails, it is for its backend.
+    """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pixelcnn_aux"):
+    except (ImportError, ValueError) as error:
+        frames = traceback.walk_tb(error.__traceback__)
+        if any(
+            frame.f_globals.get("__name__") == "keras" for frame, _ in frames
+        ):  # as it is imported
+            raise ImportError(OTHER_BACKEND.format(error)) from None
+        name = getattr(error, "name", None) or ""
+        if not isinstance(error, ModuleNotFoundError) or name.startswith("pixelcnn_aux"):
             raise
-        raise ImportError(
-            f"Expected the package {error.name}, which {what} needs. Received: no such package. "
-            "Run pip install pixelcnn_aux, which installs all of them."
+        raise ModuleNotFoundError(
+            f"Expected the package {name}, which {what} needs. Received: no such package. "
+            "Run pip install pixelcnn_aux, which installs all of them.",
+            name=name,
         ) from error
