@@ -1,7 +1,8 @@
 """The one format of errors: expected, received, and the remedy."""
 
 import contextlib
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -15,6 +16,12 @@ def expect(
     """
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
+
+
+def did_you_mean(name: Any, names: Iterable[str], remedy: str) -> str:
+    """The remedy for a name that is none of `names`: the one that is like it, if any, and what else to do."""
+    alike = difflib.get_close_matches(name[:200], names, 1) if isinstance(name, str) else ()
+    return f"Did you mean {alike[0]!r}? {remedy}" if alike else remedy
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from pixelcnn_aux.arguments import ArrayLike, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.batches import MAX_PIXELS, in_batches
 from pixelcnn_aux.conditional import Conditional, PixelNats
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
+from pixelcnn_aux.errors import did_you_mean, expect
+from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images, takes_one
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -25,6 +25,9 @@ from pixelcnn_aux.runs.folder import RunFolder
 
 class FactorChain(serialization.Configured):
     """A chain of factors over images of one size.
+
+    Methods of images [B, H, W, C] also take one, [H, W, C], with its condition without B, and two numbers as
+    its seeds. Then what they return has no B.
 
     Args:
       factors: list of `Factor` in the order of sampling, each with a name of its own: the first one is
@@ -130,7 +133,9 @@ class FactorChain(serialization.Configured):
     def position(self, name: str) -> int:
         """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
         names = list(self.factors)
-        expect(name in names, f"a factor of {names}", repr(name), "Choose one of them")
+        if name not in names:
+            remedy = did_you_mean(name, names, "Choose one of them")
+            expect(False, f"a factor of {names}", repr(name), remedy)
         return names.index(name)
 
     def require(self, names: Iterable[str]) -> None:
@@ -154,6 +159,7 @@ class FactorChain(serialization.Configured):
             condition = self.condition.unknown(batch)
         return conditions.checked(self.condition, condition, batch)
 
+    @takes_one
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """The image that each factor models.
 
@@ -204,6 +210,7 @@ class FactorChain(serialization.Configured):
 
     # Likelihoods.
 
+    @takes_one
     def log_prob(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
 
@@ -222,10 +229,12 @@ class FactorChain(serialization.Configured):
         """
         return sum(self.log_probs(images, condition).values())
 
+    @takes_one
     def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
         return self._by_factor(Conditional.batch_log_prob, *self._checked(images, condition))
 
+    @takes_one
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, Tensor]:
@@ -241,6 +250,7 @@ class FactorChain(serialization.Configured):
         nats = self._by_factor(Conditional.batch_log_prob, *checked)
         return in_bits_per_dim(nats, checked[0].shape[1:])
 
+    @takes_one
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -255,6 +265,7 @@ class FactorChain(serialization.Configured):
         bounds, exact = (in_bits_per_dim(nats, shape) for nats in each)
         return bounds, exact
 
+    @takes_one
     def pixel_nats(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, PixelNats]:
@@ -293,6 +304,7 @@ class FactorChain(serialization.Configured):
         """A structure of arrays as methods return it."""
         return found
 
+    @takes_one
     def params(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """The parameters of every pixel's distribution, given the pixels before it.
 
@@ -303,6 +315,7 @@ class FactorChain(serialization.Configured):
         """
         return self._by_factor(Conditional.batch_params, *self._checked(images, condition))
 
+    @takes_one
     def class_log_probs(self, images: ArrayLike) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
 
@@ -316,6 +329,7 @@ class FactorChain(serialization.Configured):
         """
         return arrays.log_softmax(sum(self.log_probs_by_class(images).values()), axis=-1)
 
+    @takes_one
     def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
         """`log_probs` given each class: dict, name -> float [B, num_classes]; as `class_log_probs`."""
         kind = arguments.instance("the model's condition", self.condition, conditions.Classes)
@@ -337,6 +351,7 @@ class FactorChain(serialization.Configured):
 
     # Draws.
 
+    @takes_one
     def sample(
         self,
         seeds: ArrayLike,
@@ -356,7 +371,7 @@ class FactorChain(serialization.Configured):
         Any number of images are drawn in batches, with a progress bar as of `log_prob`.
 
         Args:
-          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding. Or B, an int: [0, b].
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again
@@ -399,6 +414,7 @@ class FactorChain(serialization.Configured):
     # that those above it and to its left have drawn, so that seams agree, and nothing else of the picture:
     # colors may drift from one end to the other.
 
+    @takes_one
     def colorize(
         self,
         images: ArrayLike,
@@ -428,6 +444,7 @@ class FactorChain(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.colorize(self, images, request)
 
+    @takes_one
     def enlarge(
         self,
         images: ArrayLike,
@@ -457,6 +474,7 @@ class FactorChain(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.enlarge(self, images, times, request)
 
+    @takes_one
     def complete(
         self,
         images: ArrayLike,
@@ -490,7 +508,7 @@ class FactorChain(serialization.Configured):
         """Compresses images without loss, by a model of whole numbers such as `photographs`.
 
         Args:
-          images: uint8 [N, H, W, C], or a list of [H, W, C] for a model of images of any size.
+          images: uint8 [N, H, W, C] or [H, W, C], or a list of [H, W, C] for a model of images of any size.
 
         Returns:
           bytes, from which `codec.Codec(model).decompress` gives the images again. They name the run.
@@ -501,7 +519,9 @@ class FactorChain(serialization.Configured):
         from pixelcnn_aux.codec import Codec  # which imports this module
 
         name = self.loaded_from and RunFolder(trained.find(self.loaded_from)).name
-        return Codec(self, name or "").compress(images)
+        given: Any = images
+        given = given[None] if getattr(given, "ndim", None) == 3 else given
+        return Codec(self, name or "").compress(given)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

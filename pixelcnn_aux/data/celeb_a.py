@@ -38,7 +38,7 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
         return image
 
     if image_dir is not None:
-        how = {"fit": fit, "split_of": split_of, "kind": _KIND, "cache_dir": cache_dir}
+        how = {"fit": fit, "splits_of": splits_of, "kind": _KIND, "cache_dir": cache_dir}
         return files.load("celeb_a", split, image_size, image_dir=image_dir, **how)
     builder = tfds.builder("celeb_a", data_dir)
     expect(
@@ -67,8 +67,12 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
     return Images(pixels)
 
 
-def split_of(name):
-    """The official split of a file of the archive, None for a file of another name than NNNNNN.jpg."""
+def splits_of(names):
+    """The official splits of files of the archive, None for files of other names than NNNNNN.jpg."""
+    return map(_split_of, names)
+
+
+def _split_of(name):
     number = re.fullmatch(r"([0-9]{6})\.jpg", name)
     if not number:
         return None

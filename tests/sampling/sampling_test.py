@@ -240,6 +240,7 @@ class WrongArgumentsTest(helpers.TestCase):
         ({"log_scale_shift": [0.0, float("nan"), 0.0]}, "log_scale_shift as a finite number.*nan"),
         ({"given": {}}, r"one auxiliary image of \['grayscale'\].*\[\]"),
         ({"given": {"image": KNOWN}}, r"Received: \['image'\]"),
+        ({"given": {"grayscal": GRAYS}}, "'grayscal'.*Did you mean 'grayscale'. Give one of them"),
         ({"given": {"grayscale": GRAYS[:2]}}, GIVEN + EACH.format(2)),
         ({"given": {"grayscale": GRAYS[:, :, :5]}}, GIVEN + SIZED.format("4 x 5")),
         ({"given": {"grayscale": GRAYS.astype(np.int32)}}, GIVEN + " as uint8.*int32"),
@@ -257,6 +258,15 @@ class WrongArgumentsTest(helpers.TestCase):
     def test_refused(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):
             model().sample(**{"seeds": SEEDS, **arguments})
+
+    def test_a_number_is_that_of_the_seeds(self):
+        seeds = [[0, 0], [0, 1], [0, 2], [0, 3]]
+        self.assertSameImages(model().sample(4), model().sample(seeds))
+        self.assertSameImages(model().sample(np.int64(1)), model().sample(seeds[:1]))
+        self.assertEqual(model().sample(0)["image"].shape, (0, *helpers.SIZE, 3))
+        for wrong in (-1, True, 1.5, 2**31):
+            with self.assertRaisesRegex(ValueError, "seeds as int32.*for each, or how many images"):
+                model().sample(wrong)
 
     def test_what_is_no_array_of_numbers(self):
         masked = np.ma.masked_array(SEEDS, mask=True)
