@@ -140,8 +140,9 @@ def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
         return f"Convert them to {dtype}"
     fits = 0 <= ends[0] <= ends[1] <= last
     times = f"{last} * " if fits and ends[1] <= 1 < last and kind != "int" else ""
-    of_kind = {"float": f"np.round({times}{name})", "bool": f"({times}{name})", "int": name}
-    line = f"{of_kind[kind]}.astype(np.{dtype})"
+    line = f"{times}np.{dtype}({name})"
+    if kind == "float":
+        line = f"np.round({times}{name}).astype(np.{dtype})"
     return f"Give {line}" if fits else f"Scale them to 0 .. {last}, and give {line}"
 
 

@@ -70,7 +70,7 @@ class OneImageTest(helpers.ImagesTestCase):
             for name in ("log_prob", "bits_per_dim", "params", "pixel_nats", "bound_and_exact"):
                 ask = getattr(model, name)
                 self.assertOne(ask(IMAGES[0], 3), ask(IMAGES[:1], [3]))
-                self.assertOne(ask(IMAGES[0].tolist()), ask(IMAGES[:1]))
+                self.assertOne(ask(IMAGES[0]), ask(IMAGES[:1]))
             for name in ("class_log_probs", "auxiliaries", "log_probs_by_class"):
                 ask = getattr(model, name)
                 self.assertOne(ask(images=IMAGES[0]), ask(IMAGES[:1]))

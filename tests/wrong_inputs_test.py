@@ -118,8 +118,8 @@ WRONG = (
     (log_prob(FLOATS), r"float32 .*\. Give np\.round\(images\)\.astype\(np\.uint8\)\.$"),
     (log_prob(FLOATS / 255), r"float32 .* Give np\.round\(255 \* images\)\.astype\(np\.uint8\)\.$"),
     (log_prob(FLOATS - 100), r"Scale them to 0 \.\. 255, and give np\.round\(images\)\.astype"),
-    (log_prob(RGB > 9), r"bool .*\. Give \(255 \* images\)\.astype\(np\.uint8\)\.$"),
-    (log_prob(RGB.astype(np.int64)), r"int64 .*\. Give images\.astype\(np\.uint8\)\.$"),
+    (log_prob(RGB > 9), r"bool .*\. Give 255 \* np\.uint8\(images\)\.$"),
+    (log_prob(RGB.astype(np.int64)), r"int64 .*\. Give np\.uint8\(images\)\.$"),
     (
         log_prob(GRAY / 255, None, None, 1, 10),
         r"Give np\.round\(1023 \* images\)\.astype\(np\.uint16",
