@@ -1,5 +1,6 @@
 """The data set `folder`: all image files under a folder, cropped and resized, or as they are."""
 
+import functools
 import hashlib
 import os
 
@@ -39,13 +40,11 @@ def folder(
     shares = {"validation_share": validation_share, "test_share": test_share}
     given = {name: share for name, share in shares.items() if share is not None}
     expected = f"no shares of splits for {image_dir}, which has a folder for each split"
-    expect(
-        not (has_splits and given), expected, given, "Leave them out, or move the files together"
-    )
+    expect(not (has_splits and given), expected, given, "Leave them out")
     validation, test = (100 * share for share in (SHARES | given).values())
     expected = "validation_share and test_share below 1 in all, which leaves images to train on"
     expect(validation + test < 100, expected, given, "Give lower ones")
-    kind = _BY_HASH.format(100 - validation - test, validation, test)
+    by_hash = functools.partial(split_by_hash, validation=validation, test=test)
     return files.load(
         "folder",
         split,
@@ -53,10 +52,8 @@ def folder(
         image_dir=image_dir / split if has_splits else image_dir,
         cache_dir=cache_dir,
         fit=lambda image: image if image_size is None else fit(image, image_size),
-        splits_of=lambda names: (
-            [split] * len(names) if has_splits else by_hash(names, validation, test)
-        ),
-        kind=_WHOLE if has_splits else kind,
+        splits_of=(lambda names: [split] * len(names)) if has_splits else by_hash,
+        kind=_WHOLE if has_splits else _BY_HASH.format(100 - validation - test, validation, test),
         channels=channels,
         num_values=num_values,
         labels=labels,
@@ -77,7 +74,7 @@ def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
     return image if image_size is None else fit(image, image_size)
 
 
-def by_hash(names, validation, test):
+def split_by_hash(names, validation, test):
     """The splits of files by hashes of their names, wherever their folder lies; two splits in percent.
 
     The lowest hashes are for test, and the next ones for validation. So each file has a split by its name

@@ -242,7 +242,7 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     images = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
     fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
     remedy = "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)"
-    if pixels.dtype not in (np.uint8, np.uint16):
+    if pixels.dtype.kind in "bif":
         remedy = conversion(pixels, "pixels", "uint8", 255)
     expect(
         fits and images.shape[3] <= MAX_CHANNELS,

@@ -14,10 +14,7 @@ from pixelcnn_aux.data.images import MAX_CHANNELS, Images
 from pixelcnn_aux.errors import did_you_mean, expect
 
 SPLITS = ("train", "validation", "test")
-SHARES = {
-    "validation_share": 0.02,
-    "test_share": 0.05,
-}  # of the files of a folder that has no splits
+SHARES = {"validation_share": 0.02, "test_share": 0.05}  # of a folder's files
 FOLDERS = "folders"  # labels by the folders that image files are in
 
 _Loader = TypeVar("_Loader", bound=Callable[..., Images])

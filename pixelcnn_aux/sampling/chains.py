@@ -46,20 +46,15 @@ def checked(model, request, count=None):
     seeds: Any = count if request.seeds is None else request.seeds
     if arguments.is_whole(seeds, 0, 2**31 - 1):
         seeds = np.stack([np.zeros(seeds, np.int32), np.arange(seeds, dtype=np.int32)], axis=1)
-    given = (
-        arguments.array("seeds", seeds),
-        arguments.array("log_scale_shift", request.log_scale_shift),
-    )
+    given = {"seeds": seeds, "log_scale_shift": request.log_scale_shift}
+    given = [arguments.array(name, x) for name, x in given.items()]
     fits = not any(map(arrays.is_symbolic, given))
     expected = "seeds and log_scale_shift that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
     seeds, shifts = map(np.asarray, given)
     dtype, shape = seeds.dtype.name, list(seeds.shape)
-    fits, remedy = (
-        dtype == "int32" and shape[1:] == [2],
-        "Give two numbers for each, or how many images",
-    )
+    fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each, or how many"
     expect(fits, "seeds as int32 [B, 2]", f"{dtype} {shape}", remedy)
     batch, shifts = len(seeds), shifts.astype(np.float32)
     expected = f"seeds as int32 [{count}, 2], two numbers for each image"

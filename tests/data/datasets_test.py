@@ -140,10 +140,10 @@ class CelebATest(FilesTest):
     def test_the_official_partition(self):
         numbers = {"train": [1, 162770], "validation": [162771, 182637], "test": [182638, 202599]}
         for split, ends in numbers.items():
-            found = {*celeb_a.splits_of([f"{number:06}.jpg" for number in ends])}
+            found = {celeb_a.split_of(f"{number:06}.jpg") for number in ends}
             self.assertEqual(found, {split})
         for name in ("0000001.jpg", "000001.JPG", "000001.png", "1.jpg", "x000001.jpg"):
-            self.assertEqual([*celeb_a.splits_of([name])], [None])
+            self.assertIsNone(celeb_a.split_of(name))
 
     def test_files_of_another_size_are_named_and_left_out(self):
         good, other = encoded(noise(218, 178, 3), "JPEG"), encoded(noise(178, 218, 3), "JPEG")

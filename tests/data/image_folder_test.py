@@ -129,7 +129,7 @@ def _hash(name):
 
 
 def splits_of(names, validation=2, test=5):
-    return image_folder.by_hash(names, validation, test)
+    return image_folder.split_by_hash(names, validation, test)
 
 
 class FolderTest(FilesTest):

@@ -65,7 +65,7 @@ class SampleTest(helpers.ImagesTestCase):
         self.assertSameImages(model().sample(np.int64(1)), model().sample(seeds[:1]))
         self.assertEqual(model().sample(0)["image"].shape, (0, *helpers.SIZE, 3))
         for wrong in (-1, True, 1.5, 2**31):
-            with self.assertRaisesRegex(ValueError, "seeds as int32.*for each, or how many images"):
+            with self.assertRaisesRegex(ValueError, "seeds as int32.*for each, or how many"):
                 model().sample(wrong)
 
     def test_images_are_drawn_as_often_as_they_are_likely(self):
