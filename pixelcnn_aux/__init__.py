@@ -4,7 +4,7 @@ import pixelcnn_aux as pa
 
 model = pa.load("runs/grayscale-demo-photos")
 model.bits_per_dim(images)                       # images: uint8 [B, H, W, 3]
-model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
+model.sample(2)["image"]                         # uint8 [2, 32, 32, 3]
 """
 
 import contextlib

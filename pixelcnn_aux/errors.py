@@ -1,8 +1,9 @@
 """The one format of errors: expected, received, and the remedy."""
 
 import contextlib
+import difflib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 OTHER_BACKEND = (
@@ -21,6 +22,12 @@ def expect(
     """
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
+
+
+def did_you_mean(name: Any, names: Iterable[str], remedy: str) -> str:
+    """The remedy for a name that is none of `names`: the one that is like it, if any, and what else to do."""
+    alike = difflib.get_close_matches(name[:200], names, 1) if isinstance(name, str) else ()
+    return f"Did you mean {alike[0]!r}? {remedy}" if alike else remedy
 
 
 @contextlib.contextmanager

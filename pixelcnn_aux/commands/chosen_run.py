@@ -11,6 +11,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data
 from pixelcnn_aux.batches import MAX_PIXELS, MUCH_ALONE
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.data.registry import SHARES
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -54,6 +55,9 @@ def define_images():
     """Defines the flags of `image_flags`."""
     for name, text in _IMAGES.items():
         flags.DEFINE_string(name, None, text)
+    for name, share in SHARES.items():
+        text = f"Of the files of folder, those of that split, at least one; {share} if unset."
+        flags.DEFINE_float(name, None, text)
 
 
 def define_exact():
@@ -142,17 +146,19 @@ def source(folder):
         dataset = "photos"  # which any machine has
     expected = f"the data set of the run in {folder}"
     expect(dataset, expected, "none, since it was trained on arrays", "Give --dataset")
-    paths, labels = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}, FLAGS.labels
+    flag = image_flags()
+    paths = {name: flag[name] for name in ("image_dir", "image_file")}
+    others = {name: flag[name] for name in ("labels", *SHARES)}
     if dataset == config.get("dataset"):
-        labels = labels or config.get("labels")
+        others = {x: config.get(x) if given is None else given for x, given in others.items()}
         if not any(paths.values()):
             paths = {name: config.get(name) for name in paths}
-    return {"dataset": dataset, **paths, **({"labels": labels} if labels else {})}
+    return {"dataset": dataset, **paths, **{x: y for x, y in others.items() if y is not None}}
 
 
 def image_flags():
     """The flags of where images are: dict, of arguments of `data.load`."""
-    return {name: FLAGS[name].value for name in _IMAGES}
+    return {name: FLAGS[name].value for name in (*_IMAGES, *SHARES)}
 
 
 def images(folder, model, split):
