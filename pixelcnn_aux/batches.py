@@ -68,9 +68,8 @@ class Work:
     def __init__(self, factors):
         self._seen_whole = any(factor.radius is None for factor in factors)
         self._side = math.prod(factor.network.side for factor in factors)
-        self._pixels = (
-            collections.Counter()
-        )  # of each size, or of those that share a graph (`_of_tile`)
+        # Pixels of each size, or, by None, of those that share a graph (`_of_tile`).
+        self._pixels = collections.Counter()
 
     def is_much(self, images):
         """Whether images [B, H, W, C], with those asked for before, are worth a graph, or need its memory."""

@@ -69,10 +69,8 @@ def needs_all(what: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, ValueError) as error:
-        frames = traceback.walk_tb(error.__traceback__)
-        if any(
-            frame.f_globals.get("__name__") == "keras" for frame, _ in frames
-        ):  # as it is imported
+        modules = (x.f_globals.get("__name__") for x, _ in traceback.walk_tb(error.__traceback__))
+        if "keras" in modules:  # as it is imported
             raise ImportError(OTHER_BACKEND.format(error)) from None
         name = getattr(error, "name", None) or ""
         if not isinstance(error, ModuleNotFoundError) or name.startswith("pixelcnn_aux"):
