@@ -4,9 +4,10 @@ import pixelcnn_aux as pa
 
 model = pa.load("runs/grayscale-demo-photos")
 model.bits_per_dim(images)                       # images: uint8 [B, H, W, 3]
-model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
+model.sample(2)["image"]                         # uint8 [2, 32, 32, 3]
 """
 
+import contextlib
 import importlib
 import sys
 from typing import TYPE_CHECKING
@@ -71,4 +72,5 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of this modul
 
 if "keras" in sys.modules or "tensorflow" in sys.modules:
     # No time is left to save, and `keras.saving.load_model` finds all classes that are registered here.
-    importlib.import_module("pixelcnn_aux.training.loop")
+    with contextlib.suppress(ImportError):  # under another backend, where the engine alone works
+        importlib.import_module("pixelcnn_aux.training.loop")

@@ -36,10 +36,13 @@ def main():
             print(f"  {command:10}{text}")
         print(f"\n{typed} COMMAND --help explains a command and its flags.")
     elif name not in COMMANDS:
+        from pixelcnn_aux.errors import did_you_mean
+
         received = "none" if name is None else repr(name)
+        remedy = f"Give one of them first; {typed} --help lists them"
         sys.exit(
             f"Expected a command: one of {', '.join(COMMANDS)}. Received: {received}. "
-            f"Give one of them first; {typed} --help lists them."
+            f"{did_you_mean(name, COMMANDS, remedy)}."
         )
     else:
         del sys.argv[1]

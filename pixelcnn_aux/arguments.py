@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing
 
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import did_you_mean, expect
 
 # Arrays, tensors, numbers, and lists of them.
 ArrayLike: TypeAlias = numpy.typing.ArrayLike
@@ -83,7 +83,8 @@ def whole_each(name: str, given: Any, count: int, one: str) -> list[int]:
 def choice(name: str, value: Any, choices: Collection[str]) -> str:
     """A str that is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        _refuse(name, value, f"of {', '.join(map(repr, choices))}")
+        remedy = did_you_mean(value, choices, "Give such a value")
+        _refuse(name, value, f"of {', '.join(map(repr, choices))}", remedy)
     return value
 
 
@@ -162,9 +163,9 @@ def short_repr(value: Any) -> str:
         return f"a {type(value).__name__} too large to be shown"
 
 
-def _refuse(name: str, value: Any, expected: str) -> NoReturn:
+def _refuse(name: str, value: Any, expected: str, remedy: str = "Give such a value") -> NoReturn:
     received = f"{name}={short_repr(value)}" if name.isidentifier() else short_repr(value)
-    raise ValueError(f"Expected {name} {expected}. Received: {received}. Give such a value.")
+    raise ValueError(f"Expected {name} {expected}. Received: {received}. {remedy}.")
 
 
 def _is_finite(value):

@@ -15,7 +15,7 @@ import numpy as np
 
 from pixelcnn_aux import serialization
 from pixelcnn_aux.arguments import Config, Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import OTHER_BACKEND, expect
 from pixelcnn_aux.progress import waiting
 
 serialization.with_keras()  # which may not know all classes
@@ -23,18 +23,13 @@ NAME = keras.backend.backend()
 DTYPES = ("float32", "float64")  # of models
 POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
 
-# `tfp` is TensorFlow Probability for tensors of the backend.
 if NAME == "tensorflow":
     import tensorflow as tf
-    import tensorflow_probability as tfp
     from tensorflow.python.eager import record
 elif NAME == "jax":
     import jax
-    import tensorflow_probability.substrates.jax as tfp  # noqa: F401
 else:
-    raise ImportError(
-        f"Expected the Keras backend tensorflow or jax. Received: {NAME}. Set KERAS_BACKEND to one of them."
-    )
+    raise ImportError(OTHER_BACKEND.format(NAME))
 
 
 def require_tensorflow(what: str) -> None:
@@ -148,6 +143,15 @@ def traced_shape(
     traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
     given = traced.get_concrete_function(spec).output_shapes
     return given.as_list() if given.rank is not None else []
+
+
+def build(layer: Any, inputs: Any) -> None:
+    """Calls a layer, so that those in it are built. JAX, which would compile operations, only sees shapes."""
+    if NAME == "tensorflow":
+        layer(inputs)
+        return
+    with keras.StatelessScope():  # weights that a call makes get their values when it is left
+        jax.eval_shape(layer, inputs)
 
 
 @contextlib.contextmanager
@@ -266,6 +270,14 @@ def check_same_dtype(model: Any, *parts: Any) -> None:
             f"{part.dtype_policy.name} of {part.name!r}, in a factor of {model.dtype_policy.name}",
             "Build them with the same dtype",
         )
+
+
+def layer_config(layer: Any) -> Config:
+    """What Keras's `get_config` gives of a layer, which imports TensorFlow if it is there, also for JAX."""
+    policy = layer.dtype_policy
+    dtype = {"module": "keras", "class_name": type(policy).__name__, "config": policy.get_config()}
+    dtype = {**dtype, "registered_name": None}
+    return {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
 
 
 def set_dtype(config: Config, dtype: str) -> None:

@@ -4,6 +4,7 @@ A network whose outputs depend on a neighborhood alone computes for a tile what 
 image, if the tile has as many more rows and columns as it sees.
 """
 
+import collections
 import math
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 CACHED = 2**12  # pixels whose parameters and activations stay in a processor's cache
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
-MUCH = 2**19  # pixels: to trace a graph takes as long as to evaluate so many in NumPy
+# Pixels: to trace a graph takes as long as to evaluate so many in NumPy; and with TensorFlow's start.
+MUCH, MUCH_ALONE = 2**19, 2**20
 
 
 def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
@@ -58,19 +60,28 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
 
 
 class Work:
-    """The amount of work that some factors were asked for: little is evaluated in NumPy, much by graphs."""
+    """The amount of work that some factors were asked for: little is evaluated in NumPy, much by graphs.
+
+    Images whose sizes change take no graph each, of which TensorFlow would keep some hundred megabytes.
+    """
 
     def __init__(self, factors):
         self._seen_whole = any(factor.radius is None for factor in factors)
-        self._pixels = 0
+        self._side = math.prod(factor.network.side for factor in factors)
+        # Pixels of each size, or, by None, of those that share a graph (`_of_tile`).
+        self._pixels = collections.Counter()
 
     def is_much(self, images):
         """Whether images [B, H, W, C], with those asked for before, are worth a graph, or need its memory."""
         if arrays.is_symbolic(images):
             return True
-        count, height, width, _ = images.shape
-        self._pixels += count * height * width
-        return self._pixels > MUCH or (self._seen_whole and height * width > MAX_PIXELS)
+        count, *size, _ = images.shape
+        has_own = self._seen_whole or not sums.is_divided(size, self._side)
+        kind, pixels = tuple(size) if has_own else None, math.prod(size)
+        self._pixels[kind] += count * pixels
+        # For one image, to trace a graph of its own takes longer.
+        is_much = self._pixels[kind] - has_own * pixels >= MUCH
+        return is_much or (self._seen_whole and pixels > MAX_PIXELS)
 
 
 def _size(left, most, compiles):

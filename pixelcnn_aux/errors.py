@@ -1,8 +1,15 @@
 """The one format of errors: expected, received, and the remedy."""
 
 import contextlib
-from collections.abc import Iterator
+import difflib
+import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+OTHER_BACKEND = (
+    "Expected a Keras backend that is installed, tensorflow or jax. Received: {}. "
+    "Set KERAS_BACKEND to one of these."
+)
 
 
 def expect(
@@ -15,6 +22,12 @@ def expect(
     """
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
+
+
+def did_you_mean(name: Any, names: Iterable[str], remedy: str) -> str:
+    """The remedy for a name that is none of `names`: the one that is like it, if any, and what else to do."""
+    alike = difflib.get_close_matches(name[:200], names, 1) if isinstance(name, str) else ()
+    return f"Did you mean {alike[0]!r}? {remedy}" if alike else remedy
 
 
 @contextlib.contextmanager
@@ -49,13 +62,21 @@ def needs(package: str, remedy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_all(what: str) -> Iterator[None]:
-    """A package that is missing within is one that `what` needs, and a light installation leaves out."""
+    """Imports within that fail name the package that `what` needs, which a light installation leaves out.
+
+    If several are within each other, the outermost gives `what`. Where Keras fails, it is for its backend.
+    """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pixelcnn_aux"):
+    except (ImportError, ValueError) as error:
+        modules = (x.f_globals.get("__name__") for x, _ in traceback.walk_tb(error.__traceback__))
+        if "keras" in modules:  # as it is imported
+            raise ImportError(OTHER_BACKEND.format(error)) from None
+        name = getattr(error, "name", None) or ""
+        if not isinstance(error, ModuleNotFoundError) or name.startswith("pixelcnn_aux"):
             raise
-        raise ImportError(
-            f"Expected the package {error.name}, which {what} needs. Received: no such package. "
-            "Run pip install pixelcnn_aux, which installs all of them."
+        raise ModuleNotFoundError(
+            f"Expected the package {name}, which {what} needs. Received: no such package. "
+            "Run pip install pixelcnn_aux, which installs all of them.",
+            name=name,
         ) from error

@@ -100,9 +100,10 @@ class Factor(Conditional, keras.Model):
         checks.check_parts(self, _PARTS)
         backend.check_same_dtype(self, *self.parts())
         self._work = batches.Work([self])
+        self.build()  # Keras 3.12 would ask for the shapes of inputs that are None
         inputs, held = self.smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
-            self(inputs)
+            backend.build(self, inputs)
         self.num_parameters = sum(count for count, _ in counted.values())
         arguments.at_most_parameters(self.name, self.num_parameters)
         if held.counts is None:
@@ -325,7 +326,7 @@ class Factor(Conditional, keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def build(self, *shapes):
-        """Does nothing: the constructor builds the layers."""
+        """Leaves it to the constructor, which builds the layers."""
 
     def get_build_config(self):
         return None
@@ -337,7 +338,7 @@ class Factor(Conditional, keras.Model):
                 parts[name]["config"].pop("name", None)
         if self.condition is None:
             del parts["condition"]
-        return {**super().get_config(), **parts}
+        return {**backend.layer_config(self), **parts}
 
     @classmethod
     def from_config(cls, config):

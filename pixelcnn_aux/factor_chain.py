@@ -16,8 +16,8 @@ from pixelcnn_aux.arguments import ArrayLike, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.batches import MAX_PIXELS, Work, in_batches
 from pixelcnn_aux.conditional import Conditional, PixelNats
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
+from pixelcnn_aux.errors import did_you_mean, expect
+from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images, takes_one
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -25,6 +25,9 @@ from pixelcnn_aux.runs.folder import RunFolder
 
 class FactorChain(serialization.Configured):
     """A chain of factors over images of one size.
+
+    Methods of images [B, H, W, C] also take one, [H, W, C], with its condition without B, and two numbers as
+    its seeds. Then what they return has no B.
 
     Args:
       factors: list of `Factor` in the order of sampling, each with a name of its own: the first one is
@@ -131,7 +134,9 @@ class FactorChain(serialization.Configured):
     def position(self, name: str) -> int:
         """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
         names = list(self.factors)
-        expect(name in names, f"a factor of {names}", repr(name), "Choose one of them")
+        if name not in names:
+            remedy = did_you_mean(name, names, "Choose one of them")
+            expect(False, f"a factor of {names}", repr(name), remedy)
         return names.index(name)
 
     def require(self, names: Iterable[str]) -> None:
@@ -155,6 +160,7 @@ class FactorChain(serialization.Configured):
             condition = self.condition.unknown(batch)
         return conditions.checked(self.condition, condition, batch)
 
+    @takes_one
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """The image that each factor models.
 
@@ -205,6 +211,7 @@ class FactorChain(serialization.Configured):
 
     # Likelihoods.
 
+    @takes_one
     def log_prob(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
 
@@ -223,10 +230,12 @@ class FactorChain(serialization.Configured):
         """
         return sum(self.log_probs(images, condition).values())
 
+    @takes_one
     def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
         return self._by_factor(Conditional.batch_log_prob, *self._checked(images, condition))
 
+    @takes_one
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, Tensor]:
@@ -242,6 +251,7 @@ class FactorChain(serialization.Configured):
         nats = self._by_factor(Conditional.batch_log_prob, *checked)
         return in_bits_per_dim(nats, checked[0].shape[1:])
 
+    @takes_one
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -256,6 +266,7 @@ class FactorChain(serialization.Configured):
         bounds, exact = (in_bits_per_dim(nats, shape) for nats in each)
         return bounds, exact
 
+    @takes_one
     def pixel_nats(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, PixelNats]:
@@ -288,6 +299,7 @@ class FactorChain(serialization.Configured):
         """A structure of arrays as methods return it."""
         return arrays.mapped(arrays.tensor, found) if self.in_graphs else found
 
+    @takes_one
     def params(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """The parameters of every pixel's distribution, given the pixels before it.
 
@@ -298,6 +310,7 @@ class FactorChain(serialization.Configured):
         """
         return self._by_factor(Conditional.batch_params, *self._checked(images, condition))
 
+    @takes_one
     def class_log_probs(self, images: ArrayLike) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
 
@@ -311,6 +324,7 @@ class FactorChain(serialization.Configured):
         """
         return arrays.log_softmax(sum(self.log_probs_by_class(images).values()), axis=-1)
 
+    @takes_one
     def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
         """`log_probs` given each class: dict, name -> float [B, num_classes]; as `class_log_probs`."""
         kind = arguments.instance("the model's condition", self.condition, conditions.Classes)
@@ -332,6 +346,7 @@ class FactorChain(serialization.Configured):
 
     # Draws.
 
+    @takes_one
     def sample(
         self,
         seeds: ArrayLike,
@@ -351,7 +366,7 @@ class FactorChain(serialization.Configured):
         Any number of images are drawn in batches, with a progress bar as of `log_prob`.
 
         Args:
-          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding. Or B, an int: [0, b].
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again
@@ -394,6 +409,7 @@ class FactorChain(serialization.Configured):
     # that those above it and to its left have drawn, so that seams agree, and nothing else of the picture:
     # colors may drift from one end to the other.
 
+    @takes_one
     def colorize(
         self,
         images: ArrayLike,
@@ -423,6 +439,7 @@ class FactorChain(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.colorize(self, images, request)
 
+    @takes_one
     def enlarge(
         self,
         images: ArrayLike,
@@ -452,6 +469,7 @@ class FactorChain(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.enlarge(self, images, times, request)
 
+    @takes_one
     def complete(
         self,
         images: ArrayLike,
@@ -485,7 +503,7 @@ class FactorChain(serialization.Configured):
         """Compresses images without loss, by a model of whole numbers such as `photographs`.
 
         Args:
-          images: uint8 [N, H, W, C], or a list of [H, W, C] for a model of images of any size.
+          images: uint8 [N, H, W, C] or [H, W, C], or a list of [H, W, C] for a model of images of any size.
 
         Returns:
           bytes, from which `codec.Codec(model).decompress` gives the images again. They name the run.
@@ -496,7 +514,9 @@ class FactorChain(serialization.Configured):
         from pixelcnn_aux.codec import Codec  # which imports this module
 
         name = self.loaded_from and RunFolder(trained.find(self.loaded_from)).name
-        return Codec(self, name or "").compress(images)
+        given: Any = images
+        given = given[None] if getattr(given, "ndim", None) == 3 else given
+        return Codec(self, name or "").compress(given)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

@@ -1,7 +1,11 @@
 """What factors are given: `Inputs` to evaluate, and a `DrawRequest`; and how images are checked."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar, cast
+
+import numpy as np
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Size, Tensor
@@ -57,6 +61,41 @@ class DrawRequest(NamedTuple):
     noise: Any = None
 
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+# The number of axes that arguments of one image have.
+_RANKS = {"images": 3, "known": 3, "mask": 3, "given": 3, "seeds": 1}
+
+
+def takes_one(method: _Method) -> _Method:
+    """A method of images [B, ...] of a chain that takes one, [H, W, C], too: then its result has no B."""
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(model, *args, **kwargs):
+        found, ranks = signature.bind(model, *args, **kwargs).arguments, dict(_RANKS)
+        if model.condition is not None:
+            ranks["condition"] = len(model.condition.shape)
+        of_one = set()
+
+        def batch(name, value):
+            if isinstance(value, dict):  # `given`
+                return {key: batch(name, x) for key, x in value.items()}
+            if name not in ranks or value is None:
+                return value
+            array = arguments.array(name, value)
+            if np.ndim(array) != ranks[name]:
+                return value
+            of_one.add(name)
+            return array[None]
+
+        batches = {name: batch(name, value) for name, value in found.items()}
+        if of_one <= {"condition"}:
+            return method(model, *args, **kwargs)
+        return arrays.mapped(lambda x: x[0], method(**batches))
+
+    return cast(_Method, call)
+
+
 def check_images(
     images: Tensor,
     channels: int | None = None,
@@ -75,26 +114,51 @@ def check_images(
     kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
     if floats:
         kinds = ["float32", "float64"]
-    expected = f"{what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]"
-    expect(dtype in kinds and len(shape) == 4, expected, f"{dtype} {shape}", "Convert them")
+    if dtype not in kinds or len(shape) != 4:
+        expected = f"{what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]"
+        remedy = "Give np.stack(images) of several, image[None] of one"
+        if dtype not in kinds:
+            remedy = conversion(images, what.split()[-1], kinds[0], (num_values or 256) - 1)
+        expect(False, expected, f"{dtype} {shape}", remedy)
     expected = f"{what} of a height and width of 1 or more"
     expect(0 not in shape[1:], expected, f"shape {shape}", "Give images with pixels")
     if channels is not None:
         expected = f"{what} with {channels} channel{'s' * (channels > 1)}"
-        expect(shape[-1] == channels, expected, f"shape {shape}", "Convert them")
+        remedy = "Give channels last: of grays without that axis images[..., None], of RGBA images[..., :3]"
+        expect(shape[-1] == channels, expected, f"shape {shape}", remedy)
     if num_values is not None and (floats or num_values not in (2**8, 2**16)) and 0 not in shape:
         _check_range(images, num_values - 1, what)
     return images
 
 
-def _check_range(images, last, what):
-    """Raises ValueError for a pixel value outside 0 .. last, where the values are known."""
+def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
+    """The remedy for images of another dtype than this one: the line that converts those of this name."""
+    found = str(getattr(images.dtype, "name", images.dtype))
+    kind = next((x for x in ("float", "bool", "int") if x in found), "")
+    ends = _ends(images) if kind and 0 not in images.shape and "float" not in dtype else None
+    if ends is None:
+        return f"Convert them to {dtype}"
+    fits = 0 <= ends[0] <= ends[1] <= last
+    times = f"{last} * " if fits and ends[1] <= 1 < last and kind != "int" else ""
+    line = f"{times}np.{dtype}({name})"
+    if kind == "float":
+        line = f"np.round({times}{name}).astype(np.{dtype})"
+    return f"Give {line}" if fits else f"Scale them to 0 .. {last}, and give {line}"
+
+
+def _ends(images):
+    """The least and the largest value of images; None in a graph, where they are not known."""
     values = images if arrays.is_plain(images) else arrays.cast(images, "float32")
     ends = arrays.min(values), arrays.max(values)
     # In a graph they have no values, even where the images have: a graph may capture them.
-    if any(map(arrays.is_symbolic, ends)):
+    return None if any(map(arrays.is_symbolic, ends)) else [*map(float, ends)]
+
+
+def _check_range(images, last, what):
+    """Raises ValueError for a pixel value outside 0 .. last, where the values are known."""
+    if (ends := _ends(images)) is None:
         return
-    least, largest = map(float, ends)
+    least, largest = ends
     fits = 0 <= least <= largest <= last  # NaN does not
     received = largest if least >= 0 else least
     expected, remedy = f"{what} with pixel values from 0 to {last}", "Scale or clip them"

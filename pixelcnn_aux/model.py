@@ -5,12 +5,13 @@ from typing import Self
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, checks, serialization
-from pixelcnn_aux.arguments import ArrayLike, Config, Tensor
+from pixelcnn_aux.arguments import ArrayLike, Config, PathLike, Tensor
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.factor_chain import FactorChain
-from pixelcnn_aux.inputs import Inputs, check_images
+from pixelcnn_aux.inputs import Inputs, check_images, takes_one
+from pixelcnn_aux.runs.folder import RunFolder
 
 
 @serialization.register()
@@ -60,6 +61,28 @@ class AuxiliaryModel(FactorChain):
         serialization.check(described)
         return described
 
+    def save(self, path: PathLike) -> None:
+        """Writes the model, as after `fit` of its factors, for `pa.load` and `pa.engine.load`.
+
+        The folder is that of a run: config.json with `description`, and FACTOR/average.safetensors with the
+        weights of each factor. Optimizers are not in it: `Factor.save` keeps that of one factor.
+
+        Args:
+          path: of a folder: a new one, an empty one, or one that `save` made of such a model, whose weights
+            are replaced.
+
+        Raises:
+          OSError: if the folder cannot be written.
+          ValueError: for a folder that holds other things, a name that ends as that of a file of Keras, a
+            factor that is not trained yet, or as `description`.
+        """
+        run = RunFolder(path)
+        received, remedy = f"{path}, a file of Keras", "Leave out its suffix, or save one factor"
+        fits = run.path.suffix not in (".keras", ".h5", ".hdf5")
+        expect(fits, "the name of a folder, for a model of several files", received, remedy)
+        self.require(self.factors)
+        run.save_model(self)
+
     # Gradients in images.
 
     def _moved_inputs(self, images, condition):
@@ -83,6 +106,7 @@ class AuxiliaryModel(FactorChain):
         moved = [Inputs(*x, condition) for x in zip(reversed(chain), reversed(below))]
         return dict(zip(self.factors, moved))
 
+    @takes_one
     def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """`log_prob` of images whose values need not be whole, differentiable in the image: a prior.
 

@@ -58,6 +58,29 @@ class InBatchesTest(helpers.TestCase):
         self.assertEqual(shapes, [[17, 4, 6, 1], [None, 4, 6, 1]])
 
 
+class WorkTest(helpers.TestCase):
+    def asked(self, side, radius, *shapes):
+        """Whether each of some requests of images is worth a graph."""
+        factor = mock.Mock(radius=radius)
+        factor.network.side = side
+        work = batches.Work([factor, factor])
+        with mock.patch.object(batches, "MUCH", 300):
+            return [work.is_much(np.zeros((*shape, 3), np.uint8)) for shape in shapes]
+
+    def test_sizes_that_share_a_graph_are_added_up(self):
+        shapes = [(1, 8, 8), (1, 12, 12), (1, 12, 8), (1, 4, 4)]
+        self.assertEqual(self.asked(2, 3, *shapes), [False, False, True, True])
+
+    def test_changing_sizes_make_no_graphs(self):
+        """Each of which takes memory that TensorFlow does not give back."""
+        sizes = [(10, 10 + k) for k in range(300)] + [(30, 31)]
+        for side, radius in ((2, 3), (1, None)):
+            self.assertNotIn(True, self.asked(side, radius, *((1, *size) for size in sizes)))
+            again = [(1, *sizes[0])] * 4 + [(1, *sizes[1]), (5, *sizes[2])]
+            found = self.asked(side, radius, *again)
+            self.assertEqual(found, [False, False, False, True, False, True], radius)
+
+
 class AnyNumberTest(helpers.TestCase):
     def test_a_wrong_value_is_found_before_any_image_is_evaluated(self):
         factor = helpers.shared_model().factors["grayscale"]

@@ -111,7 +111,9 @@ class LightInstallationTest(unittest.TestCase):
     def test_everything_else_says_what_to_install(self):
         pathlib.Path("file.pxa").write_bytes(pa.engine.load("photographs").compress(IMAGES[:1]))
         for command, package in REFUSED:
-            form = rf"ImportError: Expected {package}[^\n]*\. Received: no such package\. Run pip install "
+            form = (
+                rf"Error: Expected {package}[^\n]*\. Received: no such package\. Run pip install "
+            )
             self.assertRegex(self.run_program(*command, status=1), form)
         for name in ("load", "train", "AuxiliaryModel", "layers"):
             with self.assertRaisesRegex(ImportError, f"the package keras, which {name} needs"):

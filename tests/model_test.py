@@ -1,7 +1,12 @@
-"""Tests of the chain: its text, new factors and subclasses; see also agreement_test."""
+"""Tests of the chain: new factors, subclasses, one image, and saving; see also agreement_test."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import serialization
+from pixelcnn_aux import arrays, serialization
 from tests import helpers
 
 
@@ -40,3 +45,111 @@ class AuxiliaryModelTest(helpers.TestCase):
         copy = serialization.deserialize(model.description(), pa.AuxiliaryModel)
         for other in (copy, model.with_exact(True)):
             self.assertEqual((type(other), other.note), (Own, "mine"))
+
+
+IMAGES, CLASSES = helpers.pictures(3), pa.conditions.Classes(4)
+
+
+@functools.cache
+def conditional(kind=CLASSES):
+    return helpers.randomized(helpers.tiny_model(exact=True, condition=kind))
+
+
+class OneImageTest(helpers.ImagesTestCase):
+    """One image [H, W, C] gives what it gives as a batch, without B: by Keras's factors, and by NumPy's."""
+
+    def assertOne(self, found, expected):
+        arrays.mapped(lambda one, batch: self.assertAllEqual(one, batch[0]), found, expected)
+
+    def models(self):
+        conditional().save(self.folder / "run")
+        return conditional(), pa.engine.load(self.folder / "run")
+
+    def test_likelihoods(self):
+        for model in self.models():
+            for name in ("log_prob", "bits_per_dim", "params", "pixel_nats", "bound_and_exact"):
+                ask = getattr(model, name)
+                self.assertOne(ask(IMAGES[0], 3), ask(IMAGES[:1], [3]))
+                self.assertOne(ask(IMAGES[0]), ask(IMAGES[:1]))
+            for name in ("class_log_probs", "auxiliaries", "log_probs_by_class"):
+                ask = getattr(model, name)
+                self.assertOne(ask(images=IMAGES[0]), ask(IMAGES[:1]))
+            with self.assertRaisesRegex(
+                ValueError, r"condition as int \[3\].*Received: int32 \[\]"
+            ):
+                model.log_prob(IMAGES, 3)
+        model = conditional(pa.conditions.Vector(2))
+        self.assertOne(
+            model.log_prob(IMAGES[0], [1.0, 2.0]), model.log_prob(IMAGES[:1], [[1.0, 2.0]])
+        )
+        density = model.with_exact(False).log_density
+        floats = IMAGES.astype(np.float32)
+        self.assertOne(density(floats[0]), density(floats[:1]))
+
+    def test_in_a_graph(self):
+        log_prob = conditional().log_prob
+        found = tf.function(log_prob)(tf.constant(IMAGES[0]), tf.constant(3))
+        self.assertAllClose(found, log_prob(IMAGES[:1], [3])[0], rtol=1e-5)
+
+    def test_draws(self):
+        image, mask = IMAGES[0], np.zeros((*helpers.SIZE, 1), np.uint8)
+        mask[:2] = 1
+        for model in self.models():
+            gray = model.auxiliaries(image)["grayscale"]
+            known = {"known": image, "mask": mask}
+            batch = {"known": image[None], "mask": mask[None]}
+            for one, others in (
+                ({}, {}),
+                (
+                    {"condition": 2, "log_scale_shift": -0.5},
+                    {"condition": [2], "log_scale_shift": -0.5},
+                ),
+                ({"given": {"grayscale": gray}}, {"given": {"grayscale": gray[None]}}),
+                (known, batch),
+            ):
+                self.assertOne(model.sample([3, 4], **one), model.sample([[3, 4]], **others))
+            self.assertOne(model.sample(1, **known), model.sample(1, **batch))
+            with self.assertRaisesRegex(ValueError, "for each of 4 seeds. Received: 1"):
+                model.sample(4, **known)
+            self.assertOne(model.colorize(image), model.colorize(image[None]))
+            self.assertOne(model.colorize(image, [3, 4]), model.colorize(image[None], [[3, 4]]))
+            self.assertOne(model.complete(image, mask), model.complete(image[None], mask[None]))
+        model = helpers.random_chain([pa.auxiliary.HalfResolution()], helpers.SIZE)
+        self.assertOne(model.enlarge(image[:2, :3]), model.enlarge(image[None, :2, :3]))
+
+
+class SaveTest(helpers.TestCase):
+    def test_a_model_comes_back_as_its_factors_were_fitted(self):
+        model, folder = helpers.tiny_model(), self.folder / "saved"
+        factor, before = model.factors["grayscale"], model.log_prob(IMAGES)
+        gray = model.auxiliaries(IMAGES)["grayscale"]
+        for _ in range(2):  # a new folder, and its own
+            factor.compile("adam", run_eagerly=True)
+            factor.fit(gray, gray, verbose=0)
+            model.save(folder)
+            expected = model.log_prob(IMAGES)
+            self.assertNotAllClose(expected, before)
+            self.assertAllEqual(pa.load(folder).log_prob(IMAGES), expected)
+            self.assertAllEqual(pa.engine.load(folder).log_prob(IMAGES), expected)
+        self.assertEqual(pa.load(folder).description(), model.description())
+
+    def test_other_places_are_refused(self):
+        model, folder = helpers.shared_model(), self.folder / "other"
+        helpers.make_run(folder / "run", model)
+        (folder / "notes.txt").write_text("mine")
+        before = helpers.contents(folder)
+        for place, message in (
+            (folder, "an empty or new folder.*which holds other things"),
+            (folder / "notes.txt", "an empty or new folder.*which holds other things"),
+            (folder / "run", "run/config.json has others"),
+            ("model.keras", "name of a folder.*Received: model.keras, a file of Keras. Leave out"),
+            (folder / "model.h5", "name of a folder"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                model.save(place)
+        self.assertEqual(helpers.contents(folder), before)
+        copy = model.with_exact(False)
+        copy.untrained = ("image",)
+        with self.assertRaisesRegex(ValueError, "'image' not trained yet"):
+            copy.save(folder / "new")
+        self.assertFalse((folder / "new").exists())

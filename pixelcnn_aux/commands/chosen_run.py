@@ -9,14 +9,15 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data
+from pixelcnn_aux.batches import MAX_PIXELS, MUCH_ALONE
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.data.registry import SHARES
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
-MUCH = 2**19  # pixels
 _IMAGES = {
     "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
     "image_dir": "A folder of images, for the data sets folder and celeb_a, or of arrays.",
@@ -54,6 +55,9 @@ def define_images():
     """Defines the flags of `image_flags`."""
     for name, text in _IMAGES.items():
         flags.DEFINE_string(name, None, text)
+    for name, share in SHARES.items():
+        text = f"Of the files of folder, those of that split, at least one; {share} if unset."
+        flags.DEFINE_float(name, None, text)
 
 
 def define_exact():
@@ -112,7 +116,7 @@ def in_numpy(run, best=False):
 
 def for_work(model, pixels, best=False):
     """A model for so many pixels: as it is; or as of `pa.load` where that starts up and ends earlier."""
-    is_much = pixels >= MUCH and importlib.util.find_spec("keras")
+    is_much = pixels >= MUCH_ALONE and importlib.util.find_spec("keras")
     if not is_much or not isinstance(model, pa.engine.Model):
         return model
     return _exact(
@@ -142,17 +146,19 @@ def source(folder):
         dataset = "photos"  # which any machine has
     expected = f"the data set of the run in {folder}"
     expect(dataset, expected, "none, since it was trained on arrays", "Give --dataset")
-    paths, labels = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}, FLAGS.labels
+    flag = image_flags()
+    paths = {name: flag[name] for name in ("image_dir", "image_file")}
+    others = {name: flag[name] for name in ("labels", *SHARES)}
     if dataset == config.get("dataset"):
-        labels = labels or config.get("labels")
+        others = {x: config.get(x) if given is None else given for x, given in others.items()}
         if not any(paths.values()):
             paths = {name: config.get(name) for name in paths}
-    return {"dataset": dataset, **paths, **({"labels": labels} if labels else {})}
+    return {"dataset": dataset, **paths, **{x: y for x, y in others.items() if y is not None}}
 
 
 def image_flags():
     """The flags of where images are: dict, of arguments of `data.load`."""
-    return {name: FLAGS[name].value for name in _IMAGES}
+    return {name: FLAGS[name].value for name in (*_IMAGES, *SHARES)}
 
 
 def images(folder, model, split):
@@ -167,8 +173,6 @@ def images(folder, model, split):
 
 def batches(images, num_images=None):
     """As `data.Images.batches`, each of as many images as are evaluated at once."""
-    from pixelcnn_aux.batches import MAX_PIXELS
-
     size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
 

@@ -39,7 +39,7 @@ from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
-_FILE = (1024, 1024)  # about the size of a file, for a model of images of any size
+_FILE = (512, 512)  # about the size of a file, for a model of images of any size
 
 
 def main(*paths):
@@ -47,11 +47,15 @@ def main(*paths):
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)
     found = list(itertools.chain.from_iterable(map(image_files, paths)))
-    with _table() as table, contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
+    opening = _table(sys.stdout.buffer)
+    with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         _, model = chosen_run.load()
         size = model.image_size or _FILE
         model = chosen_run.for_work(model, len(found) * math.prod(size))
-        count = write(csv.writer(table, lineterminator="\n"), model, found)
+        with (
+            opening as table
+        ):  # not before: Ctrl-C ends imports at once, and would leave an unfinished file
+            count = write(csv.writer(table, lineterminator="\n"), model, found)
         size = model.image_size or "their own sizes"
         print(f"Scored {count:,} of {len(found):,} files, at {size}")
     if FLAGS.out:
@@ -119,10 +123,10 @@ def read(file, size):
 
 
 @contextlib.contextmanager
-def _table():
-    """Yields the file that the table is written to: --out, as `disk.replacing`, or standard output."""
+def _table(stdout):
+    """Yields the file that the table is written to: --out, as `disk.replacing`, or `stdout`."""
     out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out))
-    with out or contextlib.nullcontext(sys.stdout.buffer) as opened:
+    with out or contextlib.nullcontext(stdout) as opened:
         # Names of files may be any bytes.
         yield codecs.getwriter("utf-8")(opened, "backslashreplace")
 

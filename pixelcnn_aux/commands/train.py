@@ -20,7 +20,7 @@ from absl import flags
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import presets
@@ -83,6 +83,7 @@ def train(name, strategy, stop):
     """Trains a model of `presets.BY_MODEL` as flags say; `strategy` and `stop` are those of `pa.train`."""
     known = f"a model to train: one of {', '.join(presets.BY_MODEL)}"
     remedy = "Give one of these, or import the module that adds it (--plugin)"
+    remedy = did_you_mean(name, presets.BY_MODEL, remedy)
     expect(name in presets.BY_MODEL, known, repr(name), remedy)
     _check("preset", presets.BY_MODEL[name])
     preset = presets.BY_MODEL[name][FLAGS.preset]
@@ -133,7 +134,8 @@ def train(name, strategy, stop):
 def _check(flag, known, of=""):
     """Raises ValueError unless a flag has one of the values `known`; `of` says of what."""
     value = FLAGS[flag].value
-    expect(value in known, f"--{flag} {', '.join(known)}{of}", value, "Choose one of them")
+    remedy = did_you_mean(value, known, "Choose one of them")
+    expect(value in known, f"--{flag} {', '.join(known)}{of}", value, remedy)
 
 
 def _overridden(settings, folder, factor):

@@ -1,5 +1,6 @@
 """The data set `celeb_a`: a folder of the official aligned JPEGs, or those that TFDS has prepared."""
 
+import functools
 import pathlib
 import re
 
@@ -38,8 +39,9 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
         return image
 
     if image_dir is not None:
-        how = {"fit": fit, "split_of": split_of, "kind": _KIND, "cache_dir": cache_dir}
-        return files.load("celeb_a", split, image_size, image_dir=image_dir, **how)
+        how = {"fit": fit, "kind": _KIND, "image_dir": image_dir, "cache_dir": cache_dir}
+        splits_of = functools.partial(map, split_of)
+        return files.load("celeb_a", split, image_size, splits_of=splits_of, **how)
     builder = tfds.builder("celeb_a", data_dir)
     expect(
         builder.is_prepared(),

@@ -29,7 +29,7 @@ def load(
     image_dir,
     cache_dir,
     fit,
-    split_of,
+    splits_of,
     kind,
     channels=3,
     num_values=256,
@@ -40,7 +40,7 @@ def load(
     Args:
       fit: function, [h, w, C] -> [H, W, C], of `image_size` unless that is None; raises ValueError for
         another kind of image.
-      split_of: function of a file's name -> its split, or None: it is left out of all splits.
+      splits_of: function of a list of files' names -> the split of each, or None: it is left out of all.
       kind: str, how messages describe the files that are used, and how they are split.
     """
     received, remedy = f"{image_dir}, which is no folder", "Give an image_dir that exists"
@@ -48,8 +48,8 @@ def load(
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
     suffixes_read = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
     named = [path for path in paths if path.suffix.lower() in suffixes_read]
-    for path in named:
-        by_split[split_of(path.name)].append(str(path))
+    for path, its_split in zip(named, splits_of([path.name for path in named])):
+        by_split[its_split].append(str(path))
     names = by_split[split]
     label_of = labels and _labels_of(labels, named)  # before anything is decoded
 

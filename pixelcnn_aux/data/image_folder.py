@@ -1,5 +1,6 @@
 """The data set `folder`: all image files under a folder, cropped and resized, or as they are."""
 
+import functools
 import hashlib
 import os
 
@@ -7,15 +8,28 @@ import numpy as np
 
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import decoding, files
-from pixelcnn_aux.data.registry import SPLITS, register
+from pixelcnn_aux.data.registry import SHARES, SPLITS, register
 from pixelcnn_aux.errors import expect, restated
 
 _WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
-_KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 5 % test)"
+_BY_HASH = (
+    f"{_WHOLE} (split by a hash of their names: {{:g}} % train, {{:g}} % validation, {{:g}} % test, of three "
+    "files one each at least)"
+)
 
 
 @register("folder")
-def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels):
+def folder(
+    split,
+    image_size,
+    image_dir,
+    cache_dir,
+    channels,
+    num_values,
+    labels,
+    validation_share,
+    test_share,
+):
     """Centers of images, or whole ones; split by folders of the splits' names, or by files' names."""
     expected = "a folder of images for the data set 'folder'"
     expect(image_dir is not None, expected, "none", "Give image_dir (--image_dir)")
@@ -23,6 +37,14 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
     remedy = "Save them as arrays, for the data set 'arrays'"
     expect(channels in (1, 3), expected, f"{channels} channels", remedy)
     has_splits = all((image_dir / name).is_dir() for name in SPLITS)
+    shares = {"validation_share": validation_share, "test_share": test_share}
+    given = {name: share for name, share in shares.items() if share is not None}
+    expected = f"no shares of splits for {image_dir}, which has a folder for each split"
+    expect(not (has_splits and given), expected, given, "Leave them out")
+    validation, test = (100 * share for share in (SHARES | given).values())
+    expected = "validation_share and test_share below 1 in all, which leaves images to train on"
+    expect(validation + test < 100, expected, given, "Give lower ones")
+    by_hash = functools.partial(split_by_hash, validation=validation, test=test)
     return files.load(
         "folder",
         split,
@@ -30,8 +52,8 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
         image_dir=image_dir / split if has_splits else image_dir,
         cache_dir=cache_dir,
         fit=lambda image: image if image_size is None else fit(image, image_size),
-        split_of=(lambda name: split) if has_splits else split_of,
-        kind=_WHOLE if has_splits else _KIND,
+        splits_of=(lambda names: [split] * len(names)) if has_splits else by_hash,
+        kind=_WHOLE if has_splits else _BY_HASH.format(100 - validation - test, validation, test),
         channels=channels,
         num_values=num_values,
         labels=labels,
@@ -52,10 +74,26 @@ def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
     return image if image_size is None else fit(image, image_size)
 
 
-def split_of(name):
-    """The split of a file, by a hash of its name alone: the same wherever its folder lies."""
-    percentile = int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % 100
-    return "test" if percentile < 5 else "validation" if percentile < 7 else "train"
+def split_by_hash(names, validation, test):
+    """The splits of files by hashes of their names, wherever their folder lies; two splits in percent.
+
+    The lowest hashes are for test, and the next ones for validation. So each file has a split by its name
+    alone, unless that leaves a split of three files or more empty: it then takes those of the next hashes.
+    """
+    hashes = np.array([_percentile(name) for name in names])
+    num_test, others = (np.count_nonzero(hashes < most) for most in (test, test + validation))
+    if len(names) >= 3:
+        num_test = min(max(num_test, 1), len(names) - 2)
+        others = min(max(others, num_test + 1), len(names) - 1)
+    splits, order = np.full(len(names), "train", object), np.argsort(hashes, kind="stable")
+    splits[order[:others]] = "validation"
+    splits[order[:num_test]] = "test"
+    return splits.tolist()
+
+
+def _percentile(name):
+    digest = int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16)
+    return digest % 100 + digest / 2**256
 
 
 def fit(image, image_size):

@@ -5,7 +5,7 @@ import math
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import ArrayLike, ImageSource
 from pixelcnn_aux.data import sources, training_batches
 from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.inputs import conversion
 
 if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition
@@ -31,7 +32,7 @@ class Images:
       labels: int [N], the number of each image's class from 0 on, or -1; or float32 [N, D]; or None.
       skipped: tuple of the names of files left out, since they are no images of this data set.
       source: dict, set by `load`: "dataset", its name, and "image_dir" and "image_file", absolute paths; each
-        a str or None.
+        a str or None; and what it was given of "labels", "validation_share" and "test_share".
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Images:
         size = None if isinstance(pixels, list) else pixels.shape[1:3]
         self.image_size: tuple[int, int] | None = size
         self.skipped = tuple(skipped)
-        self.source: dict[str, str | None] = dict.fromkeys(("dataset", "image_dir", "image_file"))
+        self.source: dict[str, Any] = dict.fromkeys(("dataset", "image_dir", "image_file"))
 
     @functools.cached_property
     def crc32(self) -> int:
@@ -240,11 +241,14 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     """[N, H, W, C] of an array uint8 or uint16 [N, H, W, C] or [N, H, W]. Raises ValueError for another."""
     images = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
     fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
+    remedy = "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)"
+    if pixels.dtype.kind in "bif":
+        remedy = conversion(pixels, "pixels", "uint8", 255)
     expect(
         fits and images.shape[3] <= MAX_CHANNELS,
         f"pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to {MAX_CHANNELS} channels",
         f"{pixels.dtype.name} {list(pixels.shape)}",
-        "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)",
+        remedy,
     )
     return images
 

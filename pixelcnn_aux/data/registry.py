@@ -1,6 +1,7 @@
 """Data sets by name: how they are registered and loaded."""
 
 import inspect
+import pathlib
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -10,9 +11,10 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import MAX_CHANNELS, Images
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import did_you_mean, expect
 
 SPLITS = ("train", "validation", "test")
+SHARES = {"validation_share": 0.02, "test_share": 0.05}  # of a folder's files
 FOLDERS = "folders"  # labels by the folders that image files are in
 
 _Loader = TypeVar("_Loader", bound=Callable[..., Images])
@@ -39,6 +41,7 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
       image_dir, image_file: absolute `pathlib.Path`s, or None.
       data_dir: as `load` received it.
       labels: "folders", or the absolute path of a file, a str; or None.
+      validation_share, test_share: above 0, and below 1 in all, floats; or None.
       cache_dir: an absolute `pathlib.Path` of a folder to keep files in, which the loader makes.
       channels, num_values: of the images, ints: uint8 up to 256 values, uint16 above. A loader without these
         parameters has images of one kind.
@@ -73,6 +76,8 @@ def load(
     channels: int = 3,
     num_values: int = 256,
     labels: PathLike | None = None,
+    validation_share: float | None = None,
+    test_share: float | None = None,
 ) -> Images:
     """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
 
@@ -91,28 +96,35 @@ def load(
       labels: the classes of the images of `folder`: "folders", those that they are in, in alphabetical
         order; or a CSV file with the columns "file" and "label". None for no labels. `arrays` and `cifar10`
         have their own.
+      validation_share, test_share: the shares of the files of `folder` in these splits, above 0 and below 1
+        in all; None is 0.02 and 0.05. A file's split follows from a hash of its name, but for those of the
+        lowest hashes where a split of three files or more would be empty.
 
     Raises:
       ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`,
-        `image_file` or `labels` that is superfluous or missing, a damaged file, a split with no image to use.
+        `image_file`, `labels` or share that is superfluous, missing or out of range, a damaged file, a split
+        with no image to use.
       FileNotFoundError: no such folder or file, or a data set that is neither here nor to be had.
       ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
       OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
     """
+    remedy = "Choose one of these, or import the module that registers it first (--plugin)"
     expect(
         isinstance(name, str) and name in _registered,
         f"a data set: one of {', '.join(_registered)}",
         arguments.short_repr(name),
-        "Choose one of these, or import the module that registers it first (--plugin)",
+        did_you_mean(name, _registered, remedy),
     )
     arguments.choice("split", split, SPLITS)
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
     loader, takes = _registered[name], inspect.signature(_registered[name]).parameters
-    source = {"image_dir": image_dir, "image_file": image_file}
-    source = {what: _absolute(what, path) for what, path in source.items()}
+    paths = {"image_dir": image_dir, "image_file": image_file}
+    source: dict[str, Any] = {what: _absolute(what, path) for what, path in paths.items()}
     if labels:
         source["labels"] = labels if labels == FOLDERS else _absolute("labels", labels)
+    shares = {"validation_share": validation_share, "test_share": test_share}
+    source |= {x: arguments.positive(x, y, 1) for x, y in shares.items() if y is not None}
     for what, path in source.items():
         loaders = _registered.items()
         others = [other for other, x in loaders if what in inspect.signature(x).parameters]
@@ -121,7 +133,7 @@ def load(
         expect(not path or what in takes, expected, repr(str(path)), remedy)
     channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
     num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
-    given: dict[str, Any] = {"labels": None, **source, "data_dir": data_dir}
+    given = {**dict.fromkeys(("labels", *SHARES)), **source, "data_dir": data_dir}
     given |= {"channels": channels, "num_values": num_values}
     if "cache_dir" in takes:
         given["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
@@ -137,7 +149,8 @@ def load(
         f"Mend {loader.__name__} in {_module(loader)}, or choose another split",
     )
     check_kind(images, channels, num_values)
-    images.source = {"dataset": name, **{what: str(x) if x else None for what, x in source.items()}}
+    source = {what: str(x) if isinstance(x, pathlib.Path) else x for what, x in source.items()}
+    images.source = {"dataset": name, **source}
     return images
 
 

@@ -18,7 +18,7 @@ ABOUT = f"""
 # {TITLE}
 
 Everything is computed on this machine, and nothing is sent anywhere. One thing is computed at a time; other
-requests wait. The first use of a model takes some seconds longer.
+requests wait.
 """
 FILES = (
     f"PNG, JPEG, TIFF or WebP, at most {uploads.MAX_BYTES >> 20} MB and {uploads.MAX_PIXELS >> 20} million "

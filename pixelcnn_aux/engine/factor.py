@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -15,10 +16,10 @@ from pixelcnn_aux.engine.networks import NETWORKS
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.engine.raster import RasterScan, WholeScan
 from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.sums import Remainders
+from pixelcnn_aux.sums import FixedSum, Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
 try:
@@ -75,11 +76,18 @@ class Factor(Conditional):
     description: Any = None  # in a file
     graphs: Any = None  # the Keras factor that it was made of
 
-    def __init__(self, name, parts, networks, rounded=False, dtype="float32"):
+    def __init__(
+        self,
+        name: str,
+        parts: dict[str, Any],
+        networks: dict[str, Any],
+        rounded: bool = False,
+        dtype: str = "float32",
+    ):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
-        self._weights = {}
+        self._weights: dict[str, Weights] = {}
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -181,7 +189,8 @@ class Factor(Conditional):
             del parts["condition"]
         return {**self.description["config"], **parts}
 
-    def with_fixed_sum(self, fixed_sum):
+    def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
+        """As of `Conditional`."""
         made = copy.copy(self)
         made.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
         checks.check_parts(made, conditional.PARTS)
@@ -189,12 +198,14 @@ class Factor(Conditional):
 
     # Evaluation.
 
-    def plain(self):
+    def plain(self) -> Self:
+        """As of `Conditional`."""
         return self
 
-    def given(self, condition):
+    def given(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
-        encoded = None if condition is None else self.condition.encode(np.asarray(condition))
+        kind: Any = self.condition
+        encoded = None if condition is None else kind.encode(np.asarray(condition))
         made = copy.copy(self)
         for part, weights in self._weights.items():
             network = copy.copy(getattr(self, part))
@@ -206,7 +217,7 @@ class Factor(Conditional):
         return self.given(inputs.condition).embed(inputs.auxiliary)
 
     @_by_own_threads
-    def embed(self, auxiliary):
+    def embed(self, auxiliary: Tensor) -> list[Any]:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self.embedding is None:
             return []
@@ -222,21 +233,24 @@ class Factor(Conditional):
             parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
         return np.concatenate(parts)
 
-    def known_at_first(self, ones, auxiliary):
+    def known_at_first(self, ones: Tensor, auxiliary: Tensor) -> list[Any]:
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
         return self.network.known_at_first(ones.shape[:3], self.embed(auxiliary))
 
     @_by_own_threads
-    def group_params(self, k, known):
+    def group_params(self, k: int, known: list[Any]) -> Tensor:
         """`ParallelPixelCNN.group_params` of a tile."""
         return self.network.group_params(k, known)
 
     @_by_own_threads
-    def decide_each_pixel(self, request, decider, batch):
+    def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
         """Decides the pixels of B images by a decider, as in `scanning.groups`: uint8 [B, H, W, C]."""
+        size: Any = request.size
         if isinstance(self.network, DecidesGroups):
-            scan = TileScan(self, request, batch, batch * math.prod(request.size))
-            return scan.decide_tiles(decider)
+            return TileScan(self, request, batch, batch * math.prod(size)).decide_tiles(decider)
+        return self._decide_in_raster_order(request, decider, batch)
+
+    def _decide_in_raster_order(self, request, decider, batch):
         (height, width), kind = request.size, self.likelihood
         shape = batch, height, width, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))

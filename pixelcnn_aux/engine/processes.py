@@ -21,35 +21,27 @@ _SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
 
 
 def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]:
-    """The results of functions of a model, in order, each once it and those before it are done.
+    """Yields the results of functions of a model (operator.methodcaller) in order, and raises their errors.
 
-    Several are called at the same time, in processes, if it is an `engine.Model` and there are several cores;
-    else each is called here when it is asked for. An error ends the processes, and so does closing the
-    generator before all is done.
-
-    Args:
-      model: a model.
-      calls: list of operator.methodcaller, of its methods.
-
-    Raises:
-      Exceptions of the calls.
+    Processes call them at the same time if there are several, an `engine.Model` and several cores; else each
+    is called here when it is asked for. An error ends the processes, and so does closing the generator early:
+    within contextlib.closing, a program that is interrupted does not wait for them.
     """
     count = min(layers.cores, len(calls))
     if count < 2 or not isinstance(model, Model):
         yield from (call(model) for call in calls)
         return
-    pool, lifeline = _pool(count)
-    left: collections.deque = collections.deque()
+    (pool, lifeline), left = _pool(count), len(calls)
     try:
         # Ctrl-C is for this process alone: those that start now inherit which signals are blocked.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            left.extend(pool.submit(call, model) for call in calls)
+            found = collections.deque(pool.submit(call, model) for call in calls)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while left:
-            result = left[0].result()
-            left.popleft()
+            result = found.popleft().result()
+            left -= 1
             yield result
     finally:
         if left:

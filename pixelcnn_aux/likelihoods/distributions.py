@@ -2,10 +2,15 @@
 
 import keras
 
+from pixelcnn_aux import backend
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.likelihoods.logistic import Logistics
+
+if backend.NAME == "tensorflow":
+    import tensorflow_probability as tfp
+else:
+    import tensorflow_probability.substrates.jax as tfp
 
 tfd = tfp.distributions
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import backend, layers
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.scanning.full import FullScan
@@ -24,6 +24,9 @@ class LazilyBuilt(keras.Model):
         """Makes weights for inputs of the shapes that Keras recorded, before it loads them."""
         shapes = config.get("shapes_dict") or {"x_shape": config["input_shape"]}
         self(*(keras.tree.map_shape_structure(ops.zeros, shape) for shape in shapes.values()))
+
+    def get_config(self):
+        return backend.layer_config(self)
 
     def parts(self) -> list[Any]:
         """The layers that the network consists of, in the order of its attributes."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.runs import disk, hub
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -61,10 +61,11 @@ def find(path: PathLike) -> pathlib.Path:
         if path.exists() and (RunFolder(path).is_run() or not is_name):
             return path
     if not is_name:
-        raise FileNotFoundError(
-            f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
-            f"Received: {start}. Give one of these, or train first, by pa.train or pixelcnn-aux train."
-        )
+        names, runs = pretrained(), RunFolder.RUNS.glob("*/config.json")
+        remedy = "Give one of these, or train first, by pa.train or pixelcnn-aux train"
+        remedy = did_you_mean(start, [*names, *(str(file.parent) for file in runs)], remedy)
+        expected = f"the folder of a run, or the name of a trained model: {', '.join(names)}"
+        expect(False, expected, start, remedy, kind=FileNotFoundError)
     return folder
 
 

@@ -1,12 +1,13 @@
 """Drawing images from a chain: each factor in turn given the image that the one before it drew."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.batches import in_batches
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.inputs import METHODS, check_images
 from pixelcnn_aux.sampling import philox
 
@@ -16,7 +17,8 @@ def sample(model, request, given, known, mask):
     request, names = checked(model, request), list(model.factors)[:-1]
     if arguments.instance("given", given, dict, optional=True) is not None:
         fits, expected = len(given) == 1, f"one auxiliary image of {names} to start from"
-        expect(fits and set(given) <= set(names), expected, list(given), "Give one of them")
+        remedy = did_you_mean(next(iter(given), None), names, "Give one of them")
+        expect(fits and set(given) <= set(names), expected, list(given), remedy)
     given, batch = dict(given or {}), len(request.seeds)
     sizes = model.sizes(request.size or _size_of(model, given, known))
     [*_, size] = sizes.values()
@@ -32,20 +34,27 @@ def sample(model, request, given, known, mask):
 
 
 def checked(model, request, count=None):
-    """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; None for any number."""
+    """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; None for any number.
+
+    A whole number of seeds, or None of `count`, are [0, 0], [0, 1] and so on.
+    """
     arguments.choice("mode", request.mode, arguments.MODES)
     arguments.choice("method", request.method, METHODS)
     by_xla = arguments.flag("jit_compile", request.jit_compile)
     expected, remedy = "jit_compile=False of a model in NumPy", "Load the model by pa.load"
     expect(model.in_graphs or not by_xla, expected, by_xla, remedy)
-    given = [arguments.array(x, getattr(request, x)) for x in ("seeds", "log_scale_shift")]
+    seeds: Any = count if request.seeds is None else request.seeds
+    if arguments.is_whole(seeds, 0, 2**31 - 1):
+        seeds = np.stack([np.zeros(seeds, np.int32), np.arange(seeds, dtype=np.int32)], axis=1)
+    given = {"seeds": seeds, "log_scale_shift": request.log_scale_shift}
+    given = [arguments.array(name, x) for name, x in given.items()]
     fits = not any(map(arrays.is_symbolic, given))
     expected = "seeds and log_scale_shift that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
     seeds, shifts = map(np.asarray, given)
     dtype, shape = seeds.dtype.name, list(seeds.shape)
-    fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each image"
+    fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each, or how many"
     expect(fits, "seeds as int32 [B, 2]", f"{dtype} {shape}", remedy)
     batch, shifts = len(seeds), shifts.astype(np.float32)
     expected = f"seeds as int32 [{count}, 2], two numbers for each image"
@@ -212,12 +221,10 @@ class Noise:
         what = self._stream, self._shape, self._dtype
         if arrays.is_symbolic(self._seeds):
             return self._of(arrays.backend().uniforms(self._seeds, *what)[:, rows, columns])
-        first, stop, _ = rows.indices(self._shape[0])
         latest, found = self._latest
-        if latest != (first, stop, columns):  # each group of pixels asks for the noise of all
-            uniforms = philox.uniforms(np.asarray(self._seeds), *what, (first, stop))
-            found = self._of(uniforms[:, :, columns])
-            self._latest = (first, stop, columns), found
+        if latest != (rows, columns):  # each group of pixels asks for the noise of all
+            found = self._of(philox.uniforms(np.asarray(self._seeds), *what, rows, columns))
+            self._latest = (rows, columns), found
         return found
 
 

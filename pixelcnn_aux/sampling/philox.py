@@ -3,7 +3,6 @@
 [1]: John Salmon, Mark Moraes, Ron Dror, David Shaw. Parallel Random Numbers: As Easy as 1, 2, 3. SC, 2011.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,27 +18,35 @@ def uniforms(
     stream: int,
     shape: Sequence[int],
     dtype: str,
-    rows: Sequence[int] | None = None,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
 ) -> np.ndarray:
-    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, ...], of `shape` (H, ...).
+    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, W, N], of `shape` (H, W, N).
 
     Image b is a function of seeds[b] and of `stream` alone: TensorFlow's `stateless_uniform` of the seed with
-    the stream folded in, an int64. `dtype` is "float32" or "float64". With `rows`, two ints, only some of the
-    H rows are computed: from the first up to the second, excluded.
+    the stream folded in, an int64. `dtype` is "float32" or "float64". Only some `rows` and `columns`, slices
+    of step 1, are computed: as of the whole.
     """
     *key, third, fourth = _philox(_words(np.array(seeds, np.int64)), _SEEDING)
     zero = np.uint64(0)
     folded = *_philox((zero, zero, third, fourth), key)[:2], *_words(np.array([stream], np.int64))
     *key, third, fourth = (x[:, np.newaxis] for x in _philox(folded, _SEEDING))
-    first, stop = rows or (0, shape[0])
-    size, at_once = math.prod(shape[1:]), 16 // np.dtype(dtype).itemsize
-    skipped = first * size // at_once
-    counts = np.arange(skipped, -(-stop * size // at_once), dtype=np.uint64)
+    height, width, size = shape
+    (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
+    at_once, length = 16 // np.dtype(dtype).itemsize, (right - left) * size
+    if length == width * size:  # rows follow each other
+        starts, length = np.array([top * length]), (bottom - top) * length
+    else:
+        starts = (np.arange(top, bottom) * width + left) * size
+    # Four words at a time, from those before the first number of each row.
+    skipped, beside = np.divmod(starts, at_once)
+    calls = -(-(length + at_once - 1) // at_once)
+    counts = np.add.outer(skipped, np.arange(calls)).astype(np.uint64).reshape(-1)
     bits = _philox((counts & _LOW, counts >> _32, third, fourth), key)
-    numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(len(seeds), len(counts) * at_once)
-    start = first * size - skipped * at_once
-    numbers = numbers[:, start : start + (stop - first) * size]
-    return numbers.reshape(len(seeds), stop - first, *shape[1:])
+    shape = len(seeds), len(starts), calls * at_once
+    numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(shape)
+    found = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
+    return np.stack(found, axis=1).reshape(len(seeds), bottom - top, right - left, size)
 
 
 def _words(numbers):

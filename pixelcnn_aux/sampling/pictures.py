@@ -95,9 +95,6 @@ def _nothing_known(model, shape):
 def _draw(model, known, mask, given, request):
     """The full images, NumPy's. `given` is as for `chains.draw`, and all pictures as `Grid.pad` has them."""
     count, size = len(known), known.shape[1:3]
-    if request.seeds is None:
-        seeds = np.stack([np.zeros(count, np.int32), np.arange(count, dtype=np.int32)], axis=1)
-        request = request._replace(seeds=seeds)
     request, names = checked(model, request, count), names_from(model, given)
     model.require(names)
     if not count:

@@ -11,7 +11,7 @@ from typing import Any
 from absl import logging
 
 from pixelcnn_aux import arguments, backend, machine
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
@@ -21,7 +21,8 @@ def default_strategy() -> Any:
     """A `tf.distribute.Strategy` of all devices, and of all hosts of a `TF_CONFIG` in the environment.
 
     With several hosts, call it before anything else that TensorFlow does. None under JAX, which trains on one
-    device. Raises ValueError there for a `TF_CONFIG`: each of its hosts would train the whole run.
+    device. Raises ValueError for a `TF_CONFIG` that describes no hosts, and for any there: each of its hosts
+    would train the whole run.
     """
     several_hosts = os.environ.get("TF_CONFIG")
     if backend.NAME != "tensorflow":
@@ -30,7 +31,13 @@ def default_strategy() -> Any:
         expect(not several_hosts, one_host, "a TF_CONFIG", remedy)
         return None
     if several_hosts:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        expected, received = (
+            "a TF_CONFIG of hosts, one of them this",
+            arguments.short_repr(several_hosts),
+        )
+        remedy = "Correct it, or unset it to train on this host alone"
+        with restated(expected, received, remedy, ValueError, TypeError, AttributeError):
+            return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()

@@ -42,6 +42,9 @@ class ChosenRunTest(helpers.TestCase):
         labeled = {**folder, "labels": "folders"}
         self.assertEqual(self.source(labeled), labeled)
         self.assertEqual(self.source(folder, "--labels=folders"), labeled)
+        shares = {**folder, "validation_share": 0.1, "test_share": 0.2}
+        self.assertEqual(self.source(shares), shares)
+        self.assertEqual(self.source(shares, "--test_share=0.3"), {**shares, "test_share": 0.3})
         photos = {"dataset": "photos", "image_dir": None, "image_file": None}
         for config in (arrays, folder):
             self.assertEqual(self.source(config, "--dataset=photos"), photos)
@@ -64,6 +67,7 @@ class ChosenRunTest(helpers.TestCase):
             chosen_run.images(self.folder, model, "test")
         places = {"image_dir": "/images", "cache_dir": "c", "channels": 1, "num_values": 4096}
         places |= dict.fromkeys(("image_file", "data_dir", "labels"))
+        places |= dict.fromkeys(("validation_share", "test_share"))
         load.assert_called_once_with("folder", "test", (4, 6), **places)
 
     def test_exact_or_as_it_was_trained(self):

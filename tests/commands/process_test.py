@@ -160,6 +160,33 @@ class ImportTest(helpers.TestCase):
                 self.assertContainsSubset(names, dir(pa))
 
 
+class BackendTest(helpers.TestCase):
+    """Another backend of Keras is an error of one sentence, and does not matter to models in NumPy."""
+
+    def test_one_that_is_not_known_or_not_installed(self):
+        load = "import pixelcnn_aux as pa; pa.engine.load('{0}'); print('loaded'); pa.load('{0}')"
+        export = ("-m", "pixelcnn_aux", "export", "--workdir=cifar10-pixelcnn", "--out=none")
+        for name in ("openvino", "tensorflou"):
+            expected = (
+                f"^ImportError: Expected a Keras backend .* Received: .*{name}.* Set KERAS_BACKEND"
+            )
+            result = run("-c", load.format("cifar10-pixelcnn"), KERAS_BACKEND=name)
+            self.assertEqual(result.stdout, "loaded\n")
+            self.assertRegex(result.stderr.splitlines()[-1], expected)
+            self.assertNotIn("keras/src", result.stderr)
+            result = run(*export, KERAS_BACKEND=name)
+            self.assertEqual(result.returncode, 1)
+            [line] = result.stderr.splitlines()
+            self.assertRegex(line, expected)
+
+    def test_one_that_is_imported_already(self):
+        code = "import keras; keras.backend.backend = lambda: 'torch'; import pixelcnn_aux as pa; "
+        load = "pa.engine.load('cifar10-pixelcnn'); print('loaded'); pa.load('cifar10-pixelcnn')"
+        result = run("-c", code + load)
+        self.assertEqual(result.stdout, "loaded\n")
+        self.assertRegex(result.stderr.splitlines()[-1], "^ImportError: .*: torch. Set KERAS_BACK")
+
+
 class PluginTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
@@ -261,7 +288,7 @@ class CommandTest(helpers.TestCase):
             self.assertStartsWith(result.stderr, "set()\n")
             if status:
                 received = repr(arguments[0]) if arguments else "none"
-                expected = f"one of train, bpd.*{received}. Give .*pixelcnn-aux --help"
+                expected = f"one of train, bpd.*{received}. .*Give .*pixelcnn-aux --help"
                 self.assertRegex(result.stderr, expected)
 
     def test_programs_of_the_checkout_are_the_same(self):

@@ -12,6 +12,7 @@ from absl import app
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, data
 from pixelcnn_aux.commands import chosen_run, score
+from pixelcnn_aux.runs import disk
 from tests import helpers
 from tests.data.helpers import encoded
 
@@ -37,7 +38,14 @@ class ScoreTest(helpers.TestCase):
     def run_program(self, *arguments):
         """What it prints: (on standard output, on standard error)."""
         loaded = self.folder, self.model
+
+        def start_keras(model, pixels):
+            """Which Ctrl-C ends at once, and nothing is cleaned up."""
+            self.assertEmpty([*self.folder.glob(f"{disk.ASIDE}*")])
+            return model
+
         with (
+            mock.patch.object(chosen_run, "for_work", start_keras),
             mock.patch.object(batches, "MAX_PIXELS", 48),  # batches of two images
             mock.patch.object(chosen_run, "load", return_value=loaded),
             contextlib.redirect_stderr(io.StringIO()) as errors,

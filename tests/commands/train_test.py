@@ -115,12 +115,13 @@ class FlagsTest(helpers.TestCase):
     def test_another_data_set(self):
         places = {"image_dir": "here", "data_dir": "there", "cache_dir": "a", "image_file": "b"}
         arguments = [f"--{name}={place}" for name, place in places.items()]
+        arguments += ["--validation_share=0.1"]
         self.run_program("--preset=small", "--dataset=folder", *arguments)
         for call in self.load.call_args_list:
             self.assertEqual(call.args[0], "folder")
             self.assertEqual(call.args[2], helpers.SIZE)
-            others = {"labels": None, "channels": 3, "num_values": 256}
-            self.assertEqual(call.kwargs, {**places, **others})
+            others = {"labels": None, "channels": 3, "num_values": 256, "validation_share": 0.1}
+            self.assertEqual(call.kwargs, {**places, **others, "test_share": None})
         self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
 
     def test_the_same_command_goes_on_and_another_data_set_is_refused(self):
@@ -179,6 +180,9 @@ class FlagsTest(helpers.TestCase):
             ("grayscale", "--workdir=cifar10-pyramid", "folder.*cifar10-pyramid.*--init cifar10-p"),
             ("grayscale", "--preset=large", "--preset demo, small, parts. Received: large. Choose"),
             ("grayscale", "--factor=8x8", "--factor all, grays.* demo. Received: 8x8."),
+            ("grayscale", "--factor=grayscal", "grayscal. Did you mean 'grayscale'. Choose one"),
+            ("grayscale", "--preset=smal", "smal. Did you mean 'small'. Choose one"),
+            ("pyramd", "--seed=0", "'pyramd'. Did you mean 'pyramid'. Give one"),
             ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Leave"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -17,10 +17,10 @@ from tests.data.helpers import FilesTest, encoded, everything, noise, taken
 
 
 class LoadTest(FilesTest):
-    def load(self, split="train", split_of=lambda name: "train"):
+    def load(self, split="train", splits_of=lambda names: ["train"] * len(names)):
         """All files of the folder, cropped to 8 x 8."""
         how = {"image_dir": self.folder, "cache_dir": self.cache, "kind": "of a kind"}
-        how |= {"fit": lambda image: image_folder.fit(image, (8, 8)), "split_of": split_of}
+        how |= {"fit": lambda image: image_folder.fit(image, (8, 8)), "splits_of": splits_of}
         return files.load("tests", split, (8, 8), **how)
 
     def load_logged(self, *arguments):
@@ -115,28 +115,97 @@ class LoadTest(FilesTest):
         for name in ("a.png", "b.png", "none_1.png", "none_2.png"):
             self.write_png(name)
         self.write("c.png", b"broken")
-        split_of = {"a.png": "train", "b.png": "test", "c.png": "train"}.get
+        known = {"a.png": "train", "b.png": "test", "c.png": "train"}
         for split, skipped in (("train", ["c.png"]), ("test", [])):
-            images, [line] = self.load_logged(split, split_of)
+            images, [line] = self.load_logged(split, lambda names: map(known.get, names))
             self.assertEqual(images.num_images, 1)
             self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))
             self.assertRegex(line, "of a kind: .*'none_1.png', 'none_2.png'")
 
 
+def _hash(name):
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16)
+
+
+def splits_of(names, validation=2, test=5):
+    return image_folder.split_by_hash(names, validation, test)
+
+
 class FolderTest(FilesTest):
-    def load(self, split="train", image_size=(8, 8)):
-        return data.load("folder", split, image_size, image_dir=str(self.folder))
+    def load(self, split="train", image_size=(8, 8), **shares):
+        return data.load("folder", split, image_size, image_dir=str(self.folder), **shares)
+
+    def write_pictures(self, *names):
+        for name in names:
+            self.write(name, encoded(noise(8, 8, 3), "PNG"))
+
+    def fill_other_splits(self):
+        for name in ("000002.jpg", "000030.jpg"):  # of test and of validation
+            self.write(name, b"damaged")
+
+    def counts(self, **shares):
+        return [self.load(split, **shares).num_images for split in data.SPLITS]
 
     def test_split_is_pinned(self):
         names = ["000001.jpg", "000002.jpg", "000030.jpg", "a.png", "é.png"]
         expected = ["train", "test", "validation", "train", "train"]
-        self.assertEqual(list(map(image_folder.split_of, names)), expected)
-        splits = [image_folder.split_of(f"{i:06}.jpg") for i in range(20000)]
+        self.assertEqual(splits_of(names), expected)
+        splits = splits_of([f"{i:06}.jpg" for i in range(20000)])
         found = hashlib.sha256(" ".join(splits).encode()).hexdigest()
         pinned = "9a31aad376cb255ab0fa5d7bd3b93e485c42a2af337ce9ab9b7ab5dbfd25c2ba"
         self.assertEqual(found, pinned)
         shares = [splits.count(split) / len(splits) for split in ("train", "validation", "test")]
         self.assertAllClose(shares, [0.93, 0.02, 0.05], atol=0.005)
+
+    def test_three_files_have_one_in_each_split(self):
+        """And a folder of 92 keeps its splits, but for the one of the lowest hash."""
+        names = [f"brick{i}.png" for i in range(92)]
+        one_by_one = [splits_of([name])[0] for name in names]  # by the hash of each alone
+        self.assertEqual([one_by_one.count(split) for split in data.SPLITS], [89, 0, 3])
+        moved = [i for i, x in enumerate(splits_of(names)) if x != one_by_one[i]]
+        lowest = min((_hash(x) % 100, i) for i, x in enumerate(names) if one_by_one[i] == "train")
+        self.assertEqual(moved, [lowest[1]])
+        self.assertEqual(splits_of(names)[lowest[1]], "validation")
+        for count in range(3, 40):
+            some = splits_of(names[:count])
+            self.assertEqual({*some}, {*data.SPLITS})
+            if {*one_by_one[:count]} == {*data.SPLITS}:
+                self.assertEqual(some, one_by_one[:count])
+        self.assertCountEqual(splits_of(["000002.jpg"] * 3), data.SPLITS)  # all of the test split
+        self.write_pictures("a.png", "c.png")
+        message = (
+            "three files one each at least.*split 'test'. Received: 2 train, 0 val.*Add images"
+        )
+        with self.assertRaisesRegex(ValueError, message):
+            self.load("test")
+        self.write_pictures("d.png")
+        self.assertEqual(self.counts(), [1, 1, 1])
+
+    def test_shares_of_the_splits(self):
+        self.write_pictures(*(f"{i}.png" for i in range(60)))
+        hashes = [_hash(f"{i}.png") % 100 for i in range(60)]
+        test, others = (sum(x < most for x in hashes) for most in (25, 40))
+        shares = {"validation_share": 0.15, "test_share": 0.25}
+        self.assertEqual(self.counts(**shares), [60 - others, others - test, test])
+        source = self.load(**shares).source
+        self.assertEqual({name: source[name] for name in shares}, shares)
+        for wrong, message in (
+            ({"test_share": 0}, "test_share above 0"),
+            ({"test_share": "a"}, "test_share above 0"),
+            ({"test_share": 0.99}, "below 1 in all.*Received: .*0.99"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.load(**wrong)
+        with self.assertRaisesRegex(
+            ValueError, "no test_share for the data set 'photos'.*: folder"
+        ):
+            data.load("photos", "test", test_share=0.1)
+        for split in data.SPLITS:
+            self.write_pictures(f"{split}/a.png")
+        with self.assertRaisesRegex(
+            ValueError, "a folder for each split. Received: .*'test_share'"
+        ):
+            self.load(test_share=0.1)
 
     def test_split_and_order_depend_on_names_alone(self):
         names = [f"{i % 3}/{i:03}.{suffix}" for i, suffix in enumerate(["png", "PNG", "Jpeg"] * 40)]
@@ -144,7 +213,7 @@ class FolderTest(FilesTest):
             kind = "JPEG" if names[i].endswith("Jpeg") else "PNG"
             self.write(names[i], encoded(np.full((8, 8, 3), i, np.uint8), kind))
         for split in data.SPLITS:
-            in_split = [name for name in names if image_folder.split_of(name[2:]) == split]
+            in_split = [name for name in names if splits_of([name[2:]]) == [split]]
             expected = [names.index(name) for name in sorted(in_split)]
             self.assertNotEmpty(expected)
             self.assertAllEqual(self.load(split).pixels[:, 0, 0, 0], expected)
@@ -160,6 +229,7 @@ class FolderTest(FilesTest):
 
     def test_scans_of_16_bits(self):
         """Decoded, cropped and kept as they are; one of too many values is left out and named."""
+        self.fill_other_splits()
         scans = np.random.default_rng(0).integers(0, 4096, (3, 8, 10)).astype(np.uint16)
         scans[2, 4, 4] = 5000
         for name, scan in zip(("a.png", "000001.png", "c.tif"), scans):
@@ -174,6 +244,7 @@ class FolderTest(FilesTest):
         self.assertAllClose(np.sort(half[..., 0], 0), np.sort(expected, 0), atol=0.51)
 
     def test_labels_are_folders_or_a_table(self):
+        self.fill_other_splits()
         for name in ("b/1.png", "a/x/3.png", "b/4.png", "5.png"):
             self.write(name, encoded(noise(8, 8, 3), "PNG"))
         self.write("c/6.png", b"damaged")  # a class of which no image is left

@@ -18,6 +18,14 @@ class LoadTest(tf.test.TestCase):
     def test_wrong_arguments(self):
         for name, split, size, places, message in (
             ("mnist", "train", 8, {}, r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
+            (
+                "fodler",
+                "train",
+                8,
+                {},
+                r"'fodler'\. Did you mean 'folder'\? Choose one of these, or",
+            ),
+            ("folder", "tset", 8, {}, r"split='tset'\. Did you mean 'test'\? Give such a value\."),
             ("folder", "train", 8, {"image_dir": b"a"}, r"image_dir as a path.*image_dir=b'a'"),
             ("photos", "valid", 8, {}, r"'train', 'validation', 'test'\. Received: split='valid'"),
             ("folder", "train", 8, {}, r"folder of images.*Received: none\. Give image_dir"),

@@ -1,6 +1,8 @@
 """Tests of the actions behind the page's buttons, without a page."""
 
 import functools
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -16,6 +18,30 @@ from tests import helpers
 from tests.codec import helpers as codec_helpers
 
 PICTURE = helpers.pictures(1, size=(9, 7))[0]
+# All actions, with a page if there is Gradio.
+ALL = """
+import importlib.util, sys
+import numpy as np
+from pixelcnn_aux.demo import actions, uploads
+pyramid, gray, rounded = sys.argv[1:]
+models, picture = actions.Models(sys.argv[1:]), np.eye(8, dtype=np.uint8)[..., np.newaxis].repeat(3, 2)
+if importlib.util.find_spec("gradio"):
+    from pixelcnn_aux.demo import page
+    page.build(models)
+models.has_classes(pyramid)
+data = [*actions.compress(models, rounded, picture)][-1].file
+for steps in (
+    actions.draw(models, pyramid, 0, 0),
+    actions.redraw(models, pyramid, "twice as large", picture, 0, 0),
+    actions.redraw(models, gray, "colored", picture, 0, 0),
+    actions.complete(models, pyramid, picture, None, "0 0 50 50", 0, 0),
+    actions.decompress(models, data, actions.container.read(data)),
+    actions.score(models, gray, picture),
+):
+    *_, last = steps
+    print(last.text)
+print([x for x in ("jax", "keras", "tensorflow", "tensorflow_probability") if x in sys.modules])
+"""
 SMALL = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
 HOW = {"seed": 7, "shift": -0.3}
 
@@ -61,6 +87,15 @@ class ActionsTest(helpers.TestCase):
         expected = {"cifar10-pyramid": True, "photographs": False}
         expected |= {self.name["pyramid"]: False, self.name["classes"]: True}
         self.assertContainsSubset(expected.items(), of_classes.items())
+
+    def test_nothing_imports_keras(self):
+        names = [self.name[x] for x in ("pyramid", "gray", "rounded")]
+        command = [sys.executable, "-c", ALL, *names]
+        done = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        *texts, imported = done.stdout.splitlines()
+        self.assertLen(texts, 6)
+        self.assertEqual(imported, "[]")
 
     def test_images_are_drawn_scale_by_scale(self):
         """They equal images drawn all at once."""

@@ -108,11 +108,10 @@ class ModelTest(helpers.ImagesTestCase):
         params, nats = of_keras(model, images, condition)
         bits = {key: -x / np.log(2) / images[0].size for key, x in nats.items()}
         bits["total"] = sum(bits.values())
-        for dtype in ("float32",) if name in ROUNDED else pa.backend.DTYPES:
+        for dtype in pa.backend.DTYPES if name in CHAINS else ("float32",):
             plain = loaded(name, dtype, by_keras=False)
             self.assertNear(plain.params(images, condition), params, dtype)
             self.assertNear(plain.bits_per_dim(images, condition), bits, dtype)
-            self.assertNear(plain.log_probs(images, condition), nats, dtype)
         self.assertSameImages(plain.auxiliaries(images), model.auxiliaries(images))
         self.assertEqual(plain.sizes(images.shape[1:3]), model.sizes(images.shape[1:3]))
 

@@ -1,6 +1,8 @@
 """Functions of a model, for processes: nothing here imports Keras."""
 
+import contextlib
 import os
+import signal
 import sys
 import time
 
@@ -14,17 +16,16 @@ def endless(model):
     time.sleep(600)
 
 
-def dying(model):
-    os._exit(1)
-
-
 def begin():
     """Prints a line once processes have begun work that does not end, and waits for it."""
     import pixelcnn_aux as pa
     from pixelcnn_aux.engine import layers, processes
 
+    # Also where this process was started in the background of a shell.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     layers.cores = 2
     model = pa.engine.Model.__new__(pa.engine.Model)  # whose factors nobody asks for
-    found = processes.in_order(model, [process, endless, endless])
-    print(*next(found), flush=True)
-    next(found)
+    calls = [process, endless, endless]
+    with contextlib.closing(processes.in_order(model, calls)) as found:
+        print(*next(found), flush=True)
+        next(found)

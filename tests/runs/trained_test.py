@@ -71,6 +71,20 @@ class TrainedTest(helpers.TestCase):
         arrays, _ = tensors.read(RunFolder(trained.find(name))[factor].weights)
         return {array.dtype.name for array in arrays.values()}
 
+    def test_a_name_that_is_mistaken_for_another(self):
+        runs = self.folder / "runs"
+        helpers.make_run(runs / "grayscale-demo", self.model)
+        with mock.patch.object(RunFolder, "RUNS", runs):
+            for name, meant in (
+                ("tinny", "tiny"),
+                (runs / "grayscale-dmeo", runs / "grayscale-demo"),
+            ):
+                message = (
+                    f"model: tiny. Received: {name}. Did you mean '{meant}'. Give one of these, or"
+                )
+                with self.assertRaisesRegex(FileNotFoundError, message):
+                    pa.load(name)
+
     def test_packed_weights_are_those_of_the_run_in_16_bits(self):
         loaded = pa.load("tiny")
         for name, factor in self.model.factors.items():

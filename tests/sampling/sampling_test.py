@@ -59,6 +59,15 @@ class SampleTest(helpers.ImagesTestCase):
         for name, images in model().sample(SEEDS + 1).items():
             self.assertNotAllEqual(drawn()[name], images)
 
+    def test_a_number_is_that_of_the_seeds(self):
+        seeds = [[0, 0], [0, 1], [0, 2], [0, 3]]
+        self.assertSameImages(model().sample(4), model().sample(seeds))
+        self.assertSameImages(model().sample(np.int64(1)), model().sample(seeds[:1]))
+        self.assertEqual(model().sample(0)["image"].shape, (0, *helpers.SIZE, 3))
+        for wrong in (-1, True, 1.5, 2**31):
+            with self.assertRaisesRegex(ValueError, "seeds as int32.*for each, or how many"):
+                model().sample(wrong)
+
     def test_images_are_drawn_as_often_as_they_are_likely(self):
         made = helpers.random_chain([custom.SmallGray()], (1, 2), channels=3, bits=1)
         for factor in made.factors.values():  # pixels depend more on those before
@@ -131,7 +140,9 @@ class SampleTest(helpers.ImagesTestCase):
         uniforms = np.array([0.040145529201251806, 0.5612506988834305])
         self.assertAllClose(noise[0, 0, 0, :2], -np.log(-np.log(uniforms)), rtol=1e-12)
 
-    @parameterized.product(dtype=("float32", "float64"), shape=((5,), (3, 7), (2, 5, 13), (4, 0)))
+    @parameterized.product(
+        dtype=("float32", "float64"), shape=((5, 1, 1), (3, 7, 1), (2, 5, 13), (4, 0, 3))
+    )
     def test_uniforms_are_those_of_tensorflow(self, dtype, shape):
         seeds = np.array([*SEEDS, [0, 0], [-(2**31), -1], [2**31 - 1, 7]], np.int32)
         for stream in (0, 3, -1, 2**40 + 5):
@@ -141,8 +152,11 @@ class SampleTest(helpers.ImagesTestCase):
             self.assertAllEqual(found, expected)
             for first in range(shape[0]):
                 for stop in range(first, shape[0] + 1):
-                    rows = philox.uniforms(seeds, stream, shape, dtype, (first, stop))
+                    rows = philox.uniforms(seeds, stream, shape, dtype, slice(first, stop))
                     self.assertAllEqual(rows, expected[:, first:stop])
+            where = slice(1, None), slice(shape[1] // 3, shape[1] - shape[1] // 4)
+            part = philox.uniforms(seeds, stream, shape, dtype, *where)
+            self.assertAllEqual(part, expected[:, *where])
         self.assertEqual(philox.uniforms(seeds[:0], 0, shape, dtype).shape, (0, *shape))
 
     @parameterized.parameters(*EXACT)
@@ -240,6 +254,7 @@ class WrongArgumentsTest(helpers.TestCase):
         ({"log_scale_shift": [0.0, float("nan"), 0.0]}, "log_scale_shift as a finite number.*nan"),
         ({"given": {}}, r"one auxiliary image of \['grayscale'\].*\[\]"),
         ({"given": {"image": KNOWN}}, r"Received: \['image'\]"),
+        ({"given": {"grayscal": GRAYS}}, "'grayscal'.*Did you mean 'grayscale'. Give one of them"),
         ({"given": {"grayscale": GRAYS[:2]}}, GIVEN + EACH.format(2)),
         ({"given": {"grayscale": GRAYS[:, :, :5]}}, GIVEN + SIZED.format("4 x 5")),
         ({"given": {"grayscale": GRAYS.astype(np.int32)}}, GIVEN + " as uint8.*int32"),

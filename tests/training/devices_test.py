@@ -241,6 +241,14 @@ class DefaultTest(helpers.TestCase):
                 training.default_strategy()
             self.assertEqual(mirrored.call_count, used)
 
+    def test_a_config_that_describes_no_hosts(self):
+        cluster = '"cluster": {"worker": ["localhost:1"]}'
+        others = f'{{{cluster}, "task": {{"type": "worker", "index": 5}}}}'
+        for config in ("nonsense", "3", f"{{{cluster}}}", '{"cluster": 3}', others):
+            with mock.patch.dict(os.environ, TF_CONFIG=config):
+                with self.assertRaisesRegex(ValueError, "^Expected a TF_CONFIG of hosts.*unset it"):
+                    training.default_strategy()
+
     def test_jax_refuses_several_hosts(self):
         """Each of them would train the whole run."""
         with mock.patch.object(backend, "NAME", "jax"), mock.patch.dict(os.environ):
