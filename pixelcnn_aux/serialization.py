@@ -151,7 +151,7 @@ def _plain(value):
 def check(description: Any) -> None:
     """Raises ValueError unless the classes that a description names are registered and take its entries."""
     if isinstance(description, dict) and {"class_name", "registered_name"} & description.keys():
-        name = description.get("registered_name") or description.get("class_name")
+        name: Any = description.get("registered_name") or description.get("class_name")
         cls = registered_class(name) if isinstance(name, str) else None
         _check_registered(arguments.short_repr(name).strip("'"), cls)
         check_entries(name, description.get("config"), arguments_of(cls))

@@ -79,9 +79,9 @@ def opened(file):
     """
 
     def check(place):
-        received, remedy = f"{file}, a folder, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
-        fits = stat.S_ISREG(os.stat(place).st_mode)
-        expect(fits, "a regular file", received, remedy, kind=NoFileError)
+        fits, received = stat.S_ISREG(os.stat(place).st_mode), "a folder, a pipe or a device"
+        expected, remedy = f"a regular file as {file}", f"{_ANOTHER_KIND}{RETRY}"
+        expect(fits, expected, received, remedy, kind=NoFileError)
 
     with explained(f"to read {file}"), contextlib.ExitStack() as stack:
         check(file)  # to open a device may be to use it
@@ -89,7 +89,7 @@ def opened(file):
         stack.callback(os.close, number)
         check(number)  # another may have got that name
         stack.pop_all()
-        return open(number, "rb")
+        return os.fdopen(number, "rb")
 
 
 def contents(file):

@@ -144,7 +144,9 @@ class ProgramTest(FilesTest):
         """It may never answer, or never end."""
         os.mkfifo(pipe := self.folder / "pipe")
         for path in ("/dev/zero", pipe, self.folder):
-            with self.assertRaisesRegex(OSError, f"a regular file. Received: {path}, a folder, a"):
+            with self.assertRaisesRegex(
+                OSError, f"a regular file as {path}. Received: a folder, a"
+            ):
                 self.run_codec("inspect", path)
 
 

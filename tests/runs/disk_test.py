@@ -131,7 +131,7 @@ class OpenedTest(helpers.TestCase):
         self.assertEqual(disk.contents(self.folder / "link"), b"contents")
         for path in ("/dev/zero", "/dev/tty", *(self.folder / x for x in (".", "pipe", "socket"))):
             for read in (disk.opened, disk.contents, disk.read_json):
-                with self.assertRaisesRegex(OSError, f"file. Received: {path}, a folder, a pipe"):
+                with self.assertRaisesRegex(OSError, f"file as {path}. Received: a folder, a pipe"):
                     read(path)
             with self.assertRaisesRegex(ValueError, "no file"):
                 decoding.contents(path)

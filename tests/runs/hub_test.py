@@ -166,13 +166,13 @@ class HubTest(helpers.TestCase):
                 "image/metrics.csv",
                 lambda x: x.mkdir(),
                 OSError,
-                "regular file.*metrics.csv, a folder",
+                "regular file as .*metrics.csv. Received: a folder",
             ),
             (
                 "image/metrics.csv",
                 os.mkfifo,
                 OSError,
-                "regular file.*metrics.csv, a folder, a pipe",
+                "regular file as .*metrics.csv. Received: a folder, a pipe",
             ),
         ):
             folder = helpers.temporary_folder(self) / "mine"
