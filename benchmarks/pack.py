@@ -7,7 +7,6 @@ written whole or not at all.
 """
 
 import pathlib
-import shutil
 import tempfile
 
 import keras
@@ -124,7 +123,7 @@ def write_run(folder, model, packed, in_8_bits=()):
                 f"Received: nothing in {given.training if rows else given.metrics}. Restore it, or train on."
             )
         made.record_training(recorded)
-        shutil.copy(given.metrics, made.metrics)
+        metrics.write(made.metrics, rows)
         if isinstance(factor := model.factors[name], RoundedFactor):
             write_whole(factor, made.weights)
         else:

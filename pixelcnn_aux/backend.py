@@ -277,7 +277,10 @@ def layer_config(layer: Any) -> Config:
     policy = layer.dtype_policy
     dtype = {"module": "keras", "class_name": type(policy).__name__, "config": policy.get_config()}
     dtype = {**dtype, "registered_name": None}
-    return {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
+    config = {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
+    if layer.activity_regularizer is not None:  # which descriptions do not take
+        config["activity_regularizer"] = keras.regularizers.serialize(layer.activity_regularizer)
+    return config
 
 
 def set_dtype(config: Config, dtype: str) -> None:

@@ -344,8 +344,9 @@ class Factor(Conditional, keras.Model):
     def from_config(cls, config):
         """The factor that `get_config` described, randomly initialized.
 
-        Raises ValueError for a description that names a class which is not registered.
+        Raises ValueError for a description that names a class which is not registered, or other arguments.
         """
+        serialization.check_entries(cls.__name__, config, serialization.arguments_of(cls))
         parts = {
             name: serialization.deserialize(config.get(name), kind) for name, kind in _PARTS.items()
         }

@@ -51,12 +51,15 @@ class AuxiliaryModel(FactorChain):
     def description(self) -> Config:
         """dict that JSON can hold, from which `load` builds the model again; without its weights.
 
-        Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
+        Raises ValueError for a part of a class that is not registered, or that would not come back as it is,
+        such as a network with a regularizer.
         """
         likelihoods = (factor.likelihood for factor in self.factors.values())
         for part in filter(None, (*self.transforms, *likelihoods, self.condition)):
             serialization.check_comes_back(part)
-        return serialization.serialize(self)
+        described = serialization.serialize(self)
+        serialization.check(described)
+        return described
 
     def save(self, path: PathLike) -> None:
         """Writes the model, as after `fit` of its factors, for `pa.load` and `pa.engine.load`.

@@ -9,7 +9,7 @@ A description may come from a file, so only registered classes are built:
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -19,6 +19,10 @@ from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.errors import expect, restated
 
 _T = TypeVar("_T")
+# Of the arguments of Keras's layers and models; others, such as regularizers, build objects of any class.
+OF_KERAS = ("name", "trainable", "dtype")
+_POLICIES = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
+_OF_POLICY = {"module": "keras", "class_name": "DTypePolicy", "registered_name": None}
 _classes: dict[str, Any] = {}  # registered name -> class
 _waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not know yet
 
@@ -144,10 +148,58 @@ def _plain(value):
     raise TypeError
 
 
+def check(description: Any) -> None:
+    """Raises ValueError unless the classes that a description names are registered and take its entries."""
+    if isinstance(description, dict) and {"class_name", "registered_name"} & description.keys():
+        name: Any = description.get("registered_name") or description.get("class_name")
+        cls = registered_class(name) if isinstance(name, str) else None
+        _check_registered(arguments.short_repr(name).strip("'"), cls)
+        check_entries(name, description.get("config"), arguments_of(cls))
+    elif isinstance(description, (dict, list)):
+        for part in description.values() if isinstance(description, dict) else description:
+            check(part)
+
+
+def check_entries(name: str, config: Any, taken: Collection[str] | None) -> None:
+    """Raises ValueError for a configuration of a class with entries that are not `taken`, if these are known.
+
+    What entries describe is checked as by `check`.
+    """
+    expected = f"the description of a {name} with its arguments"
+    remedy = "Load it with the version of the package that wrote it"
+    expect(isinstance(config, dict), expected, arguments.short_repr(config), remedy)
+    for key, value in config.items():
+        fits = taken is None or key in taken
+        expect(fits, expected, f"{arguments.short_repr(key)}, which it does not take", remedy)
+        if key != "dtype" or not (taken is None or {*OF_KERAS} <= {*taken}):
+            check(value)
+            continue
+        if isinstance(value, dict):  # which Keras numbers in its own files
+            value = {x: y for x, y in value.items() if x != "shared_object_id"}
+        known = [form for x in _POLICIES for form in (x, {**_OF_POLICY, "config": {"name": x}})]
+        of_keras = f"{key} of a {name} as one of {', '.join(_POLICIES)}"
+        expect(value in known, of_keras, arguments.short_repr(value), remedy)
+
+
+def arguments_of(cls: Any) -> set[str]:
+    """The names of all arguments of a class and its bases, but of Keras's those in `OF_KERAS` alone."""
+    found: set[str] = set()
+    for base in getattr(cls, "__mro__", ()):
+        if base.__module__.startswith("keras."):
+            found.update(OF_KERAS)
+        elif "__init__" in vars(base):
+            _, *taken = inspect.signature(base.__init__).parameters.values()  # without `self`
+            found.update(
+                x.name for x in taken if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)
+            )
+    return found
+
+
 def deserialize(description: Any, kind: Any) -> Any:
     """The object of a class `kind` that `serialize` described; None of None.
 
-    Raises ValueError for a class that is not registered or not a subclass of `kind`, or for other arguments.
+    Before anything is built, all of it is checked. Raises ValueError for a class that is not registered or
+    not a subclass of `kind`, or for other arguments.
     """
     if description is None:
         return None
@@ -160,8 +212,8 @@ def deserialize(description: Any, kind: Any) -> Any:
             f"Expected the description of a class {kind.__name__}, as Keras writes them. "
             f"Received: {arguments.short_repr(description)}. Take the file from where it came from again."
         )
+    check(description)
     cls = registered_class(name)
-    _check_registered(name, cls)
     expect(
         isinstance(cls, type) and issubclass(cls, kind),
         f"the description of a class {kind.__name__}",

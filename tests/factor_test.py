@@ -42,7 +42,7 @@ class FactorTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             pa.Factor(pa.likelihoods.Categorical(16), other)
         for dtype in ("float16", "bfloat16"):
-            with self.assertRaisesRegex(ValueError, f"Expected one dtype .*Received: {dtype} of"):
+            with self.assertRaisesRegex(ValueError, f"Expected dtype .*Received: '{dtype}'"):
                 helpers.shared_model().new_factor("grayscale", dtype)
         self.addCleanup(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy("float16")

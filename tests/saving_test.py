@@ -274,7 +274,7 @@ class ConfigTest(helpers.TestCase):
         Off = off(custom.Bright, lambda threshold: {"threshold": threshold + 1})
         check(Off(99), 'again as .*"threshold": 100.*Received: .*"threshold": 101')
         Off = off(custom.Bright, lambda **config: {**config, "limit": 3})
-        check(Off(99), "unexpected keyword argument 'limit'")
+        check(Off(99), "Off with its arguments. Received: 'limit', which it does not take")
         Off = off(pa.likelihoods.Categorical, lambda **config: {**config, "num_channels": 0})
         transform = custom.Bright(99)
         transform.likelihood = lambda: Off(2)

@@ -1,8 +1,9 @@
 """Compresses images by a model, and gives them back to the last bit."""
 
+import itertools
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.runs.tensors import fingerprint
+
+_MOST_NAMED = (
+    16  # images that are not as they were written: a file of 5 kB may have hundreds, of hours
+)
 
 
 class Codec:
@@ -94,7 +99,7 @@ class Codec:
             machine=machine.describe(),
             pictures=list(pictures),
             streams=[],
-            checksums=_checksums(pixels),
+            checksums=np.array([*map(_checksum, pixels)], np.uint32),
             extras=list(extras),
         )
         container.check(contents)
@@ -117,50 +122,58 @@ class Codec:
     def decompress(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> np.ndarray | list[np.ndarray]:
-        """The images of the bytes that `compress` returned: uint8 [N, H, W, C], or a list of [H, W, C].
-
-        `progress` is called with the number of pixels done. Raises ValueError for a file that is damaged or
-        of another model, and for an image that is not as it was written: the machine that wrote it is
-        described then.
-        """
+        """The images that `compress` was given, uint8 [N, H, W, C] or a list of [H, W, C]; as `decoded`."""
         return self.decompress_with_bits(data, progress)[0]
 
     def decompress_with_bits(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
-        """As `decompress`, and the bits of each pixel, its share of auxiliary pixels' included.
-
-        The bits are float32 [N, H, W], or a list of [H, W].
-        """
-        contents, done = self._read(data), _Progress(self.model, progress)
-        images: list[Any] = []
-        bits: list[Any] = []
-        failed: list[int] = []
-        for position, words in enumerate(contents.streams):
-            first = position * contents.batch
-            expected = contents.checksums[first : first + contents.batch]
-            count, size = len(expected), tuple(contents.size or contents.pictures[first][1:])
-            if decoded := self._coding.decode(words, count, size, done.begin(count, size)):
-                images += [*decoded[0]]
-                bits += [*decoded[1]]
-                failed += (first + np.flatnonzero(_checksums(decoded[0]) != expected)).tolist()
-            else:
-                failed += range(first, first + count)
-        if failed:
-            listed = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
-            raise ValueError(
-                f"Expected images as they were written. Received: {len(failed)} of {contents.count} that "
-                f"decode otherwise on this machine ({listed}). Decode the file on one like that which wrote "
-                f"it.\nWritten by: {contents.machine}\nThis one:   {machine.describe()}"
-            )
-        if contents.size is None:
+        """As `decompress`, and the bits of each pixel: float32 [N, H, W], or a list of [H, W]."""
+        found, size = [*self.decoded(data, progress)], container.read(data).size
+        images, bits = ([each[k] for each in found] for k in range(2))
+        if size is None:
             return images, bits
-        shape = (-1, *contents.size)  # also of no image
+        shape = (-1, *size)  # also of no image
         channels = self.model.likelihood.num_channels
         return (
             np.array(images, np.uint8).reshape(*shape, channels),
             np.array(bits, np.float32).reshape(shape),
         )
+
+    def decoded(
+        self, data: bytes, progress: Callable[[int], Any] = lambda count: None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields each image, uint8 [H, W, C], once it is decoded, and the bits of its pixels, float32 [H, W].
+
+        These include their share of auxiliary pixels' bits. `progress` is called with the number of pixels
+        done. Raises ValueError for a file that is damaged or of another model, and at the first image that is
+        not as it was written: the machine that wrote it is described then.
+        """
+        contents = self._read(data)
+        for number, found in enumerate(self._decoded(contents, progress)):
+            if found is None:
+                _refuse(contents, [number], "where decoding stops")
+            yield found
+
+    def verify(self, data: bytes, progress: Callable[[int], Any] = lambda count: None) -> None:
+        """Raises ValueError as `decoded`, but names all images that are others, up to the first sixteen."""
+        contents = self._read(data)
+        found = enumerate(self._decoded(contents, progress))
+        wrong = (number for number, image in found if image is None)
+        if named := [*itertools.islice(wrong, _MOST_NAMED)]:
+            more = ", where decoding stops" * (len(named) == _MOST_NAMED)
+            _refuse(contents, named, f"{len(named)} of {contents.count}{more}")
+
+    def _decoded(self, contents, progress):
+        """Yields an image and its bits, as `decoded`, for each image of a file; None if it is another."""
+        done = _Progress(self.model, progress)
+        for position, words in enumerate(contents.streams):
+            first = position * contents.batch
+            expected = contents.checksums[first : first + contents.batch]
+            count, size = len(expected), tuple(contents.size or contents.pictures[first][1:])
+            found = self._coding.decode(words, count, size, done.begin(count, size))
+            for checksum, each in itertools.zip_longest(expected, found):
+                yield each if each and _checksum(each[0]) == checksum else None
 
     def _checked(self, images):
         """(images, the size that they share): an array and (H, W), or a list of arrays and None."""
@@ -189,6 +202,15 @@ class Codec:
         return contents
 
 
+def _refuse(contents, numbers, what):
+    names = [contents.pictures[k][0] if contents.size is None else f"number {k}" for k in numbers]
+    raise ValueError(
+        f"Expected images as they were written. Received: others on this machine, {what}: "
+        f"{', '.join(names)}. Decode the file on one like that which wrote it.\n"
+        f"Written by: {contents.machine}\nThis one:   {machine.describe()}"
+    )
+
+
 class _Progress:
     """Tells a function how many pixels of full images are done, batch after batch."""
 
@@ -209,6 +231,6 @@ class _Progress:
         return add
 
 
-def _checksums(images):
-    """CRC-32 of the pixels of each image: uint32 [N]."""
-    return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
+def _checksum(image):
+    """CRC-32 of the pixels of an image."""
+    return zlib.crc32(np.ascontiguousarray(image))

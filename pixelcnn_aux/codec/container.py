@@ -34,6 +34,8 @@ _MOST, _MOST_PER_BYTE = 2**18, 16
 _FEW = 2**12  # values of a header, whatever it describes; commas in names count as well
 _LARGEST = 2**63 - 1  # of whole numbers
 _LONGEST = 255  # bytes of the name of a file, on most disks
+# A value takes 2 ** -24 bits at least, as tables leave that to others: a word is of at most so many pixels.
+_MOST_PER_WORD = 32 * 2**24
 # Names are printed: no commands to a terminal, nothing that turns the direction of text or ends its line, and
 # nothing without bytes in UTF-8.
 _UNPRINTABLE = re.compile(
@@ -70,18 +72,16 @@ class Contents(NamedTuple):
         return sum(height * width for _, height, width in self.pictures)
 
     def joined(self, images):
-        """Yields the name and the pixels [H, W, C] of each picture, of the file's images, of any dtype."""
-        first = 0
+        """Yields the name and the pixels [H, W, C] of each picture, once an iterable has given its images."""
+        images = iter(images)
         for name, height, width in self.named_sizes:
             if self.size is None:
-                yield name, images[first]
-                first += 1
+                yield name, next(images)
                 continue
             (h, w), (rows, columns) = self.size, _grid(height, width, self.size)
-            tiles = np.asarray(images[first : first + rows * columns])
+            tiles = np.stack([next(images) for _ in range(rows * columns)])
             tiles = tiles.reshape(rows, columns, h, w, -1).swapaxes(1, 2)
             yield name, tiles.reshape(rows * h, columns * w, -1)[:height, :width]
-            first += rows * columns
 
 
 # Of the header, in its order.
@@ -113,6 +113,7 @@ def write(contents):
     """The bytes of a file of checked `Contents`. Raises ValueError for names far longer than the rest."""
     header = {**contents._asdict(), "dtype": "float32", "extras": _lengths(contents.extras)}
     header["streams"] = [len(words) for words in contents.streams]
+    _check_streams(header["streams"], contents)
     header = {name: header[name] for name in _FIELDS}
     text = json.dumps(header, separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
@@ -174,8 +175,7 @@ def _read(whole):
     count = contents.count
     fits = isinstance(lengths, list) and all(map(_is_whole, lengths))
     _require(fits, "{!r:.80} as streams", lengths)
-    fits = len(lengths) == -(-count // contents.batch)
-    _require(fits, "{} images, {} at once, in {} streams", count, contents.batch, len(lengths))
+    _check_streams(lengths, contents)
     sizes = _sizes_of_extras(extras, contents)
     body, num_words = whole[start + length :], sum(lengths) + count
     fits = len(body) == 4 * num_words + sum(sizes)
@@ -220,6 +220,17 @@ def _check(contents):
     num_tiles = sum(1 if size is None else math.prod(_grid(*each, size)) for each in sizes)
     fits = count == num_tiles or (size is not None and not pictures)
     _require(fits, "{} images for pictures of {} tiles", count, num_tiles)
+
+
+def _check_streams(lengths, contents):
+    """Raises ValueError for another number of streams, or fewer words than pixels take at the very least."""
+    count, size, batch = contents.count, contents.size, contents.batch
+    fits = len(lengths) == -(-count // batch)
+    _require(fits, "{} images, {} at once, in {} streams", count, batch, len(lengths))
+    for first, words in zip(range(0, count, batch), lengths):
+        area = math.prod(size or contents.pictures[first][1:]) * min(batch, count - first)
+        fits = area <= words * _MOST_PER_WORD
+        _require(fits, "{:,} pixels in {} words, {:,} at most in one", area, words, _MOST_PER_WORD)
 
 
 def _sizes_of_extras(extras, contents):

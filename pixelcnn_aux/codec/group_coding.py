@@ -39,21 +39,21 @@ class GroupCoding:
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, size, add):
-        """Images uint8 [N, H, W, C], and bits, float32 [N, H, W], of words; None of words that none wrote."""
+        """Yields images, uint8 [H, W, C], and bits, float32 [H, W], of words; fewer where none wrote them."""
         self._num_pixels += count * math.prod(size)
-        coder, images, bits = entropy.Decoder(words), [], np.zeros((count, *size), np.float32)
-        for image_bits in bits:
+        coder = entropy.Decoder(words)
+        for _ in range(count):
             try:
                 coded = list(self._coded(coder, size, add))
             except ValueError:
-                return None
+                return
+            bits = np.zeros(size, np.float32)
             for _, _, here in coded:
                 # The bits of a pixel of a small image are spread over the pixels that it stands for.
                 down, right = (-(-x // y) for x, y in zip(size, here.shape))
                 here = here.repeat(down, axis=0).repeat(right, axis=1) / (down * right)
-                image_bits += here[: size[0], : size[1]]
-            images.append(coded[-1][1])
-        return np.concatenate(images), bits
+                bits += here[: size[0], : size[1]]
+            yield coded[-1][1][0], bits
 
     def _coded(self, coder, size, add, given=None):
         """Yields the name, the image, uint8 [1, h, w, c], and the bits, float32 [h, w], of each factor."""

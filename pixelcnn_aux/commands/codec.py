@@ -35,6 +35,7 @@ ARGUMENTS = ["COMMAND", "FILE..."]
 # The commands that take a flag.
 _OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "metadata": ("compress",)}
 MAPPED = 16  # pictures, at most, side by side
+_MOST_PIPED = 2**30  # bytes of standard input, which may never end
 
 
 def main(command, *files):
@@ -95,8 +96,8 @@ def decompress(files):
     expect(channels in (1, 3), "pictures of 1 or 3 channels, as PNG files have", channels, remedy)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    found = contents.joined(codec.decompress(data, pixel_bar(contents.num_pixels)))
-    for (name, pixels), extras in zip(found, _extras(contents)):
+    images = (image for image, _ in codec.decoded(data, pixel_bar(contents.num_pixels)))
+    for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
         with disk.new_file(out / name) as opened:
             pictures.write(opened, pictures.Picture(pixels, extras))
         print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
@@ -104,7 +105,7 @@ def decompress(files):
 
 def verify(files):
     data, contents = _read(files)
-    _codec(contents).decompress(data, pixel_bar(contents.num_pixels))
+    _codec(contents).verify(data, pixel_bar(contents.num_pixels))
     print(f"{_counts(contents)}: as they were written")
 
 
@@ -138,11 +139,11 @@ def inspect(files):
 
 
 def draw_map(contents, data):
-    """Draws the pictures of a file, and under each how many bits its pixels took."""
+    """Draws the first pictures of a file, and under each how many bits its pixels took."""
     codec = _codec(contents)
-    images, bits = codec.decompress_with_bits(data, pixel_bar(contents.num_pixels))
-    both = zip(contents.joined(images), contents.joined([x[..., None] for x in bits]))
-    both = list(itertools.islice(both, MAPPED))
+    images, bits = itertools.tee(codec.decoded(data, pixel_bar(contents.num_pixels)))
+    images, bits = (image for image, _ in images), (x[..., np.newaxis] for _, x in bits)
+    both = list(itertools.islice(zip(contents.joined(images), contents.joined(bits)), MAPPED))
     figure = plots.figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
     for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, both):
@@ -166,8 +167,13 @@ def _read(files):
     """(bytes, `Contents`) of the one compressed file."""
     remedy = "Name one, or - for standard input"
     _check_usage(len(files) == 1, "one compressed file", list(files), remedy)
-    with disk.explained("to read " + ("standard input" if files[0] == "-" else files[0])):
-        data = sys.stdin.buffer.read() if files[0] == "-" else pathlib.Path(files[0]).read_bytes()
+    if files[0] != "-":
+        data = disk.contents(files[0])
+        return data, container.read(data)
+    with disk.explained("to read standard input"):
+        data = sys.stdin.buffer.read(_MOST_PIPED + 1)
+    fits, expected = len(data) <= _MOST_PIPED, f"at most {_MOST_PIPED:,} bytes in standard input"
+    expect(fits, expected, "more", "Name the compressed file")
     return data, container.read(data)
 
 

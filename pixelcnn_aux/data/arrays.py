@@ -1,5 +1,6 @@
 """The data set `arrays`: NumPy files with one array for each split."""
 
+import io
 import zipfile
 
 import numpy as np
@@ -8,6 +9,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.runs import disk
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
 _MAKE = (
@@ -31,12 +33,14 @@ def arrays(split, image_size, image_dir, image_file):
     expected = f"a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}"
     # Damaged files raise whatever they happen to spell.
     with restated(expected, f"{file}, which cannot be read", _MAKE, Exception):
-        if image_file:
-            found = {name: _read(file, name, name == split) for name in (split, labels)}
-        else:
-            beside = file.with_name(f"{labels}.npy")
-            found = {split: np.lib.format.open_memmap(file, mode="r")}
-            found[labels] = np.load(beside, allow_pickle=False) if beside.is_file() else None
+        with disk.opened(file) as opened:
+            if image_file:
+                found = {name: _read(opened, name, name == split) for name in (split, labels)}
+            else:
+                beside = file.with_name(f"{labels}.npy")
+                found = {split: np.lib.format.open_memmap(file, mode="r"), labels: None}
+                if beside.exists():
+                    found[labels] = np.load(io.BytesIO(disk.contents(beside)), allow_pickle=False)
         pixels = checked_pixels(found[split])
     expect(
         image_size in (None, pixels.shape[1:3]),

@@ -77,11 +77,12 @@ def _read(array, key, dtype):
     if not manifest.exists():
         return None
     try:
-        kept = json.loads(manifest.read_bytes())
+        kept = json.loads(disk.contents(manifest))
         if kept.get("key") != key:
             logging.info("Decoding again what has changed in %s", array)
             return None
-        pixels = np.lib.format.open_memmap(array, mode="r")
+        with disk.opened(array):  # a regular file
+            pixels = np.lib.format.open_memmap(array, mode="r")
         parts, size = _parts(pixels), pixels.offset + pixels.nbytes
         found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(parts)
         if found != (kept["shape"], dtype, size, len(kept["crc32"])):

@@ -7,7 +7,7 @@ add its name.
 import contextlib
 import io
 import math
-import pathlib
+import os
 
 import numpy as np
 from absl import logging
@@ -31,12 +31,13 @@ _PNG_DEPTH = 24  # offset of the bits a channel in a PNG file, in its first chun
 
 def contents(path, most=_MAX_BYTES):
     """The bytes of a file. Raises OSError, and ValueError for a folder, a pipe, or more than `most` bytes."""
-    path = pathlib.Path(path)
-    with disk.explained(f"to read {path}"):
-        size = path.stat().st_size
-        _require(path.is_file(), "no file")
-        _require(size <= most, f"{size:,} bytes, {most:,} at most")
-        return path.read_bytes()
+    try:
+        with disk.opened(path) as file, disk.explained(f"to read {path}"):
+            size = os.stat(file.fileno()).st_size
+            _require(size <= most, f"{size:,} bytes, {most:,} at most")
+            return file.read(size)
+    except disk.NoFileError as error:
+        raise ValueError("no file") from error
 
 
 @contextlib.contextmanager

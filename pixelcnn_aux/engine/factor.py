@@ -124,20 +124,24 @@ class Factor(Conditional):
             return names[registered_name]
 
         rounded = known("the kind", description["registered_name"], _CLASSES)
-        networks = {}
+        rest, networks, parts = {**config}, {}, {}
         for part in ("network", "embedding"):
-            found = config[part]
-            kind = found and known(f"the {part}", found["registered_name"], NETWORKS)
-            networks[part] = found and kind(found["config"])
-        parts = {}
+            networks[part] = found = rest.pop(part)
+            if found is not None:
+                kind = known(f"the {part}", found["registered_name"], NETWORKS)
+                taken = getattr(kind, "entries", None)
+                taken = taken and [*taken, *serialization.OF_KERAS]
+                serialization.check_entries(found["registered_name"], found["config"], taken)
+                networks[part] = kind(found["config"])
         for part, kind in conditional.PARTS.items():
-            found = config.get(part)
+            found = rest.pop(part, None)
             if (
                 found is not None
                 and serialization.registered_class(found["registered_name"]) is None
             ):
                 known(f"the {part}", found["registered_name"], {})
             parts[part] = serialization.deserialize(found, kind)
+        serialization.check_entries(description["registered_name"], rest, serialization.OF_KERAS)
         policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
         for part in filter(None, (description, config["network"], config["embedding"])):
             part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}

@@ -64,6 +64,8 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Model:
             config, name = description["config"], description["registered_name"]
             known, way_out = "a model of a class that the engine knows", "Load it by pa.load"
             expect(name == _NAME, known, name, way_out, kind=Unsupported)
+            taken = ("factors", "transforms", "image_size")
+            serialization.check_entries(name, dict.fromkeys(config), taken)
             factors = [Factor.described(x, dtype) for x in config["factors"]]
             transforms = [serialization.deserialize(x, Transform) for x in config["transforms"]]
             size = config["image_size"]

@@ -31,7 +31,8 @@ def register(name: str) -> Callable[[_T], _T]:
 
     It is made from the configuration of the network, and has the attributes of `networks.Network`, `build`,
     a function of `engine.layers.Weights`, and `__call__`, a function of float [B, H, W, C] and a list of
-    features that returns the parameters of pixels, float [B, H, W, num_params].
+    features that returns the parameters of pixels, float [B, H, W, num_params]. With an attribute `entries`,
+    a list of str, configurations with others are refused.
 
     Args:
       name: str, under which the Keras class is registered, such as "my_package>MyNetwork".
@@ -116,6 +117,8 @@ class Stream:
 class Embedding(Embeds):
     """float [B, H, W, C] -> f_w, list of float [B, h, w, filters], finest first."""
 
+    entries = "topology filters kernel_size dropout gated".split()
+
     def __init__(self, config):
         self.follow(config["topology"], config["kernel_size"])
         self.gated = arguments.flag("gated", config.get("gated", True))
@@ -132,6 +135,8 @@ class Embedding(Embeds):
 @register("pixelcnn_aux>PixelCNN")
 class PixelCNN(DecidesInRasterOrder):
     """float [B, H, W, C], features -> parameters, float [B, H, W, num_params]: see `networks.PixelCNN`."""
+
+    entries = "topology filters num_params vertical_kernel horizontal_kernel dropout".split()
 
     def __init__(self, config):
         self.follow(config["topology"])
@@ -167,6 +172,7 @@ class PixelCNN(DecidesInRasterOrder):
 class ParallelPixelCNN(DecidesGroups):
     """A network that decides groups of pixels: see `networks.ParallelPixelCNN`."""
 
+    entries = "blocks filters num_params parts kernel_size dropout".split()
     multiple = num_resolutions = 1
 
     def __init__(self, config):

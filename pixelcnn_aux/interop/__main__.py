@@ -10,7 +10,6 @@ if __name__ == "__main__":
     process.begin()
 
 import hashlib
-import pathlib
 import re
 
 from absl import flags
@@ -18,6 +17,7 @@ from absl import flags
 from pixelcnn_aux import interop
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
@@ -30,7 +30,7 @@ def main(file):
     base_size = (int(size[1]), int(size[2] or size[1]))
     model = interop.authors_pyramid(interop.read_variables(file), base_size)
     run = RunFolder(FLAGS.workdir)
-    digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
+    digest = hashlib.sha256(disk.contents(file)).hexdigest()
     # The digest makes the folder refuse another file.
     run.save_model(model, dataset="celeb_a", image_dir=None, sha256=digest)
     print(f"Wrote {run}, with the factors {', '.join(model.factors)}")

@@ -12,6 +12,7 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike
 from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.runs import disk
 
 # Of a pickle, or of the arrays that an archive claims to hold: more than any network of the paper has.
 MAX_BYTES = 2**31
@@ -39,7 +40,7 @@ def read_variables(file: PathLike) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     expected = f"a pickle of (name, array of floats) or an .npz in {file}"
     received, remedy = "a file that is neither, or damaged", "Give another file"
-    with open(file, "rb") as opened:
+    with disk.opened(file) as opened:
         is_npz = opened.read(2) == b"PK"
         opened.seek(0)
         # Damaged bytes raise whatever they happen to spell.

@@ -67,13 +67,35 @@ def exists(file):
         return file.exists()
 
 
+class NoFileError(OSError):
+    """Something else has the name of a file to be read."""
+
+
+def opened(file):
+    """Opens a regular file to read, as all files from elsewhere are read.
+
+    Raises OSError as `explained`, and NoFileError for a folder, and for a pipe or a device, which may never
+    answer, or never end.
+    """
+
+    def check(place):
+        fits, received = stat.S_ISREG(os.stat(place).st_mode), "a folder, a pipe or a device"
+        expected, remedy = f"a regular file as {file}", f"{_ANOTHER_KIND}{RETRY}"
+        expect(fits, expected, received, remedy, kind=NoFileError)
+
+    with explained(f"to read {file}"), contextlib.ExitStack() as stack:
+        check(file)  # to open a device may be to use it
+        number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stack.callback(os.close, number)
+        check(number)  # another may have got that name
+        stack.pop_all()
+        return os.fdopen(number, "rb")
+
+
 def contents(file):
-    """The bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
-    with explained(f"to read {file}"):
-        kind = stat.S_IFMT(os.stat(file).st_mode)
-        received, remedy = f"{file}, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
-        expect(kind in (stat.S_IFREG, stat.S_IFDIR), "a file", received, remedy, kind=OSError)
-        return pathlib.Path(file).read_bytes()
+    """The bytes of a file. Raises as `opened`."""
+    with opened(file) as found, explained(f"to read {file}"):
+        return found.read()
 
 
 @contextlib.contextmanager

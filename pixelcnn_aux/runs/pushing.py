@@ -1,15 +1,16 @@
 """Uploads a model to a repository of the Hugging Face Hub, with its model card."""
 
 import json
-import shutil
 import tempfile
 
 from pixelcnn_aux import arguments, summaries
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import disk, hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.runs.tensors import fingerprint
+from pixelcnn_aux.training import metrics
 
 _PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
 _WORDS = {
@@ -18,6 +19,7 @@ _WORDS = {
     "machine": "Trained by",
     "command": "Trained with",
 }
+_FIGURES = ("bits_per_dim", "std_error", "split", "num_images", "seconds")  # of a card
 
 
 def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
@@ -45,7 +47,7 @@ def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
       FileNotFoundError, ConnectionError, PermissionError: if the repository cannot be read or written.
       OSError: if a file cannot be read or written.
       ValueError: for a malformed name, a factor that is not trained, a part of a class that is not
-        registered, or a damaged file of its run.
+        registered, or a file of its run that is damaged or a link to elsewhere: it would be public.
     """
     arguments.instance("model", model, AuxiliaryModel).require(model.factors)
     arguments.instance("license", license, str, optional=True)
@@ -59,9 +61,9 @@ def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
             made = pushed[factor.name]
             made.save_weights(factor)
             if run and (recorded := run[factor.name].shared_training()) is not None:
-                made.record_training(recorded)
-            if run and disk.exists(run[factor.name].metrics):
-                shutil.copy(run[factor.name].metrics, made.metrics)
+                made.record_training({key: x for key, x in recorded.items() if _is_setting(key, x)})
+            if run and (rows := metrics.read(run[factor.name].metrics)):
+                metrics.write(made.metrics, rows)
         if card:
             disk.write_json(pushed.path / "card.json", card)
         page = _model_card(where, model, card, license)
@@ -76,15 +78,29 @@ def _unchanged_run(model):
     run, own = RunFolder(trained.find(model.loaded_from)), fingerprint(model)
     has_best = all(disk.exists(run[name].best) for name in model.factors)
     kinds = (False, True) if has_best else (False,)
-    same = any(fingerprint(load(run.path, best=best)) == own for best in kinds)
-    return run if same else None
+    if not any(fingerprint(load(run.path, best=best)) == own for best in kinds):
+        return None
+    in_cache = hub.in_cache(run.path) is not None  # which consists of links
+    root = run.path.resolve().parents[1] if in_cache else run.path.resolve()
+    for file in (file for pattern in hub.FILES for file in run.path.glob(pattern)):
+        expected, received = f"{file}, which would be public, to lie there", file.resolve()
+        remedy = "Put the file itself there, or remove it"
+        expect(received.is_relative_to(root), expected, f"a link to {received}", remedy)
+    return run
+
+
+def _is_setting(key, value):
+    """Whether an entry of a factor's training.json is one: numbers, or one of two names."""
+    kinds = (int, float, type(None), *[str] * (key in ("policy", "init")))
+    return all(isinstance(x, kinds) for x in (value if isinstance(value, list) else [value]))
 
 
 def _card(model, run):
     """The known facts of a run: dict, some of the keys of `trained.pretrained`."""
     packed = run.path / "card.json"
     if disk.exists(packed):
-        return disk.read_dict(packed, "a trained model's card")
+        found = disk.read_dict(packed, "a trained model's card")
+        return {key: x for key, x in found.items() if key in (*_WORDS, *_FIGURES)}
     dataset, file = run.config().get("dataset"), trained.outputs(run.path) / "bpd.json"
     card = {"data": dataset} if dataset else {}
     found = disk.read_dict(file, "figures") if disk.exists(file) else {}

@@ -55,12 +55,7 @@ class MetricsTable:
     def add(self, row):
         """Adds an epoch's metrics: a dict of all `FIELDS`."""
         self._rows.append(row)
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, FIELDS)
-        writer.writeheader()
-        writer.writerows(self._rows)
-        with disk.replacing(self._file, disk.RESUME) as opened:
-            opened.write(table.getvalue().encode())
+        write(self._file, self._rows)
         scalars = {
             "train": {name: row[name] for name in _TRAINING_SCALARS},
             "validation": {"bits_per_dim": row["val_bits_per_dim"]},
@@ -70,6 +65,16 @@ class MetricsTable:
                 for name, value in scalars[split].items():
                     tf.summary.scalar(name, value)
                 writer.flush()
+
+
+def write(file, rows):
+    """Writes a table of rows, dicts of all `FIELDS`."""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, FIELDS)
+    writer.writeheader()
+    writer.writerows(rows)
+    with disk.replacing(file, disk.RESUME) as opened:
+        opened.write(table.getvalue().encode())
 
 
 def read(file):

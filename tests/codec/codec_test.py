@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import batches
-from pixelcnn_aux.codec import container, group_coding, integer_mixture
+from pixelcnn_aux.codec import codec as codec_module, container, group_coding, integer_mixture
 from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.engine import groups
 from tests.codec.helpers import image, model
@@ -62,6 +62,27 @@ class PicturesTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "of the sizes of the images"):
             self.codec.compress(images[:1], pictures=[("a.png", 62, 45)])
         self.assertEqual(self.codec.decompress(self.codec.compress([])), [])
+
+    def test_images_come_one_by_one_up_to_the_first_bad_one(self):
+        images = [image()[:5, :7], image()[:4, :4], image()[:1, :2]]
+        contents = container.read(self.codec.compress(images))
+        other = contents._replace(checksums=contents.checksums ^ np.array([0, 1, 1], np.uint32))
+        data, decode = container.write(other), group_coding.GroupCoding.decode
+        with mock.patch.object(group_coding.GroupCoding, "decode", autospec=True) as decoding:
+            decoding.side_effect = decode
+            found = self.codec.decoded(data)
+            self.assertEqual(decoding.call_count, 0)
+            self.assertAllEqual(next(found)[0], images[0])
+            self.assertEqual(decoding.call_count, 1)
+            with self.assertRaisesRegex(ValueError, "where decoding stops: 00001.png[.]"):
+                next(found)
+            self.assertEqual(decoding.call_count, 2)
+        with self.assertRaisesRegex(ValueError, "2 of 3: 00001.png, 00002.png[.]"):
+            self.codec.verify(data)
+        with mock.patch.object(codec_module, "_MOST_NAMED", 1):
+            with self.assertRaisesRegex(ValueError, "1 of 3, where decoding stops: 00001.png[.]"):
+                self.codec.verify(data)
+        self.codec.verify(self.codec.compress(images))
 
     def test_a_file_that_another_machine_wrote(self):
         data, images = GOLDEN.read_bytes(), image()[np.newaxis]
@@ -128,7 +149,11 @@ class ImagesTest(tf.test.TestCase):
         for made in (other, model()):
             with self.assertRaisesRegex(ValueError, "this model, .* one of another, tiny, .*Give"):
                 Codec(made).decompress(self.data)
-        message = "5 that decode otherwise on this machine .*\nWritten by: .*numpy"
         with mock.patch.object(integer_mixture, "SHARES", 12):
-            with self.assertRaisesRegex(ValueError, message):
-                self.codec.decompress(self.data)
+            for use, which in (
+                (self.codec.decompress, "where decoding stops: number 0"),
+                (self.codec.verify, "5 of 5: number 0, number 1, number 2, number 3, number 4"),
+            ):
+                message = f"others on this machine, {which}[.] .*\nWritten by: .*numpy"
+                with self.assertRaisesRegex(ValueError, message):
+                    use(self.data)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import struct
 import zlib
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -124,6 +125,34 @@ class ContainerTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, f"Received: .*{received}"):
                 container.check(CONTENTS._replace(**changes))
+
+    def test_more_pixels_than_its_words_can_hold(self):
+        """A value takes 2 ** -24 bits at least; whole pictures of one color take thousands of words."""
+
+        def pictures(count, side, words):
+            return CONTENTS._replace(
+                **{"size": None, "count": count, "batch": 1},
+                pictures=[[f"{k}.png", side, side] for k in range(count)],
+                streams=[np.zeros(words, np.uint32)] * count,
+                checksums=np.zeros(count, np.uint32),
+            )
+
+        self.assertEqual(container.read(container.write(pictures(2, 2**12, 1))).count, 2)
+        tiles = {"size": [2**11, 2**11], "count": 1024, "batch": 1024, "pictures": []}
+        tiles |= {"checksums": np.zeros(1024, np.uint32)}
+        enough = CONTENTS._replace(**tiles, streams=[np.zeros(8, np.uint32)])
+        self.assertEqual(container.read(container.write(enough)).count, 1024)
+        for contents, received in (
+            (pictures(400, 2**13, 0), "67,108,864 pixels in 0 words"),
+            (enough._replace(streams=[np.zeros(7, np.uint32)]), "4,294,967,296 pixels in 7 words"),
+        ):
+            with self.assertRaisesRegex(ValueError, received):
+                container.write(contents)
+            with mock.patch.object(container, "_check_streams"):
+                data = container.write(contents)
+            self.assertLess(len(data), 7000)
+            with self.assertRaisesRegex(ValueError, f"impossible header .{received}"):
+                container.read(data)
 
     def test_other_headers(self):
         """More values than its images can have take far more memory than their text, which is short."""

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import os
 import types
 from unittest import mock
 
@@ -114,12 +115,39 @@ class ProgramTest(FilesTest):
         given = types.SimpleNamespace(buffer=io.BytesIO(written))
         with mock.patch.object(codec.sys, "stdin", given):
             self.assertIn("1 pictures, 1 tiles", self.run_codec("verify", "-"))
+        given.buffer.seek(0)
+        with (
+            mock.patch.object(codec.sys, "stdin", given),
+            mock.patch.object(codec, "_MOST_PIPED", len(written) - 1),
+            self.assertRaisesRegex(ValueError, "in standard input. Received: more. Name the"),
+        ):
+            self.run_codec("verify", "-")
         with (
             open("/dev/full", "w") as full,
             mock.patch.object(codec, "sys", types.SimpleNamespace(stdout=full, stderr=errors)),
             self.assertRaisesRegex(OSError, "standard output. Received: No space left"),
         ):
             self.run_codec("compress", self.shared / "b.png", "--out=-")
+
+    def test_pictures_before_a_bad_one_are_written(self):
+        contents = container.read(self.file.read_bytes())
+        checksums = contents.checksums ^ np.array([0, 0, 0, 0, 1], np.uint32)
+        file, out = self.folder / "bad.pxa", self.folder / "bad"
+        file.write_bytes(container.write(contents._replace(checksums=checksums)))
+        for command, which in (("decompress", "where decoding stops"), ("verify", "1 of 5")):
+            flags = [f"--out={out}"] * (command == "decompress")
+            with self.assertRaisesRegex(ValueError, f"others on this machine, {which}: number 4"):
+                self.run_codec(command, file, *flags)
+        self.assertEqual([x.name for x in out.iterdir()], ["a.png"])
+
+    def test_what_is_no_file(self):
+        """It may never answer, or never end."""
+        os.mkfifo(pipe := self.folder / "pipe")
+        for path in ("/dev/zero", pipe, self.folder):
+            with self.assertRaisesRegex(
+                OSError, f"a regular file as {path}. Received: a folder, a"
+            ):
+                self.run_codec("inspect", path)
 
 
 class WholePicturesTest(FilesTest):

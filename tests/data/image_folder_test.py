@@ -100,10 +100,9 @@ class LoadTest(FilesTest):
 
             return failing
 
-        read_bytes = refused(pathlib.Path.read_bytes, closed)
         for patch in (
             mock.patch.object(os, "scandir", refused(os.scandir, closed.parent)),
-            mock.patch.object(pathlib.Path, "read_bytes", read_bytes),
+            mock.patch.object(os, "open", refused(os.open, closed)),
         ):
             with patch, self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"):
                 self.load()

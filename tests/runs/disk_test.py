@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import resource
+import socket
 from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux.data import decoding
+from pixelcnn_aux.runs import disk, tensors
 from tests import helpers
 
 AWAY = "Move away what has this name"
@@ -117,6 +119,34 @@ class ReplacingTest(helpers.TestCase):
         ):
             self.file = self.folder / name
             self.assertRefused(kind, message)
+
+
+class OpenedTest(helpers.TestCase):
+    def test_what_is_no_regular_file_is_refused_without_a_wait(self):
+        os.mkfifo(self.folder / "pipe")
+        listening = self.enterContext(socket.socket(socket.AF_UNIX))
+        listening.bind(str(self.folder / "socket"))
+        (self.folder / "file").write_bytes(b"contents")
+        (self.folder / "link").symlink_to("file")
+        self.assertEqual(disk.contents(self.folder / "link"), b"contents")
+        for path in ("/dev/zero", "/dev/tty", *(self.folder / x for x in (".", "pipe", "socket"))):
+            for read in (disk.opened, disk.contents, disk.read_json):
+                with self.assertRaisesRegex(OSError, f"file as {path}. Received: a folder, a pipe"):
+                    read(path)
+            with self.assertRaisesRegex(ValueError, "no file"):
+                decoding.contents(path)
+            self.assertIsNone(tensors.count(path))
+
+    def test_what_becomes_a_pipe_before_it_is_opened(self):
+        path, stat = self.folder / "pipe", os.stat
+        os.mkfifo(path)
+        regular = stat(__file__)
+
+        def before(place):
+            return regular if place == path else stat(place)
+
+        with mock.patch.object(os, "stat", before), self.assertRaisesRegex(OSError, "a regular"):
+            disk.opened(path)
 
 
 class RefusedTest(helpers.TestCase):

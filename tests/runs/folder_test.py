@@ -249,7 +249,7 @@ class WeightsTest(helpers.TestCase):
             os.mkfifo(file)
         self.assertIsNone(tensors.count(self.image.weights))
         for act in (lambda: self.image.load_weights(self.factor), self.image.recorded_training):
-            message = f"^Expected a file. Received: {self.image.path}/.*, a pipe"
+            message = f"^Expected a regular file as {self.image.path}/.*, a pipe"
             with self.assertRaisesRegex(OSError, message):
                 act()
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import shutil
 import sys
@@ -138,6 +139,76 @@ class HubTest(helpers.TestCase):
         self.assertIn("image/metrics.csv", self.hub.files("me/tiny"))
         self.assertEqual(json.loads(self.hub.files("me/tiny")["card.json"]), {"data": "photos"})
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), model.log_prob(IMAGES))
+
+    def test_only_what_a_run_has_is_public(self):
+        """No file that a link leads to, and nothing but numbers in a table."""
+        secret = self.folder / "secret"
+        secret.write_text("a private key\nof two lines\n")
+        (elsewhere := self.folder / "elsewhere").mkdir()
+        (elsewhere / "metrics.csv").write_text("a,b\n1,2\n")
+        log_in = json.dumps({"auths": {"registry": "token"}})
+        for file, make, kind, message in (
+            (
+                "image/metrics.csv",
+                lambda x: x.symlink_to(secret),
+                ValueError,
+                "to lie there.*a link to",
+            ),
+            (
+                "image/training.json",
+                lambda x: x.symlink_to(secret),
+                ValueError,
+                "to lie there.*a link",
+            ),
+            ("config.json", self.linked, ValueError, "to lie there.*a link to"),
+            ("linked", lambda x: x.symlink_to(elsewhere), ValueError, "to lie there.*a link to"),
+            (
+                "image/metrics.csv",
+                lambda x: x.mkdir(),
+                OSError,
+                "regular file as .*metrics.csv. Received: a folder",
+            ),
+            (
+                "image/metrics.csv",
+                os.mkfifo,
+                OSError,
+                "regular file as .*metrics.csv. Received: a folder, a pipe",
+            ),
+        ):
+            folder = helpers.temporary_folder(self) / "mine"
+            shutil.copytree(self.folder / "mine", folder)
+            model = pa.load(folder)
+            (folder / file).unlink(missing_ok=True)
+            make(folder / file)
+            with self.subTest(file), self.assertRaisesRegex(kind, message):
+                pa.push(model, NAME)
+        self.assertEmpty(self.hub.commits)
+        folder = helpers.temporary_folder(self) / "mine"
+        shutil.copytree(self.folder / "mine", folder)
+        for file in ("image/training.json", "card.json"):
+            (folder / file).write_text(log_in)
+        (folder / "image/metrics.csv").write_text(secret.read_text())
+        with self.assertLogs("absl", "WARNING") as logged:
+            pa.push(pa.load(folder), NAME)
+        self.assertRegex(logged.output[0], "Expected a table of metrics in .*a damaged one")
+        files = self.hub.files("me/tiny")
+        self.assertEqual(json.loads(files["image/training.json"]), {})
+        self.assertEmpty({"image/metrics.csv", "card.json"} & files.keys())
+
+    def linked(self, file):
+        """Makes a link to the description of the run."""
+        file.symlink_to(self.folder / "mine" / file.name)
+
+    def test_a_model_of_the_hub_is_pushed_with_its_facts(self):
+        """Its cache consists of links."""
+        pushed = self.push()
+        model = pa.load(NAME)
+        model.loaded_from = pushed  # of a commit, which stays
+        pa.push(model, "hf://me/other")
+        self.assertEqual(
+            {**self.hub.files("me/other"), "README.md": b""},
+            {**self.hub.files("me/tiny"), "README.md": b""},
+        )
 
     def test_names(self):
         self.assertEqual(hub.parse("hf://a/b-c.d"), ("a/b-c.d", None))

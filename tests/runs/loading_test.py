@@ -1,11 +1,14 @@
 """Tests of loading the model of a workdir, and of refusals."""
 
 import json
+from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import serialization
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -92,6 +95,62 @@ class LoadTest(helpers.TestCase):
         ):
             file.write_text(json.dumps({**config, "model": model}))
             self.assertRefused(self.folder, "description of a model")
+
+    def test_entries_that_would_build_something_else(self):
+        """Keras would build objects of any class and size for them, before it fails: nothing is built."""
+        self.make_run("grayscale", "image")
+        file = self.folder / "config.json"
+        config = json.loads(file.read_text())
+        honest = json.dumps(config)
+        huge = {"module": "keras.layers", "class_name": "Embedding", "registered_name": None}
+        huge["config"] = {"input_dim": 50_000, "output_dim": 20_000}
+        evil = {**config["model"]["config"]["factors"][0], "compile_config": {"optimizer": huge}}
+        policy = {"module": "keras", "class_name": "Sequential", "config": {"layers": [huge]}}
+        mine = {"module": "evil", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+        for entry, value, received in (
+            ("activity_regularizer", evil, "'activity_regularizer', which it does not take"),
+            ("activity_regularizer", "l2", "'activity_regularizer', which it does not take"),
+            ("compile_config", {"optimizer": huge}, "'compile_config', which it does not take"),
+            ("build_config", {"input_shape": [1]}, "'build_config', which it does not take"),
+            ("layers", [huge], "'layers', which it does not take"),
+            ("autocast", False, "'autocast', which it does not take"),
+            ("trainable", huge, "Received: Embedding, which is not"),
+            (
+                "dtype",
+                policy,
+                "dtype of a .* float64, .*Received: {'module': 'keras', 'class_name'",
+            ),
+            ("dtype", mine, "dtype of a .* float64, .*Received: {'module': 'evil'"),
+            ("dtype", "float8", "dtype of a .* float64, .*Received: 'float8'"),
+        ):
+            for part in ("network", "embedding", None):
+                config = json.loads(honest)
+                factor = config["model"]["config"]["factors"][-1]  # checked before any is built
+                described = factor["config"][part] if part else factor
+                described["config"][entry] = value
+                file.write_text(json.dumps(config))
+                for load in (pa.load, pa.engine.load):
+                    if entry == "dtype" and load is pa.load:
+                        continue  # which gives all its own
+                    built = mock.patch.object(
+                        keras.layers.Layer, "__init__", side_effect=AssertionError
+                    )
+                    with built, self.assertRaisesRegex(ValueError, received):
+                        load(self.folder)
+                if entry == "dtype":
+                    with self.assertRaisesRegex(ValueError, received):
+                        serialization.deserialize(config["model"], pa.AuxiliaryModel)
+        file.write_text(honest)
+        pa.load(self.folder)
+
+    def test_a_network_with_a_regularizer_is_not_described(self):
+        """It could not be loaded: that is found out before it is trained."""
+        model = helpers.tiny_model()
+        model.factors["image"].network.activity_regularizer = keras.regularizers.L2(0.1)
+        with self.assertRaisesRegex(
+            ValueError, "PixelCNN with its arguments.*'activity_regularizer'"
+        ):
+            model.description()
 
     def test_no_workdir(self):
         with self.assertRaisesRegex(FileNotFoundError, "the folder of a run.*Received: .*run"):
