@@ -87,11 +87,13 @@ def upload(name, folder):
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         api.create_repo(repository, exist_ok=True)
-        there = _run_files(api.model_info(repository, revision=revision))
+        info = api.model_info(repository, revision=revision)
+        there = _run_files(info)
         operations = [CommitOperationDelete(file) for file in there if file not in added]
         operations += [CommitOperationAdd(file, path) for file, path in added.items()]
         how = {"commit_message": "A model of pixelcnn_aux", "revision": revision}
-        commit = api.create_commit(repository, operations, **how)
+        # Beside files that somebody else pushes meanwhile, these would be no run.
+        commit = api.create_commit(repository, operations, parent_commit=info.sha, **how)
     return f"hf://{repository}@{commit.oid}"
 
 
@@ -151,6 +153,9 @@ def _connected(name):
                 expected = (
                     f"to be logged in to the Hugging Face Hub as someone who may use {name} so"
                 )
+            elif status == 412:
+                kind, remedy = ConnectionError, "Push again"
+                expected = f"{name} as it was when this push began"
             else:
                 kind, remedy = ConnectionError, "Check the connection, and try again"
                 expected = f"the Hugging Face Hub to answer about {name}"

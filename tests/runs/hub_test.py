@@ -199,6 +199,20 @@ class HubTest(helpers.TestCase):
         """Makes a link to the description of the run."""
         file.symlink_to(self.folder / "mine" / file.name)
 
+    def test_the_later_of_two_pushes_at_once_is_refused(self):
+        """Files of both would be no run."""
+        listed, other = hub._run_files, helpers.tiny_model()
+
+        def meanwhile(info):
+            with mock.patch.object(hub, "_run_files", listed):
+                pa.push(other, NAME)
+            return listed(info)
+
+        with mock.patch.object(hub, "_run_files", meanwhile):
+            with self.assertRaisesRegex(ConnectionError, "as it was when this push.*Push again"):
+                self.push()
+        self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), other.log_prob(IMAGES))
+
     def test_a_model_of_the_hub_is_pushed_with_its_facts(self):
         """Its cache consists of links."""
         pushed = self.push()

@@ -131,6 +131,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for line in body.splitlines():
             operation = json.loads(line)
             value = operation["value"]
+            if value.get("parentCommit") not in (None, self.hub.revision(name, "main")[0]):
+                return self.answer(412)
             if operation["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif operation["key"] == "lfsFile":
