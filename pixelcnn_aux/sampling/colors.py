@@ -19,10 +19,8 @@ from pixelcnn_aux.sampling.chains import checked, sample
 
 # Chosen by eye, on photographs.
 _DRAWS, _STRENGTH = 16, 2  # whose mean is taken, and how much stronger its colors become
-_RADIUS, _NOISE = (
-    2,
-    1e-3,
-)  # of windows, and a variance of grays, 0 to 1, that says nothing about colors
+_RADIUS = 2  # of the filter's windows, in pixels of the small picture
+_NOISE = 1e-3  # a variance of grays, from 0 to 1, that says nothing about colors
 _ROWS = 256  # of a photograph at once
 
 
@@ -38,26 +36,25 @@ def colorize(model, images, request):
     remedy = "Give photographs, or grays from 0 to 255"
     expect(fits, "images as uint8 [B, H, W, 1 or 3]", received, remedy)
     if images.shape[-1] == 3:
-        luma = (
-            sum(weight * images[..., k].astype(np.int32) for k, weight in enumerate(LUMA)) // 1000
-        )
-        images = luma[..., np.newaxis].astype(images.dtype)
-    (count, height, width, _), request = images.shape, checked(model, request, len(images))
-    small = as_seen_whole(model, images)
-    is_reduced = small.shape[1] < height or small.shape[2] < width
+        parts = (weight * images[..., k].astype(np.int32) for k, weight in enumerate(LUMA))
+        images = (sum(parts) // 1000).astype(images.dtype)[..., np.newaxis]
+    count, height, width, _ = images.shape
+    request, small = checked(model, request, count), as_seen_whole(model, images)
     grays = model.transforms[0](np.repeat(small, 3, axis=-1))
-    rows = request.seeds, request.log_scale_shift, request.condition, grays
+    is_reduced = small.shape[1] < height or small.shape[2] < width
     if is_reduced:
-        seeds, *rows = (None if x is None else np.repeat(x, _DRAWS, axis=0) for x in rows)
-        rows = _different(seeds), *rows
-    seeds, shifts, condition, grays = rows
-    request = request._replace(seeds=seeds, log_scale_shift=shifts, condition=condition)
+        grays, shifts, condition = (
+            x if x is None else np.repeat(x, _DRAWS, axis=0)
+            for x in (grays, request.log_scale_shift, request.condition)
+        )
+        rows = {"log_scale_shift": shifts, "condition": condition}
+        request = request._replace(seeds=_several(request.seeds), **rows)
     sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
     drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
     if not is_reduced:
         return drawn[:, :height, :width]
     means = drawn.reshape(count, _DRAWS, *drawn.shape[1:]).mean(axis=1)
-    found, last = np.empty((count, height, width, 3), drawn.dtype), model.likelihood.num_values - 1
+    last, found = model.likelihood.num_values - 1, np.empty((count, height, width, 3), drawn.dtype)
     for picture in zip(found, images, small, means):
         _color(*picture, last)
     return found
@@ -70,35 +67,27 @@ def as_seen_whole(model, images):
     """
     if model.image_size is None:
         return images
-    [*_, factor] = model.factors.values()
-    ratio, side = (
-        math.prod(x.ratio for x in model.transforms),
-        factor.smallest_inputs().images.shape[1],
-    )
-    multiple, sides = math.lcm(ratio, side), images.shape[1:3]
-    scale = max(least / side for least, side in zip(model.image_size, sides))
+    [*_, factor], (height, width) = model.factors.values(), images.shape[1:3]
+    multiple = factor.smallest_inputs().images.shape[1]
+    multiple = math.lcm(multiple, math.prod(x.ratio for x in model.transforms))
+    scale = min(1, max(model.image_size[0] / height, model.image_size[1] / width))
     to_whole = round if scale < 1 else math.ceil
     size = [
-        max(least, multiple * to_whole(min(scale, 1) * side / multiple))
-        for least, side in zip(model.image_size, sides)
+        max(least, multiple * to_whole(scale * side / multiple))
+        for least, side in zip(model.image_size, (height, width))
     ]
     if scale < 1:
-        return np.array([resize(x, size) for x in images], images.dtype).reshape(
-            -1, *size, images.shape[-1]
-        )
-    missing = [(0, whole - side) for whole, side in zip(size, sides)]
+        small = [resize(image, size) for image in images]
+        return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
+    missing = (0, size[0] - height), (0, size[1] - width)
     return np.pad(images, [(0, 0), *missing, (0, 0)], mode="edge")
 
 
-def _different(seeds):
-    """Seeds of several draws of each picture, [B * `_DRAWS`, 2], of those of pictures repeated so."""
-    draws = np.arange(len(seeds)) % _DRAWS
-    mixed = (
-        np.random.SeedSequence([*map(int, x)])
-        for x in np.column_stack([seeds.view(np.uint32), draws])
-    )
-    states = [x.generate_state(2).view(np.int32) for x in mixed]
-    return np.reshape(states, (-1, 2)).astype(np.int32)
+def _several(seeds):
+    """Seeds of `_DRAWS` draws for each of int32 [B, 2]: int32 [B * _DRAWS, 2]."""
+    mixed = map(np.random.SeedSequence, seeds.view(np.uint32))
+    states = [x.generate_state(2 * _DRAWS) for x in mixed]
+    return np.reshape(states, (-1, 2)).astype(np.uint32).view(np.int32)
 
 
 def _color(picture, gray, small, mean, last):
@@ -122,9 +111,9 @@ def _color(picture, gray, small, mean, last):
 
 
 def _mix(picture, luma, tints, last):
-    """Fills a picture, [H, W, 3], of this luma, [H, W, 1], whose red and blue differ from it by tints, [H, W, 2].
+    """Fills a picture, [H, W, 3], of a luma, [H, W, 1], by what red and blue have more, [H, W, 2].
 
-    Tints that are too strong for it become paler.
+    Tints that are too strong for the luma become paler.
     """
     red, green, blue = LUMA
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)

@@ -1,4 +1,4 @@
-"""Tests of the programs that draw a picture from each photograph, and of figures as files."""
+"""Tests of the programs that draw pictures from each photograph, and of figures as files."""
 
 import contextlib
 from unittest import mock
@@ -12,6 +12,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, color, complete, enlarge, plots
+from pixelcnn_aux.data import image_folder
 from pixelcnn_aux.engine import layers
 from tests import helpers
 
@@ -29,7 +30,8 @@ class PhotographsTest(helpers.TestCase):
         for name, pixels in zip(("a", "b"), PHOTOGRAPHS):
             self.write(f"{name}.tiff", pixels)
         self.write("mask.png", 255 * MASK[0, ..., 0])
-        self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True, condition=None)
+        kind = {"condition": None, "image_size": None}
+        self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True, **kind)
         self.load, self.load_keras = (
             self.enter_context(mock.patch.object(module, name, return_value=self.model))
             for module, name in ((chosen_run, "in_numpy"), (pa, "load"))
@@ -49,16 +51,50 @@ class PhotographsTest(helpers.TestCase):
         return method.call_args_list
 
     def test_each_is_colored(self):
-        calls = self.drawn("colorize", color, "a.tiff", "b.tiff")
+        calls = self.drawn("colorize", color, "a.tiff", "b.tiff", "--num=1")
         for call, photograph in zip(calls, PHOTOGRAPHS, strict=True):
             self.assertAllEqual(call.args, [photograph[np.newaxis]])
-            self.assertEqual(call.kwargs, HOW)
+            self.assertEqual(call.kwargs, {**HOW, "log_scale_shift": 0.0})
         self.assertAllEqual([self.read(f"{name}-colored.png") for name in "ab"], DRAWN)
         self.load.assert_called_once_with("cifar10-grayscale")
         self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, after \d+\.\d s\n")
 
+    def test_three_colorings_the_likeliest_first(self):
+        """One alone is not scored; of larger pictures, what the model sees whole is."""
+        self.model.image_size, drawn = (4, 6), helpers.pictures(3, seed=2, size=(8, 12))
+        self.model.transforms, factor = [], mock.Mock()
+        factor.smallest_inputs().images.shape = (1, 2, 2, 3)
+        self.model.factors = {"image": factor}
+        self.model.colorize.side_effect = lambda images, **how: drawn
+        self.model.bits_per_dim.side_effect = lambda images, _: {"total": [3.5, 3.25, 4.0]}
+        out = self.folder / "out"
+        out.mkdir()
+        for flags, names in (
+            ([], "a-colored"),
+            (["--out=c.png"], "c"),
+            ([f"--out={out}"], "out/a-colored"),
+        ):
+            printed = helpers.run_program(color, "a.tiff", "--seed=5", *flags)
+            found = [self.read(f"{names}-{k}.png") for k in (1, 2, 3)]
+            self.assertAllEqual(found, drawn[[1, 0, 2]])
+            self.assertIn(f"{names}-1.png: 8 x 12, 3.250 bits/dim, after", printed)
+        [images], how = self.model.colorize.call_args
+        self.assertAllEqual(images, PHOTOGRAPHS[[0, 0, 0]])
+        self.assertEqual(how["seeds"], [[5, 0], [5, 1], [5, 2]])
+        [seen, _], _ = self.model.bits_per_dim.call_args
+        self.assertAllEqual(seen, [image_folder.resize(x, (4, 6)) for x in drawn])
+        with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which is there"):
+            helpers.run_program(color, "a.tiff")
+
     def test_flags(self):
-        flags = ("--seed=3", "--log_scale_shift=-1", "--mode=map", "--jit", "--workdir=runs/x")
+        flags = (
+            "--num=1",
+            "--seed=3",
+            "--log_scale_shift=-1",
+            "--mode=map",
+            "--jit",
+            "--workdir=runs/x",
+        )
         [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
         self.assertEqual(call.kwargs, {**how, "condition": None})
@@ -76,14 +112,16 @@ class PhotographsTest(helpers.TestCase):
             with mock.patch.object(layers, "cores", cores):
                 helpers.run_program(color, "a.tiff", "b.tiff", f"--out={out}")
         first, second = (helpers.contents(self.folder / x) for x in "12")
-        self.assertLen(first, 2)
+        self.assertLen(first, 6)
         self.assertEqual(first, second)
 
     def test_classes(self):
         """They are of the class --label, or of none."""
         self.model.condition = pa.conditions.Classes(3)
         for flags, label in (([], -1), (["--label=2"], 2)):
-            [call] = self.drawn("colorize", color, "a.tiff", f"--out={label}.png", *flags)
+            [call] = self.drawn(
+                "colorize", color, "a.tiff", "--num=1", f"--out={label}.png", *flags
+            )
             self.assertAllEqual(call.kwargs["condition"], [label])
             self.model.colorize.reset_mock()
         self.model.condition = pa.conditions.Vector(2)
@@ -108,13 +146,25 @@ class PhotographsTest(helpers.TestCase):
             self.assertEqual(call.kwargs, HOW)
             self.load.assert_called_with("cifar10-pixelcnn")
             self.model.complete.reset_mock()
+            self.model.bits_per_dim.assert_not_called()
+        self.model.bits_per_dim.return_value = {"total": [1.0, 2.0]}
+        self.model.complete.side_effect = [DRAWN]
+        helpers.run_program(complete, "a.tiff", "--mask=mask.png", "--num=2")
+        images, mask = self.model.complete.call_args.args
+        self.assertAllEqual(images, PHOTOGRAPHS[[0, 0]])
+        self.assertAllEqual(mask, MASK[[0, 0]])
+        self.assertAllEqual([self.read(f"a-completed-{k}.png") for k in (1, 2)], DRAWN)
 
     @parameterized.parameters(
         ([], app.UsageError, "photographs. Received: none"),
         (["c.tiff"], FileNotFoundError, "to read c.tiff"),
         (["old.png"], ValueError, "PNG, JPEG, TIFF or WebP file .*Received: old.png"),
-        (["a.tiff", "--out=old.png"], ValueError, "name of a new file. Received: old.png"),
-        (["a.tiff", "--out=c.jpg"], ValueError, "ends in .png.* Received: c.jpg"),
+        (
+            ["a.tiff", "--num=1", "--out=old.png"],
+            ValueError,
+            "name of a new file. Received: old.png",
+        ),
+        (["a.tiff", "--out=c.jpg"], ValueError, "ends in .png.* Received: c-1.jpg"),
         (["a.tiff", "b.tiff", "--out=c"], ValueError, "a folder that exists. Received: c/a-color"),
     )
     def test_refused_before_the_model_is_loaded(self, arguments, error, message):
