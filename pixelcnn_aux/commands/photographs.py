@@ -17,6 +17,7 @@ from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
 from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.factor_chain import in_bits_per_dim
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -72,14 +73,17 @@ def draw_each(files, ending, call):
 def _likeliest_first(model, call, how):
     """Pictures of one photograph, uint8 [N, h, w, 3], and the bits of each, by which they are sorted.
 
-    One alone has None. Larger ones than the model's images are reduced: exact likelihoods of these are fast.
+    One alone has None. Bits are those of all trained factors, of pictures as the model sees them whole.
     """
     method, *args = call
     drawn = np.asarray(getattr(model, method)(*args, **how))
     if len(drawn) == 1:
         return drawn, [None]
     seen = sampling.as_seen_whole(model, drawn)
-    bits = np.asarray(model.bits_per_dim(seen, how["condition"])["total"])
+    inputs = model.inputs(seen, how["condition"])
+    trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
+    nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
+    bits = in_bits_per_dim(nats, seen.shape[1:])["total"]
     order = np.argsort(bits, kind="stable")
     return drawn[order], bits[order]
 
