@@ -22,11 +22,8 @@ def main(*files):
     mask = FLAGS.mask and read_mask(FLAGS.mask)
 
     def call(images):
-        return (
-            "complete",
-            images,
-            upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0),
-        )
+        known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
+        return "complete", images, known
 
     photographs.draw_each(files, "-completed", call)
 

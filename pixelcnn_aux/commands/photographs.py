@@ -51,12 +51,8 @@ def draw_each(files, ending, call):
         "jit_compile": FLAGS.jit,
         "condition": chosen_run.label_condition(model.condition, FLAGS.num),
     }
-    calls = [
-        functools.partial(
-            _likeliest_first, call=call(np.broadcast_to(x, (FLAGS.num, *x.shape))), how=how
-        )
-        for x in photographs
-    ]
+    repeated = (np.broadcast_to(x, (FLAGS.num, *x.shape)) for x in photographs)
+    calls = [functools.partial(_likeliest_first, call=call(x), how=how) for x in repeated]
     start = time.perf_counter()
     with contextlib.closing(processes.in_order(model, calls)) as drawn:
         for file, places in zip(files, outputs):

@@ -43,12 +43,10 @@ def colorize(model, images, request):
     grays = model.transforms[0](np.repeat(small, 3, axis=-1))
     is_reduced = small.shape[1] < height or small.shape[2] < width
     if is_reduced:
-        grays, shifts, condition = (
-            x if x is None else np.repeat(x, _DRAWS, axis=0)
-            for x in (grays, request.log_scale_shift, request.condition)
-        )
-        rows = {"log_scale_shift": shifts, "condition": condition}
+        rows = {"log_scale_shift": request.log_scale_shift, "condition": request.condition}
+        rows = {x: y if y is None else np.repeat(y, _DRAWS, axis=0) for x, y in rows.items()}
         request = request._replace(seeds=_several(request.seeds), **rows)
+        grays = np.repeat(grays, _DRAWS, axis=0)
     sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
     drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
     if not is_reduced:
@@ -119,8 +117,7 @@ def _mix(picture, luma, tints, last):
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)
     room = np.where(all_three > 0, np.maximum(last - 1 - luma, 0), luma)  # 1 for rounding green
     share = np.min(room / np.maximum(np.abs(all_three), np.float32(1e-6)), axis=-1, keepdims=True)
-    others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
-    picture[..., ::2] = others
+    picture[..., ::2] = others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
     # The least green of this luma.
     picture[..., 1] = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
 
