@@ -422,7 +422,7 @@ class FactorChain(serialization.Configured):
     ) -> np.ndarray:
         """Colors pictures of any size, by a model of colors given grays, such as `cifar10-grayscale`.
 
-        Pictures larger than the model's images are reduced to about their size. Colors are the mean of 16
+        Pictures larger than the model's images are reduced to about their size. Colors are the mean of 32
         draws, twice as strong, and follow the edges of the grays at full size. Others are single draws.
 
         Args:

@@ -1,6 +1,6 @@
 """Coloring photographs: small first, in the size of the model's images, which it sees whole.
 
-Single draws differ too much from place to place, and lower log-scales leave hardly any color. The mean of
+Single draws differ too much from place to place, and low log-scales leave hardly any color. The mean of
 several draws has the colors that they agree on; it is pale, and so they are made stronger. A guided filter
 (He and Sun, Fast guided filter, 2015) carries them to the full size: around each pixel of the small picture,
 colors are fitted as linear functions of the gray, and these are given the photograph's gray. So colors
@@ -18,7 +18,7 @@ from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.sampling.chains import checked, sample
 
 # Chosen by eye, on photographs.
-_DRAWS, _STRENGTH = 16, 2  # whose mean is taken, and how much stronger its colors become
+_DRAWS, _STRENGTH = 32, 2  # whose mean is taken, and how much stronger its colors become
 _RADIUS = 2  # of the filter's windows, in pixels of the small picture
 _NOISE = 1e-3  # a variance of grays, from 0 to 1, that says nothing about colors
 _ROWS = 256  # of a photograph at once

@@ -32,11 +32,11 @@ def two_halves(step):
 
 
 def drawing(noise):
-    """Draws brown where grays are 5, blue where they are 11, between them between; plus [16, 1, 1, 3]."""
+    """Draws brown where grays are 5, blue where they are 11, between them between; plus [32, 1, 1, 3]."""
 
     def sample(model, request, given, known, mask):
         [grays] = given.values()
-        assert len(np.unique(request.seeds, axis=0)) == len(grays) == 16
+        assert len(np.unique(request.seeds, axis=0)) == len(grays) == 32
         return {"image": BROWN + (grays - 5.0) / 6 * (BLUE - BROWN) + noise}
 
     return mock.patch.object(colors, "sample", sample)
@@ -66,7 +66,7 @@ class PicturesTest(helpers.TestCase):
 
     def test_colors_are_those_of_a_mean_twice_as_strong(self):
         """Whatever all draws together have none of."""
-        noise = np.random.default_rng(0).integers(-40, 40, (8, 1, 1, 3))
+        noise = np.random.default_rng(0).integers(-40, 40, (16, 1, 1, 3))
         found = []
         for each in (0, np.concatenate([noise, -noise])):
             with drawing(each):
