@@ -405,9 +405,9 @@ class FactorChain(serialization.Configured):
         return sampling.sample(self, request, given, known, mask)
 
     # Pictures of any size, also larger than the model's. A model of images of any size draws them whole.
-    # Others draw them in windows of their size that overlap, in raster order. Each window is given the pixels
-    # that those above it and to its left have drawn, so that seams agree, and nothing else of the picture:
-    # colors may drift from one end to the other.
+    # Others color them small, as a whole, and draw all else in windows of their size that overlap, in raster
+    # order. Each window is given the pixels that those above it and to its left have drawn, so that seams
+    # agree, and nothing else of the picture.
 
     @takes_one
     def colorize(
@@ -422,16 +422,19 @@ class FactorChain(serialization.Configured):
     ) -> np.ndarray:
         """Colors pictures of any size, by a model of colors given grays, such as `cifar10-grayscale`.
 
+        Pictures larger than the model's images are reduced to about their size. Colors are the mean of 32
+        draws, twice as strong, and follow the edges of the grays at full size. Others are single draws.
+
         Args:
           images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, of which only
             the grays are used. The model's transform computes the auxiliary images of both.
           seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, but for rounding. None:
             [0, b].
-          log_scale_shift, mode, jit_compile, condition: as for `sample`. All windows of a picture have its
-            condition.
+          log_scale_shift, mode, jit_compile, condition: as for `sample`.
 
         Returns:
-          uint8 [B, H, W, 3]; by an exact model, pictures that have the auxiliary images of `images`.
+          uint8 [B, H, W, 3]: larger pictures have the luma of `images`, `auxiliary.Grayscale(8)`, and those
+          drawn by an exact model their auxiliary images.
 
         Raises:
           ValueError: as `sample`, for images of another dtype or shape, or a model of no colors given grays.

@@ -93,7 +93,7 @@ class LightInstallationTest(unittest.TestCase):
     def test_programs_work(self):
         self.assertIn("photographs", self.run_program("models"))
         for command in (["color"], ["enlarge"], ["complete", "--known", "half"]):
-            self.run_program(*command, "picture.png", "--out", f"{command[0]}.png")
+            self.run_program(*command, "picture.png", "--num", "1", "--out", f"{command[0]}.png")
             times = 2 if command == ["enlarge"] else 1
             self.assertEqual(self.read(f"{command[0]}.png").shape, (32 * times, 32 * times, 3))
         self.run_program(

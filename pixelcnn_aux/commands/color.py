@@ -3,8 +3,9 @@
     pixelcnn-aux color photograph.jpg
     pixelcnn-aux color *.jpg --seed 1 --out colored
 
-Of photographs in color, the model sees only the grays. Each is written as NAME-colored.png in the current
-folder, or to --out. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
+Of photographs in color, the model sees only the grays. Three colorings of each, the likeliest first, are
+written as NAME-colored-1.png and so on in the current folder, or to --out; with --num 1, one as
+NAME-colored.png. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
 """
 
 from pixelcnn_aux.commands import photographs
@@ -17,4 +18,4 @@ def main(*files):
 
 
 def define_flags():
-    photographs.define_flags("cifar10-grayscale")
+    photographs.define_flags("cifar10-grayscale", num=3, log_scale_shift=0.0)

@@ -21,8 +21,9 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 def main(*files):
     mask = FLAGS.mask and read_mask(FLAGS.mask)
 
-    def call(image):
-        return "complete", image, upper_half(image) if mask is None else mask
+    def call(images):
+        known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
+        return "complete", images, known
 
     photographs.draw_each(files, "-completed", call)
 
@@ -39,10 +40,10 @@ def read_mask(file):
     return picture[np.newaxis, ..., :1] // 255
 
 
-def upper_half(image):
-    """The mask of an image [1, H, W, C] whose upper half is known."""
-    mask = np.zeros((*image.shape[:3], 1), np.uint8)
-    mask[:, : image.shape[1] // 2] = 1
+def upper_half(images):
+    """The mask of images [B, H, W, C] whose upper half is known."""
+    mask = np.zeros((*images.shape[:3], 1), np.uint8)
+    mask[:, : images.shape[1] // 2] = 1
     return mask
 
 

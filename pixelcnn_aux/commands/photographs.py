@@ -1,7 +1,8 @@
-"""Drawing a picture from each photograph, as color, enlarge and complete do."""
+"""Drawing pictures from each photograph, as color, enlarge and complete do."""
 
 import contextlib
-import operator
+import functools
+import itertools
 import pathlib
 import time
 
@@ -10,64 +11,91 @@ from absl import app, flags
 from PIL import Image
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import sampling
 from pixelcnn_aux.codec import pictures
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
 from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.factor_chain import in_bits_per_dim
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 
 
-def define_flags(workdir):
-    """Defines the flags of all three; `workdir` is the default of --workdir."""
+def define_flags(workdir, num=1, log_scale_shift=-0.3):
+    """Defines the flags of all three; the arguments are defaults."""
     flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
     out = "The picture, a PNG file, or a folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
-    chosen_run.define_draws(log_scale_shift=-0.3)
+    several = "How many pictures of each photograph: NAME-1.png and so on, the likeliest first."
+    flags.DEFINE_integer("num", num, several, lower_bound=1)
+    chosen_run.define_draws(log_scale_shift=log_scale_shift)
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
 def draw_each(files, ending, call):
-    """Writes what a model draws of each photograph, [1, h, w, 3], as a new PNG file.
+    """Writes --num pictures that a model draws of each photograph as new PNG files.
 
-    `call(photograph)`, of [1, H, W, 3], gives the name of a method that draws, and arguments before those of
-    draws.
+    `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
+    before those of draws.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]
     model = pa.load(FLAGS.workdir) if FLAGS.jit else chosen_run.in_numpy(FLAGS.workdir)
     how = {
-        "seeds": [[FLAGS.seed, 0]],
+        "seeds": [[FLAGS.seed, k] for k in range(FLAGS.num)],
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
-        "condition": chosen_run.label_condition(model.condition, 1),
+        "condition": chosen_run.label_condition(model.condition, FLAGS.num),
     }
-    calls = [operator.methodcaller(*call(x[np.newaxis]), **how) for x in photographs]
+    repeated = (np.broadcast_to(x, (FLAGS.num, *x.shape)) for x in photographs)
+    calls = [functools.partial(_likeliest_first, call=call(x), how=how) for x in repeated]
     start = time.perf_counter()
     with contextlib.closing(processes.in_order(model, calls)) as drawn:
-        for file, output in zip(files, outputs):
+        for file, places in zip(files, outputs):
             print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
-            [picture] = np.asarray(next(drawn))
-            with disk.new_file(output) as opened:
-                Image.fromarray(picture).save(opened, "PNG")
-            height, width, _ = picture.shape
-            seconds = time.perf_counter() - start
-            print(f"Wrote {output}: {height} x {width}, after {seconds:.1f} s", flush=True)
+            for output, picture, bits in zip(places, *next(drawn)):
+                with disk.new_file(output) as opened:
+                    Image.fromarray(picture).save(opened, "PNG")
+                height, width, _ = picture.shape
+                what = f"{height} x {width}" + ("" if bits is None else f", {bits:.3f} bits/dim")
+                seconds = time.perf_counter() - start
+                print(f"Wrote {output}: {what}, after {seconds:.1f} s", flush=True)
+
+
+def _likeliest_first(model, call, how):
+    """Pictures of one photograph, uint8 [N, h, w, 3], and the bits of each, by which they are sorted.
+
+    One alone has None. Bits are those of all trained factors, of pictures as the model sees them whole.
+    """
+    method, *args = call
+    drawn = np.asarray(getattr(model, method)(*args, **how))
+    if len(drawn) == 1:
+        return drawn, [None]
+    seen = sampling.as_seen_whole(model, drawn)
+    inputs = model.inputs(seen, how["condition"])
+    trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
+    nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
+    bits = in_bits_per_dim(nats, seen.shape[1:])["total"]
+    order = np.argsort(bits, kind="stable")
+    return drawn[order], bits[order]
 
 
 def _outputs(files, ending):
-    """The paths of the pictures, new ones."""
+    """The paths of the pictures of each photograph, new ones."""
     out = pathlib.Path(FLAGS.out or ".")
     if len(files) == 1 and not out.is_dir():
-        outputs = [out]
+        outputs = [[out]]
     else:
         stems = (pathlib.Path(name).stem for name in pictures.names(files))
-        outputs = [out / f"{stem}{ending}.png" for stem in stems]
-    for output in outputs:
+        outputs = [[out / f"{stem}{ending}.png"] for stem in stems]
+    if FLAGS.num > 1:
+        numbers = range(1, FLAGS.num + 1)
+        outputs = [[x.with_stem(f"{x.stem}-{k}") for k in numbers] for [x] in outputs]
+    for output in itertools.chain(*outputs):
         disk.check_place("--out", output, (".png",))
         disk.check_new(output)
     return outputs

@@ -1,4 +1,4 @@
-"""Pictures of any size: colored, enlarged, completed.
+"""Pictures of any size: enlarged, completed.
 
 A model of one size draws them in windows of that size. Windows overlap, and each one is given what those
 before it in raster order have added, so that seams agree. It waits for its neighbors alone, so that all
@@ -19,24 +19,6 @@ from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.progress import late_bar
 from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, noise
-
-
-def colorize(model, images, request):
-    """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
-    names = list(model.factors)
-    channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
-    expected = "a model of three channels given an auxiliary image of one, its grays"
-    received = f"factors {names}, the last ones of {channels} channels"
-    expect(channels == [1, 3], expected, received, "Take another model, such as cifar10-grayscale")
-    images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
-    fits, received = images.shape[-1] in (1, 3), f"shape {list(images.shape)}"
-    remedy = "Give photographs, or grays from 0 to 255"
-    expect(fits, "images as uint8 [B, H, W, 1 or 3]", received, remedy)
-    photographs = images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
-    photographs = _padded(model, names[-1], photographs)
-    given = {names[-2]: model.transforms[0](photographs)}
-    drawn = _draw(model, *_nothing_known(model, photographs.shape[:3]), given, request)
-    return drawn[:, : images.shape[1], : images.shape[2]]
 
 
 def enlarge(model, images, times, request):

@@ -1,4 +1,4 @@
-"""Tests of the programs that draw a picture from each photograph, and of figures as files."""
+"""Tests of the programs that draw pictures from each photograph, and of figures as files."""
 
 import contextlib
 from unittest import mock
@@ -12,6 +12,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, color, complete, enlarge, plots
+from pixelcnn_aux.data import image_folder
 from pixelcnn_aux.engine import layers
 from tests import helpers
 
@@ -49,16 +50,50 @@ class PhotographsTest(helpers.TestCase):
         return method.call_args_list
 
     def test_each_is_colored(self):
-        calls = self.drawn("colorize", color, "a.tiff", "b.tiff")
+        calls = self.drawn("colorize", color, "a.tiff", "b.tiff", "--num=1")
         for call, photograph in zip(calls, PHOTOGRAPHS, strict=True):
             self.assertAllEqual(call.args, [photograph[np.newaxis]])
-            self.assertEqual(call.kwargs, HOW)
+            self.assertEqual(call.kwargs, {**HOW, "log_scale_shift": 0.0})
         self.assertAllEqual([self.read(f"{name}-colored.png") for name in "ab"], DRAWN)
         self.load.assert_called_once_with("cifar10-grayscale")
         self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, after \d+\.\d s\n")
 
+    def test_three_colorings_the_likeliest_first(self):
+        """By the bits that trained factors give to what the model sees whole."""
+        drawn, model = (
+            helpers.pictures(3, seed=3, size=(8, 12)),
+            helpers.randomized(helpers.tiny_model()),
+        )
+        self.load.return_value, model.untrained = model, ("grayscale",)
+        colorize = self.enter_context(mock.patch.object(model, "colorize", return_value=drawn))
+        seen = model.inputs(np.stack([image_folder.resize(x, (4, 6)) for x in drawn]))
+        bits = -np.asarray(model.factors["image"].log_prob(seen["image"])) / np.log(2) / 72
+        order = np.argsort(bits)
+        self.assertNotAllEqual(order, [0, 1, 2])
+        (self.folder / "out").mkdir()
+        for flags, name in (
+            ([], "a-colored"),
+            (["--out=c.png"], "c"),
+            (["--out=out"], "out/a-colored"),
+        ):
+            printed = helpers.run_program(color, "a.tiff", "--seed=5", *flags)
+            self.assertAllEqual([self.read(f"{name}-{k}.png") for k in (1, 2, 3)], drawn[order])
+            self.assertIn(f"{name}-1.png: 8 x 12, {min(bits):.3f} bits/dim, after", printed)
+        [images], how = colorize.call_args
+        self.assertAllEqual(images, PHOTOGRAPHS[[0, 0, 0]])
+        self.assertEqual(how["seeds"], [[5, 0], [5, 1], [5, 2]])
+        with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which is there"):
+            helpers.run_program(color, "a.tiff")
+
     def test_flags(self):
-        flags = ("--seed=3", "--log_scale_shift=-1", "--mode=map", "--jit", "--workdir=runs/x")
+        flags = (
+            "--num=1",
+            "--seed=3",
+            "--log_scale_shift=-1",
+            "--mode=map",
+            "--jit",
+            "--workdir=runs/x",
+        )
         [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
         self.assertEqual(call.kwargs, {**how, "condition": None})
@@ -76,14 +111,16 @@ class PhotographsTest(helpers.TestCase):
             with mock.patch.object(layers, "cores", cores):
                 helpers.run_program(color, "a.tiff", "b.tiff", f"--out={out}")
         first, second = (helpers.contents(self.folder / x) for x in "12")
-        self.assertLen(first, 2)
+        self.assertLen(first, 6)
         self.assertEqual(first, second)
 
     def test_classes(self):
         """They are of the class --label, or of none."""
         self.model.condition = pa.conditions.Classes(3)
         for flags, label in (([], -1), (["--label=2"], 2)):
-            [call] = self.drawn("colorize", color, "a.tiff", f"--out={label}.png", *flags)
+            [call] = self.drawn(
+                "colorize", color, "a.tiff", "--num=1", f"--out={label}.png", *flags
+            )
             self.assertAllEqual(call.kwargs["condition"], [label])
             self.model.colorize.reset_mock()
         self.model.condition = pa.conditions.Vector(2)
@@ -109,12 +146,24 @@ class PhotographsTest(helpers.TestCase):
             self.load.assert_called_with("cifar10-pixelcnn")
             self.model.complete.reset_mock()
 
+    def test_several_completions(self):
+        self.load.return_value = helpers.tiny_model(exact=True)
+        helpers.run_program(complete, "a.tiff", "--mask=mask.png", "--num=2")
+        first, second = (self.read(f"a-completed-{k}.png") for k in (1, 2))
+        for found in (first, second):
+            self.assertAllEqual(found * MASK[0], PHOTOGRAPHS[0] * MASK[0])
+        self.assertNotAllEqual(first, second)
+
     @parameterized.parameters(
         ([], app.UsageError, "photographs. Received: none"),
         (["c.tiff"], FileNotFoundError, "to read c.tiff"),
         (["old.png"], ValueError, "PNG, JPEG, TIFF or WebP file .*Received: old.png"),
-        (["a.tiff", "--out=old.png"], ValueError, "name of a new file. Received: old.png"),
-        (["a.tiff", "--out=c.jpg"], ValueError, "ends in .png.* Received: c.jpg"),
+        (
+            ["a.tiff", "--num=1", "--out=old.png"],
+            ValueError,
+            "name of a new file. Received: old.png",
+        ),
+        (["a.tiff", "--out=c.jpg"], ValueError, "ends in .png.* Received: c-1.jpg"),
         (["a.tiff", "b.tiff", "--out=c"], ValueError, "a folder that exists. Received: c/a-color"),
     )
     def test_refused_before_the_model_is_loaded(self, arguments, error, message):

@@ -19,8 +19,8 @@ PICTURES = helpers.pictures(2, size=(9, 11))  # rows of windows from 0, 3, 6; co
 
 
 @functools.cache
-def colors(exact=True):
-    model = helpers.tiny_model(exact=exact, dtype="float64")
+def colors():
+    model = helpers.tiny_model(exact=True, dtype="float64")
     helpers.randomize(model.factors["image"])
     return model
 
@@ -72,12 +72,11 @@ class AnySizeTest(helpers.TestCase):
     """Exact models draw what agrees with what they are given."""
 
     @parameterized.parameters((1, 1), (3, 17), (9, 11))
-    def test_colors_and_completions(self, *size):
+    def test_completions(self, *size):
         images = helpers.pictures(2, size=size)
-        drawn, mask = colors().colorize(images), mask_of(images)
-        self.assertAllEqual(Grayscale()(drawn), Grayscale()(images))
-        self.assertEqual((drawn.dtype, drawn.shape), (tf.uint8, images.shape))
+        mask = mask_of(images)
         completed = colors().complete(images, mask)
+        self.assertEqual((completed.dtype, completed.shape), (tf.uint8, images.shape))
         self.assertAllEqual(np.where(mask, completed, 0), np.where(mask, images, 0))
 
     @parameterized.parameters((1, 1, 2), (1, 1, 4), (7, 10, 2), (5, 3, 4))
@@ -86,51 +85,50 @@ class AnySizeTest(helpers.TestCase):
         self.assertAllEqual(halved(pyramid().enlarge(images, times), times), images)
 
     def test_no_pictures(self):
-        self.assertEqual(colors().colorize(PICTURES[:0]).shape, (0, 9, 11, 3))
+        nothing = colors().complete(PICTURES[:0], mask_of(PICTURES)[:0])
+        self.assertEqual(nothing.shape, (0, 9, 11, 3))
         self.assertEqual(pyramid().enlarge(PICTURES[:0]).shape, (0, 18, 22, 3))
 
 
 class WindowsTest(helpers.TestCase):
     def test_each_window_is_drawn_given_what_those_before_it_added(self):
         """As all windows of a picture in raster order, one after another."""
-        # Here the last windows end: 9 x 11 pixels are returned.
+        model = helpers.random_chain([HALVES], (8, 12), names=["4x6", "8x12"], exact=False)
+        # Here the last windows end: 18 x 22 pixels are returned.
         whole = np.pad(PICTURES, [(0, 0), (0, 1), (0, 3), (0, 0)], mode="edge")
-        factor = colors(False).factors["image"]
-        noise = sampling.noise(factor, tf.constant(SEEDS), 1, whole.shape[1:3])
-        pixels, mask = np.zeros_like(whole), np.zeros_like(whole[..., :1])
-        for top, height in ((0, 4), (3, 4), (6, 4)):
-            for left, width in ((0, 5), (4, 5), (8, 6)):  # without the last column that is drawn
-                here = np.s_[:, top : top + 4, left : left + 6]
-                auxiliary = Grayscale()(whole[here])
+        factor = model.factors["8x12"]
+        noise = sampling.noise(factor, tf.constant(SEEDS), 1, (20, 28))
+        pixels, mask = np.zeros((2, 20, 28, 3), np.uint8), np.zeros((2, 20, 28, 1), np.uint8)
+        for top, height in ((0, 8), (6, 8), (12, 8)):
+            for left, width in ((0, 10), (8, 10), (16, 12)):  # without the last columns drawn
+                here = np.s_[:, top : top + 8, left : left + 12]
+                above = np.s_[:, top // 2 : top // 2 + 4, left // 2 : left // 2 + 6]
                 request = DrawRequest(
                     log_scale_shift=np.zeros(2, np.float32),
-                    size=(4, 6),
-                    auxiliary=auxiliary,
+                    size=(8, 12),
+                    auxiliary=whole[above],
                     completed=(pixels[here], mask[here]),
                     noise=noise[here],
                 )
                 drawn = factor.draw(request)
                 body = np.s_[:, top : top + height, left : left + width]
                 pixels[body], mask[body] = drawn[:, :height, :width], 1
-        self.assertAllEqual(colors(False).colorize(PICTURES), pixels[:, :9, :11])
+        self.assertAllEqual(model.enlarge(PICTURES), pixels[:, :18, :22])
 
     def test_windows_that_do_not_wait_for_each_other_are_drawn_at_once(self):
+        complete, unknown = colors().complete, np.zeros_like(PICTURES[..., :1])
         spied = mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw)
         with spied as draw:
-            drawn = colors().colorize(PICTURES)
+            drawn = complete(PICTURES, unknown)
             sizes = [len(call.args[1].noise) for call in draw.call_args_list]
-            self.assertEqual(sizes, [2, 2, 4, 2, 4, 2, 2])
+            self.assertEqual(sizes, 2 * [2, 2, 4, 2, 4, 2, 2])  # of grays and images
             # Nothing is drawn where all is known.
             draw.reset_mock()
-            colors().complete(PICTURES, np.ones_like(PICTURES[..., :1]))
+            complete(PICTURES, np.ones_like(unknown))
             draw.assert_not_called()
         for b in range(2):
-            alone = colors().colorize(PICTURES[b : b + 1], SEEDS[b : b + 1])
+            alone = complete(PICTURES[b : b + 1], unknown[b : b + 1], SEEDS[b : b + 1])
             self.assertAllEqual(alone, drawn[b : b + 1])
-
-    def test_a_photograph_is_colored_as_its_grays_are(self):
-        luma = (PICTURES.astype(int) @ [299, 587, 114] // 1000).astype(np.uint8)[..., np.newaxis]
-        self.assertAllEqual(colors().colorize(luma), colors().colorize(PICTURES))
 
 
 class WrongArgumentsTest(helpers.TestCase):
