@@ -9,6 +9,7 @@ windows of a wave are drawn at once:
     4 5 6 7 8 ...
 """
 
+import functools
 import operator
 from typing import NamedTuple
 
@@ -18,7 +19,17 @@ from pixelcnn_aux import arguments, batches
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.progress import late_bar
-from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, noise
+from pixelcnn_aux.sampling import philox
+from pixelcnn_aux.sampling.chains import (
+    checked,
+    draw,
+    draw_factor,
+    draw_in_batches,
+    kept_pixels,
+    names_from,
+    noise,
+)
+from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
 
 def colorize(model, images, request):
@@ -54,15 +65,19 @@ def enlarge(model, images, times, request):
     return drawn[:, : times * images.shape[1], : times * images.shape[2]]
 
 
-def complete(model, images, mask, request):
+def complete(model, images, mask, request, particles):
     """`AuxiliaryModel.complete`; `request` is the user's `DrawRequest`."""
-    likelihood = model.likelihood
+    likelihood, particles = (
+        model.likelihood,
+        arguments.whole("particles", particles, 1, MAX_PARTICLES),
+    )
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     mask = np.asarray(check_images(mask, 1, 2, what="a mask"))
     fits, expected = mask.shape[:3] == images.shape[:3], f"a mask of shape {[*images.shape[:3], 1]}"
     expect(fits, expected, list(mask.shape), "Give one for each image, of its size")
     name = list(model.factors)[-1]
-    drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, request)
+    padded = (_padded(model, name, x) for x in (images, mask))
+    drawn = _draw(model, *padded, {}, request, particles)
     return drawn[:, : images.shape[1], : images.shape[2]]
 
 
@@ -92,7 +107,7 @@ def _nothing_known(model, shape):
     return images, np.zeros((*shape, 1), np.uint8)
 
 
-def _draw(model, known, mask, given, request):
+def _draw(model, known, mask, given, request, particles=1):
     """The full images, NumPy's. `given` is as for `chains.draw`, and all pictures as `Grid.pad` has them."""
     count, size = len(known), known.shape[1:3]
     request, names = checked(model, request, count), names_from(model, given)
@@ -101,11 +116,13 @@ def _draw(model, known, mask, given, request):
         return known
     kept = kept_pixels(model, known, mask, count, given, size)
     if model.image_size is None:
-        [*_, drawn] = draw(model, request._replace(size=size), given, kept).values()
-        return drawn
+        rows = model, request._replace(size=size), given, kept
+        drawn = draw(*rows) if particles == 1 else draw_in_batches(*rows, particles)
+        return list(drawn.values())[-1]
     image = next(iter(given.values()), None)
     for name in names:
-        image = _draw_in_windows(model, name, request._replace(auxiliary=image), kept[name])
+        own = request._replace(auxiliary=image)
+        image = _draw_in_windows(model, name, own, kept[name], particles)
     return image
 
 
@@ -161,7 +178,7 @@ class Grid(NamedTuple):
         return self.window(picture, row, column)[:height, :width]
 
 
-def _draw_in_windows(model, name, request, kept):
+def _draw_in_windows(model, name, request, kept, particles):
     """A factor's images of pictures as `Grid.pad` has them, `kept` as of `kept_pixels`: [B, H, W, C]."""
     factor, position, grid = model.factors[name], model.position(name), Grid.of(model, name)
     auxiliary_grid = Grid.of(model, list(model.factors)[position - 1]) if position else None
@@ -170,7 +187,9 @@ def _draw_in_windows(model, name, request, kept):
     pixels, other = map(np.array, state)
     within = kind == "within"
     auxiliary, condition, size = request.auxiliary, request.condition, pixels.shape[1:3]
-    noises = noise(factor, request.seeds, position, size, mode=request.mode, bounded=within)
+    noises = None  # of particles each window has its own
+    if particles == 1:
+        noises = noise(factor, request.seeds, position, size, mode=request.mode, bounded=within)
     shifts = request.log_scale_shift
 
     def is_open(place):
@@ -178,25 +197,33 @@ def _draw_in_windows(model, name, request, kept):
         known, others = (grid.body(x[picture], *where) for x in (pixels, other))
         return (known != others).any() if within else not others.all()
 
+    def draw_rows(rows):
+        if particles == 1:
+            return factor.draw(rows)
+        return weighed(functools.partial(draw_factor, model, factor), particles, rows)
+
     def cut(grid, pictures, places):
         return np.stack([grid.window(pictures[picture], *where) for picture, *where in places])
 
-    waves = _waves(len(pixels), *grid.shape(*size))
+    shape = grid.shape(*size)
+    waves = _waves(len(pixels), *shape)
     bar, done = late_bar(sum(map(len, waves)), "window"), 0
     for wave in waves:
         if places := list(filter(is_open, wave)):
-            which = [picture for picture, *_ in places]
+            which, *where = np.transpose(places)
+            windows = np.ravel_multi_index(where, shape)
             rows = request._replace(
-                seeds=None,
+                seeds=philox.folded(request.seeds[which], windows),
                 size=grid.size,
                 log_scale_shift=shifts[which],
                 condition=None if condition is None else condition[which],
                 auxiliary=None if auxiliary is None else cut(auxiliary_grid, auxiliary, places),
-                noise=cut(grid, noises, places),
+                noise=None if noises is None else cut(grid, noises, places),
                 **{kind: (cut(grid, pixels, places), cut(grid, other, places))},
             )
             how = {"jit_compile": request.jit_compile, "by_tensors": False}
-            drawn = batches.in_batches(factor.draw, rows, grid.size, **how)
+            area = particles * grid.size[0], grid.size[1]
+            drawn = batches.in_batches(draw_rows, rows, area, **how)
             for (picture, *where), window in zip(places, np.asarray(drawn)):
                 body = grid.body(pixels[picture], *where)
                 height, width, _ = body.shape
