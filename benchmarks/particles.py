@@ -38,11 +38,11 @@ def tiny(name):
         bits=BITS,
         condition=condition,
     )
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(2)
     for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
         for weight in filter(lambda x: x is not None, (layer.v, layer.b, layer.h)):
             weight.assign(random.normal(size=weight.shape))
-        layer.g.assign(random.uniform(1.0, 2.0, size=layer.g.shape))  # much depends on other pixels
+        layer.g.assign(random.uniform(1.5, 2.0, size=layer.g.shape))  # much depends on other pixels
     return model, condition and 2
 
 
