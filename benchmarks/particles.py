@@ -1,4 +1,4 @@
-"""How close completions by particles are to draws given all that is known, on tiny models with random weights.
+"""How close completions by particles are to draws given all that is known, on tiny random models.
 
     python -m benchmarks.particles
 

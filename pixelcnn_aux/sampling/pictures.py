@@ -115,7 +115,7 @@ def _draw(model, known, mask, given, request, particles=1):
     if not count:
         return known
     kept = kept_pixels(model, known, mask, count, given, size)
-    if model.image_size is None:
+    if model.image_size is None or (particles > 1 and size == model.image_size):
         rows = model, request._replace(size=size), given, kept
         drawn = draw(*rows) if particles == 1 else draw_in_batches(*rows, particles)
         return list(drawn.values())[-1]
