@@ -495,8 +495,8 @@ class FactorChain(serialization.Configured):
           mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
             before it in the raster order of its window, known or drawn.
           seeds: int32 [B, 2]; None: [0, b].
-          log_scale_shift, mode, jit_compile, condition, particles: as for `sample`; in windows, particles of
-            each window.
+          log_scale_shift, mode, jit_compile, condition, particles: as for `sample`. Windows are drawn by one
+            particle each.
 
         Returns:
           uint8 [B, H, W, C].

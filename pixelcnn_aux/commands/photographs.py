@@ -29,11 +29,11 @@ def define_flags(workdir):
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
-def draw_each(files, ending, call):
+def draw_each(files, ending, call, **own):
     """Writes what a model draws of each photograph, [1, h, w, 3], as a new PNG file.
 
     `call(photograph)`, of [1, H, W, 3], gives the name of a method that draws, and arguments before those of
-    draws.
+    draws; `own` are others by keyword.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
@@ -45,6 +45,7 @@ def draw_each(files, ending, call):
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
         "condition": chosen_run.label_condition(model.condition, 1),
+        **own,
     }
     calls = [operator.methodcaller(*call(x[np.newaxis]), **how) for x in photographs]
     start = time.perf_counter()

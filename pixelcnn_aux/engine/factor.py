@@ -272,9 +272,9 @@ class Factor(Conditional):
                 pixel = decide(params, pick, bounds)
                 if particles is not None:
                     own = here and here.bounds(column, column, within=False)
-                    at = (slice(None), row, column)
-                    known = request, params, pixel, operator.itemgetter(at)
-                    particles.weigh(known_nats(kind, *known, own, bounds) + np.zeros(batch))
+                    at = operator.itemgetter((slice(None), row, column))
+                    known = kind, request, params, pixel, at, own, bounds
+                    particles.weigh(known_nats(*known))
                 images[:, row, column] = pixel
                 scan.decided(column, self.network_inputs(pixel, here and here.center(column)))
                 if here:

@@ -56,8 +56,7 @@ class TileScan(GroupScan):
                 if particles is not None:
                     kind, own = self._factor.likelihood, self.bounds(*blocks, within=False)
                     nats = known_nats(kind, self._request, params, here, pick, own, bounds)
-                    nats = np.where(self.is_decided()[*blocks], nats, np.zeros(here.shape[:-1]))
-                    particles.weigh(nats.sum(axis=(1, 2)))
+                    particles.weigh(np.where(self.is_decided()[*blocks], nats, 0).sum(axis=(1, 2)))
             self.decided(values)
             if particles is not None and particles.are_few():
                 known = self._known.state() if self._known else []

@@ -29,10 +29,7 @@ def uniforms(
     """
     *key, third, fourth = _philox(_words(np.array(seeds, np.int64)), _SEEDING)
     zero = np.uint64(0)
-    folded = (
-        *_philox((zero, zero, third, fourth), key)[:2],
-        *_words(np.reshape(stream, (-1, 1)).astype(np.int64)),
-    )
+    folded = *_philox((zero, zero, third, fourth), key)[:2], *_words(np.int64(stream)[..., None])
     *key, third, fourth = (x[:, np.newaxis] for x in _philox(folded, _SEEDING))
     height, width, size = shape
     (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
@@ -50,12 +47,6 @@ def uniforms(
     numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(shape)
     found = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
     return np.stack(found, axis=1).reshape(len(seeds), bottom - top, right - left, size)
-
-
-def folded(seeds: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Other seeds, each a function of a seed, int32 [B, 2], and of a number from 0 on, int [B]: [B, 2]."""
-    found = uniforms(seeds, -1 - numbers, (1, 1, 2), "float64")[:, 0, 0]
-    return np.floor((found - 0.5) * 2**32).astype(np.int32)
 
 
 def _words(numbers):

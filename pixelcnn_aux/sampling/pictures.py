@@ -9,7 +9,6 @@ windows of a wave are drawn at once:
     4 5 6 7 8 ...
 """
 
-import functools
 import operator
 from typing import NamedTuple
 
@@ -19,17 +18,15 @@ from pixelcnn_aux import arguments, batches
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.progress import late_bar
-from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.chains import (
     checked,
     draw,
-    draw_factor,
     draw_in_batches,
     kept_pixels,
     names_from,
     noise,
 )
-from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
+from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
 
 def colorize(model, images, request):
@@ -67,10 +64,8 @@ def enlarge(model, images, times, request):
 
 def complete(model, images, mask, request, particles):
     """`AuxiliaryModel.complete`; `request` is the user's `DrawRequest`."""
-    likelihood, particles = (
-        model.likelihood,
-        arguments.whole("particles", particles, 1, MAX_PARTICLES),
-    )
+    particles = arguments.whole("particles", particles, 1, MAX_PARTICLES)
+    likelihood = model.likelihood
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     mask = np.asarray(check_images(mask, 1, 2, what="a mask"))
     fits, expected = mask.shape[:3] == images.shape[:3], f"a mask of shape {[*images.shape[:3], 1]}"
@@ -121,8 +116,7 @@ def _draw(model, known, mask, given, request, particles=1):
         return list(drawn.values())[-1]
     image = next(iter(given.values()), None)
     for name in names:
-        own = request._replace(auxiliary=image)
-        image = _draw_in_windows(model, name, own, kept[name], particles)
+        image = _draw_in_windows(model, name, request._replace(auxiliary=image), kept[name])
     return image
 
 
@@ -178,7 +172,7 @@ class Grid(NamedTuple):
         return self.window(picture, row, column)[:height, :width]
 
 
-def _draw_in_windows(model, name, request, kept, particles):
+def _draw_in_windows(model, name, request, kept):
     """A factor's images of pictures as `Grid.pad` has them, `kept` as of `kept_pixels`: [B, H, W, C]."""
     factor, position, grid = model.factors[name], model.position(name), Grid.of(model, name)
     auxiliary_grid = Grid.of(model, list(model.factors)[position - 1]) if position else None
@@ -187,9 +181,7 @@ def _draw_in_windows(model, name, request, kept, particles):
     pixels, other = map(np.array, state)
     within = kind == "within"
     auxiliary, condition, size = request.auxiliary, request.condition, pixels.shape[1:3]
-    noises = None  # of particles each window has its own
-    if particles == 1:
-        noises = noise(factor, request.seeds, position, size, mode=request.mode, bounded=within)
+    noises = noise(factor, request.seeds, position, size, mode=request.mode, bounded=within)
     shifts = request.log_scale_shift
 
     def is_open(place):
@@ -197,33 +189,25 @@ def _draw_in_windows(model, name, request, kept, particles):
         known, others = (grid.body(x[picture], *where) for x in (pixels, other))
         return (known != others).any() if within else not others.all()
 
-    def draw_rows(rows):
-        if particles == 1:
-            return factor.draw(rows)
-        return weighed(functools.partial(draw_factor, model, factor), particles, rows)
-
     def cut(grid, pictures, places):
         return np.stack([grid.window(pictures[picture], *where) for picture, *where in places])
 
-    shape = grid.shape(*size)
-    waves = _waves(len(pixels), *shape)
+    waves = _waves(len(pixels), *grid.shape(*size))
     bar, done = late_bar(sum(map(len, waves)), "window"), 0
     for wave in waves:
         if places := list(filter(is_open, wave)):
-            which, *where = np.transpose(places)
-            windows = np.ravel_multi_index(where, shape)
+            which = [picture for picture, *_ in places]
             rows = request._replace(
-                seeds=philox.folded(request.seeds[which], windows),
+                seeds=None,
                 size=grid.size,
                 log_scale_shift=shifts[which],
                 condition=None if condition is None else condition[which],
                 auxiliary=None if auxiliary is None else cut(auxiliary_grid, auxiliary, places),
-                noise=None if noises is None else cut(grid, noises, places),
+                noise=cut(grid, noises, places),
                 **{kind: (cut(grid, pixels, places), cut(grid, other, places))},
             )
             how = {"jit_compile": request.jit_compile, "by_tensors": False}
-            area = particles * grid.size[0], grid.size[1]
-            drawn = batches.in_batches(draw_rows, rows, area, **how)
+            drawn = batches.in_batches(factor.draw, rows, grid.size, **how)
             for (picture, *where), window in zip(places, np.asarray(drawn)):
                 body = grid.body(pixels[picture], *where)
                 height, width, _ = body.shape

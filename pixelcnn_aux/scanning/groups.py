@@ -45,12 +45,15 @@ def drawn_pixels(likelihood, request):
 def known_nats(likelihood, request, params, pixels, pick, own, bounds):
     """Log-probabilities of what is known of pixels: of their values, or the intervals they were drawn from.
 
-    float [B, ...], NumPy's, as `pick` takes pixels, [B, ..., C], from images; a float if nothing is known.
+    float [B, ...], NumPy's, as `pick` takes pixels, [B, ..., C], from images; 0 where nothing is known.
     `own` are the bounds that follow from an auxiliary image alone, `bounds` those that `drawn_pixels` had.
     """
+    nothing = np.zeros(pixels.shape[:-1])
     if request.completed is not None:
         mask = pick(request.completed[1])[..., 0]
-        return np.where(mask == 1, likelihood.log_prob(params, pixels), 0.0) if mask.any() else 0.0
+        if not mask.any():
+            return nothing
+        return np.where(mask == 1, likelihood.log_prob(params, pixels), nothing)
     channels = [pixels[..., i] for i in range(likelihood.num_channels)]
 
     def of_pixels(bounds):
@@ -62,7 +65,7 @@ def known_nats(likelihood, request, params, pixels, pick, own, bounds):
     before = every if own is None else of_pixels(own)
     after = of_pixels(within_both(bounds, *map(pick, request.within)))
     if (before.low == after.low).all() and (before.high == after.high).all():
-        return 0.0
+        return nothing
     return np.subtract(*(likelihood.log_prob(params, pixels, x) for x in (before, after)))
 
 

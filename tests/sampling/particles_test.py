@@ -163,17 +163,13 @@ class PicturesTest(helpers.TestCase):
         found = model.complete(images, mask, SEEDS, particles=8)
         self.assertAllEqual(found, expected)
 
-    @parameterized.parameters("plain", "pyramid")
-    def test_windows(self, name):
-        """Each has particles of its own."""
-        model, _ = tiny(name)
+    def test_windows_are_drawn_by_one(self):
+        model, _ = tiny("pyramid")
         images = np.random.default_rng(0).integers(4, size=(3, 5, 9, 1)).astype(np.uint8)
-        images[2], mask = images[0], np.ones_like(images)
+        mask = np.ones_like(images)
         mask[:, 1:3, 1:6] = 0
-        found = model.complete(images, mask, SEEDS, particles=8)
-        self.assertAllEqual(np.where(mask, images, found), found)
-        self.assertAllEqual(found[2], found[0])
-        self.assertNotAllEqual(found, model.complete(images, mask, SEEDS))
+        expected = model.complete(images, mask, SEEDS)
+        self.assertAllEqual(model.complete(images, mask, SEEDS, particles=8), expected)
 
     def test_any_size(self):
         made, images = parallel().with_image_size(None), np.zeros((2, 3, 5, 1), np.uint8)
