@@ -33,21 +33,21 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
     batches are of `COMPILED_SIZES`, filled up by the last row; by_tensors=False is for a function of arrays.
     """
     leaves = []
-    _mapped(leaves.append, rows)
+    by_leaf(leaves.append, rows)
     if any(map(arrays.is_symbolic, leaves)):
         return function(rows)
     count, most = len(leaves[0]), max(1, MAX_PIXELS // math.prod(image_size))
-    rows = _mapped(np.asarray, rows)
+    rows = by_leaf(np.asarray, rows)
     if count == 0:  # The result for no rows has the shapes and dtypes of that for one.
-        rows = _mapped(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), rows)
+        rows = by_leaf(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), rows)
 
     def evaluated(first, size):
         """The rows of a batch of this size that begins with the row `first`, but for what fills it up."""
         indices = np.minimum(np.arange(first, first + size), max(count, 1) - 1)
-        batch = _mapped(lambda x: x[indices], rows)
+        batch = by_leaf(lambda x: x[indices], rows)
         if by_tensors:
-            batch = _mapped(arrays.tensor, batch)
-        return _mapped(lambda x: x[: count - first], function(batch))
+            batch = by_leaf(arrays.tensor, batch)
+        return by_leaf(lambda x: x[: count - first], function(batch))
 
     compiles = jit_compile or (by_tensors and arrays.backend().NAME == "jax")
     first, parts, bar = 0, [], late_bar(count, "image")
@@ -92,7 +92,7 @@ def _size(left, most, compiles):
     return max(size for size in COMPILED_SIZES if size == 1 or size <= most and size < 2 * left)
 
 
-def _mapped(function, structure):
+def by_leaf(function, structure):
     """Arrays by a function of them, and all else as it is."""
     return arrays.mapped(lambda x: function(x) if hasattr(x, "shape") else x, structure)
 
@@ -146,12 +146,16 @@ def spans(length, radius, period, most):
     ]
 
 
-def tiles(factor, size):
-    """list of rows, each a list of `Tile`: several if images of (H, W) are large, and seen in parts alone."""
-    if factor.radius is None or None in size or math.prod(size) <= MAX_TILE_PIXELS:
+def tiles(factor, size, count=1):
+    """list of rows, each a list of `Tile`: several if images of (H, W) are large, and seen in parts alone.
+
+    `count` images are evaluated at once.
+    """
+    most = MAX_TILE_PIXELS // max(count, 1)
+    if factor.radius is None or None in size or math.prod(size) <= most:
         return [[Tile(Span(0, None, 0, None), Span(0, None, 0, None))]]
     side = factor.network.side
-    most = math.isqrt(MAX_TILE_PIXELS) // side
+    most = math.isqrt(most) // side
     rows, columns = (
         spans(length, factor.radius, factor.network.period, most)
         for length in sums.num_blocks(size, side)
@@ -166,7 +170,7 @@ def few_at_once(function, *pixels):
     count, height, width, _ = pixels[0].shape
     at_once = max(1, CACHED // max(count * width, 1))
     parts = [
-        function(*_mapped(lambda x, rows=slice(first, first + at_once): x[:, rows], pixels))
+        function(*by_leaf(lambda x, rows=slice(first, first + at_once): x[:, rows], pixels))
         for first in range(0, height, at_once)
     ]
     return np.concatenate(parts, axis=1)

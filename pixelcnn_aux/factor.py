@@ -211,6 +211,12 @@ class Factor(Conditional, keras.Model):
         self.check_scannable()
         in_graph = request.jit_compile or request.method == "full" or not engine.supports(self)
         in_graph = in_graph or backend.is_symbolic(request.log_scale_shift)
+        if request.particles is not None:
+            in_graph, fits = False, not request.jit_compile and engine.supports(self)
+            expected = (
+                "particles=1 with jit_compile or networks of one's own, which graphs evaluate"
+            )
+            expect(fits, expected, "more", "Draw without them")
         if not in_graph:
             return super().draw(request)
         request = request._replace(noise=request.noise[:, :, :])

@@ -360,6 +360,7 @@ class FactorChain(serialization.Configured):
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
         image_size: Size | None = None,
+        particles: int = 1,
     ) -> dict[str, np.ndarray]:
         """Draws images, each factor in turn given the image that the one before it drew.
 
@@ -387,6 +388,10 @@ class FactorChain(serialization.Configured):
           condition: int [B] or float [B, D], the condition of each image to draw; None for none.
           image_size: (H, W), of images that the factors take; None for the model's size. For a model of
             images of any size, None for the size of `known`, or the one to which `given` is enlarged.
+          particles: int, 1 to 1024: how many images are drawn for each one of which pixels are known. They
+            are weighed by the probabilities of known pixels after drawn ones, without `log_scale_shift`, and
+            drawn anew by their weights on the way; one is taken in the end. The more there are, the closer it
+            is to a draw from the distribution given all known pixels.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], NumPy's, in the order of sampling, the image given included.
@@ -394,15 +399,16 @@ class FactorChain(serialization.Configured):
         Raises:
           ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
             mask or a condition that does not fit, a log_scale_shift that is not finite or of another shape,
-            an unknown mode or method, a model in mixed precision, if a factor is not trained yet, if an
-            image given to an exact model contradicts pixels that are known: the place is named; or for known
-            pixels of a model that cannot be held to them: a factor below an exact one has a likelihood
-            without bounds, or the sum of an exact one is not `dense`.
+            an unknown mode or method, particles without known pixels or by graphs, a model in mixed
+            precision, if a factor is not trained yet, if an image given to an exact model contradicts pixels
+            that are known: the place is named; or for known pixels of a model that cannot be held to them: a
+            factor below an exact one has a likelihood without bounds, or the sum of an exact one is not
+            `dense`.
         """
         request = DrawRequest(
             seeds, log_scale_shift, condition, mode, method, jit_compile, image_size
         )
-        return sampling.sample(self, request, given, known, mask)
+        return sampling.sample(self, request, given, known, mask, particles)
 
     # Pictures of any size, also larger than the model's. A model of images of any size draws them whole.
     # Others color them small, as a whole, and draw all else in windows of their size that overlap, in raster
@@ -483,6 +489,7 @@ class FactorChain(serialization.Configured):
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
+        particles: int = 1,
     ) -> np.ndarray:
         """Draws the unknown pixels of pictures: completion, as by `sample`.
 
@@ -491,7 +498,8 @@ class FactorChain(serialization.Configured):
           mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
             before it in the raster order of its window, known or drawn.
           seeds: int32 [B, 2]; None: [0, b].
-          log_scale_shift, mode, jit_compile, condition: as for `sample`.
+          log_scale_shift, mode, jit_compile, condition, particles: as for `sample`. Windows are drawn by one
+            particle each.
 
         Returns:
           uint8 [B, H, W, C].
@@ -500,7 +508,7 @@ class FactorChain(serialization.Configured):
           ValueError: as `sample`, and for images or a mask of another dtype or shape.
         """
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
-        return sampling.complete(self, images, mask, request)
+        return sampling.complete(self, images, mask, request, particles)
 
     def compress(self, images: ArrayLike | Sequence[ArrayLike]) -> bytes:
         """Compresses images without loss, by a model of whole numbers such as `photographs`.

@@ -56,6 +56,8 @@ class DrawRequest(NamedTuple):
     completed: Any = None
     # The least and the most that each value is known to be, uint8 [B, H, W, C] each; None for any.
     within: Any = None
+    # `sampling.Particles`, which weighs several images of each request; None for one.
+    particles: Any = None
     # `sampling.Noise`, or float [B, H, W, noise_size] of it: bounded for a factor with a fixed sum, and
     # wherever `within` is given.
     noise: Any = None

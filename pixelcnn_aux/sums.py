@@ -462,6 +462,10 @@ class Remainders:
         self._start = fixed_sum.start(auxiliary)  # [B, h, w, c]
         self._slack = () if within is None else fixed_sum.slack(*within)
 
+    def state(self) -> list[Tensor]:
+        """The arrays that differ between images of the same intervals, [B, ...] each."""
+        return [self._start]
+
     def initial_state(self) -> Tensor:
         """The state of a loop over rows, whose rows `row` starts from: int32 [B, W / ratio, c]."""
         return arrays.zeros_like(self._start[:, 0])
@@ -499,11 +503,18 @@ class RowRemainders:
         self._positions, self._before, self._slack = positions, remainder, slack
         self._remainder: Tensor = None  # of the current block
 
-    def bounds(self, column: Tensor, offset: int) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins."""
+    def state(self) -> list[Tensor]:
+        """As of `Remainders`, of this row."""
+        return [self._before, self._remainder]
+
+    def bounds(self, column: Tensor, offset: int, within: bool = True) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins.
+
+        If not `within`, later values may be any.
+        """
         if offset % self.ratio == 0:
             self._remainder = lookup(self._before, column // self.ratio, axis=1)
-        here = [lookup(x, column, axis=1) for x in self._slack]
+        here = [lookup(x, column, axis=1) for x in self._slack if within]
         return self._at(offset).bounds(self._remainder, here)
 
     def center(self, offset: int) -> Tensor:
@@ -536,9 +547,16 @@ class BlockRemainders:
         self._slack = [by_place(x, fixed_sum.ratio) for x in slack]
         self._remainder = start
 
-    def bounds(self, place: int, *where: slice) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixels at each place in turn, of some rows and columns of blocks."""
-        slack = [x[place][:, *where] for x in self._slack]
+    def state(self) -> list[Tensor]:
+        """As of `Remainders`."""
+        return [self._remainder]
+
+    def bounds(self, place: int, *where: slice, within: bool = True) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixels at each place in turn, of some rows and columns of blocks.
+
+        If not `within`, later values may be any.
+        """
+        slack = [x[place][:, *where] for x in self._slack if within]
         return self._positions[place].of(*where).bounds(self._remainder[:, *where], slack)
 
     def center(self, place: int) -> Tensor:

@@ -5,7 +5,8 @@
 
 A mask is a picture of the photographs' size, white where they are known and black where pixels are drawn;
 with --known half the upper half is known. Each is written as NAME-completed.png in the current folder, or to
---out. Pixels are drawn row by row, each given those before it: known pixels below it have no influence.
+--out. Pixels are drawn row by row, each given those before it. Pictures of the model's size are drawn given
+what is known below, too, by --particles: that many are drawn side by side, and weighed by its likelihood.
 """
 
 import numpy as np
@@ -13,6 +14,7 @@ from absl import flags
 
 from pixelcnn_aux.commands import photographs
 from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["PHOTOGRAPH..."]
@@ -25,7 +27,7 @@ def main(*files):
         known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
         return "complete", images, known
 
-    photographs.draw_each(files, "-completed", call)
+    photographs.draw_each(files, "-completed", call, particles=1 if FLAGS.jit else FLAGS.particles)
 
 
 def read_mask(file):
@@ -50,5 +52,9 @@ def upper_half(images):
 def define_flags():
     photographs.define_flags("cifar10-pixelcnn")
     flags.DEFINE_string("mask", None, "The picture that is white where photographs are known.")
+    text = (
+        "Completions that are drawn side by side, of which one is kept. 1 in windows, and by --jit."
+    )
+    flags.DEFINE_integer("particles", 64, text, 1, MAX_PARTICLES)
     flags.DEFINE_enum("known", None, ["half"], "Instead of --mask: the upper half is known.")
     flags.mark_flags_as_mutual_exclusive(["mask", "known"], required=True)

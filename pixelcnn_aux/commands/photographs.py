@@ -34,11 +34,11 @@ def define_flags(workdir, num=1, log_scale_shift=-0.3):
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
-def draw_each(files, ending, call):
+def draw_each(files, ending, call, **own):
     """Writes --num pictures that a model draws of each photograph as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws.
+    before those of draws; `own` are others by keyword.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
@@ -50,6 +50,7 @@ def draw_each(files, ending, call):
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
         "condition": chosen_run.label_condition(model.condition, FLAGS.num),
+        **own,
     }
     repeated = (np.broadcast_to(x, (FLAGS.num, *x.shape)) for x in photographs)
     calls = [functools.partial(_likeliest_first, call=call(x), how=how) for x in repeated]

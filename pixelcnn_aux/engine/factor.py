@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+import operator
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.scanning.groups import known_nats
 from pixelcnn_aux.sums import FixedSum, Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
@@ -258,7 +260,7 @@ class Factor(Conditional):
         scan = (RasterScan if is_known else WholeScan)(
             self.network, self.embed(request.auxiliary), shape
         )
-        fixed_sum = self.fixed_sum
+        fixed_sum, particles = self.fixed_sum, request.particles
         remainders = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
         state = remainders and remainders.initial_state()
         for row in range(height):
@@ -270,11 +272,20 @@ class Factor(Conditional):
                 def pick(x, column=column):
                     return x[:, column]
 
-                pixel = decide(scan.params(column), pick, here and here.bounds(column, column))
+                params, bounds = scan.params(column), here and here.bounds(column, column)
+                pixel = decide(params, pick, bounds)
+                if particles is not None:
+                    own = here and here.bounds(column, column, within=False)
+                    at = operator.itemgetter((slice(None), row, column))
+                    known = kind, request, params, pixel, at, own, bounds
+                    particles.weigh(known_nats(*known))
                 images[:, row, column] = pixel
                 scan.decided(column, self.network_inputs(pixel, here and here.center(column)))
                 if here:
                     here.decided(column, pixel)
+                if particles is not None and particles.are_few():
+                    sums = [*remainders.state(), *here.state()] if here else []
+                    particles.resample([images, *scan.state(), *sums])
             scan.end_row()
             if here:
                 _, state = here.after(images[:, row])

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 
 from pixelcnn_aux import arguments, batches, sums
-from pixelcnn_aux.scanning.groups import GroupScan
+from pixelcnn_aux.scanning.groups import GroupScan, known_nats
 from pixelcnn_aux.sums import Remainders
 
 FEW = 2**20  # pixels, up to which tracing takes longer than it saves
@@ -33,14 +33,15 @@ class TileScan(GroupScan):
             first, params = (x.any_size for x in (graphs.known_at_first, graphs.group_params))
             self._known_at_first = lambda *known: first(*known, request.condition)
             self._group_params = lambda *known: params(*known, request.condition)
-        self._auxiliary = request.auxiliary
-        self.tiles = batches.tiles(factor, request.size)
+        self._auxiliary, self._request = request.auxiliary, request
+        at_once = 1 if request.particles is None else batch
+        self.tiles = batches.tiles(factor, request.size, at_once)
         self._latest = None, None  # a tile, and the inputs of its first group
         self._index = -1
 
     def decide_tiles(self, decider):
         """As `Factor.decide_each_pixel`. The decider is asked for each tile of a group."""
-        side = self.network.side
+        side, particles = self.network.side, self._request.particles
         for _ in self.network.groups:
             place, values = self.next_group().place, self.zeros()
             for tile in itertools.chain(*self.tiles):
@@ -49,9 +50,18 @@ class TileScan(GroupScan):
                     return sums.pixels_at(tile.kept(x, side), place, side)
 
                 decide = decider(pick)
-                bounds = self.bounds(*(span.kept() for span in tile))
-                tile.kept(values)[:] = decide(self.params(tile), lambda x: x, bounds)
+                blocks, params = [span.kept() for span in tile], self.params(tile)
+                bounds, here = self.bounds(*blocks), tile.kept(values)
+                here[:] = decide(params, lambda x: x, bounds)
+                if particles is not None:
+                    kind, own = self._factor.likelihood, self.bounds(*blocks, within=False)
+                    nats = known_nats(kind, self._request, params, here, pick, own, bounds)
+                    particles.weigh(np.where(self.is_decided()[*blocks], nats, 0).sum(axis=(1, 2)))
             self.decided(values)
+            if particles is not None and particles.are_few():
+                known = self._known.state() if self._known else []
+                particles.resample([*self._pixels, *self._seen, *known])
+                self._latest = None, None  # auxiliary images have changed
         return self.images()
 
     def zeros(self):

@@ -23,6 +23,10 @@ class _Rows:
         self._layer, self._is_odd = layer, True
         self._products = functools.cache(layer.over_columns)
 
+    def state(self):
+        """Views, [B, ...] each, of all that differs between images."""
+        return [row.columns.swapaxes(0, 1) for row in self.latest]
+
     def advance(self):
         """Makes room for a new row."""
         self.latest.insert(0, self.latest.pop())
@@ -52,6 +56,10 @@ class _Activation:
     raw: _Rows | None = None
     activated: _Rows | None = None
     skip: Row | None = None  # of the concat_elu: for later blocks alone
+
+    def state(self):
+        rows = [x for rows in (self.raw, self.activated) if rows for x in rows.state()]
+        return rows + ([self.skip.columns.swapaxes(0, 1)] if self.skip else [])
 
     def begin_row(self):
         for rows in filter(None, (self.raw, self.activated)):
@@ -86,6 +94,10 @@ class _Block:
         self._own = None if skip is None else others.pop(0)
         self._after = others[0] if others else None
 
+    def state(self):
+        known = (x.swapaxes(0, 1) for x in (self._known_in, self._known_out))
+        return [*self._between.state(), *known]
+
     def begin_row(self, before, after, is_odd):
         """`before` and `after` are rows of skips, float [B, w, C]."""
         del is_odd
@@ -118,6 +130,9 @@ class _Convolution:
 
     def __init__(self, layer, source, batch, width):
         self._seen = source.raw = _Rows(layer, batch, width)
+
+    def state(self):
+        return [self._known.swapaxes(0, 1)]
 
     def begin_row(self, before, after, is_odd):
         del before, after
@@ -152,6 +167,10 @@ class WholeScan:
         """As of `RasterScan`."""
         self._x = self._x.astype(x.dtype, copy=False)
         self._x[:, self._row, column] = x
+
+    def state(self):
+        """As of `RasterScan`."""
+        return [self._x, *self._features]
 
     def end_row(self):
         """As of `RasterScan`."""
@@ -232,6 +251,14 @@ class RasterScan:
         """Notes a pixel as the network sees it, float [B, C]."""
         here = self._seen.latest[0].columns[column]
         here[:, :-1], here[:, -1] = x, 1
+
+    def state(self):
+        """Views, [B, ...] each, of all that differs between images after a pixel was `decided`."""
+        parts = [*self._vertical.values(), self._above, self._row_above, self._seen]
+        parts += [*self._activations, *self._steps]
+        given = {id(x): x for x in self._given or () if x is not None}.values()
+        first = self._first.swapaxes(0, 1)
+        return [first, *given, *(x for part in parts for x in part.state())]
 
     def end_row(self):
         """To be called after the last pixel of a row."""

@@ -1,5 +1,6 @@
 """Drawing images from a chain: each factor in turn given the image that the one before it drew."""
 
+import functools
 import math
 from typing import Any
 
@@ -10,10 +11,14 @@ from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.inputs import METHODS, check_images
 from pixelcnn_aux.sampling import philox
+from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
 
-def sample(model, request, given, known, mask):
+def sample(model, request, given, known, mask, particles=1):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
+    particles = arguments.whole("particles", particles, 1, MAX_PARTICLES)
+    fits, remedy = particles == 1 or known is not None, "Give them, or particles=1"
+    expect(fits, "known pixels, which particles are weighed by", "none", remedy)
     request, names = checked(model, request), list(model.factors)[:-1]
     if arguments.instance("given", given, dict, optional=True) is not None:
         fits, expected = len(given) == 1, f"one auxiliary image of {names} to start from"
@@ -29,8 +34,7 @@ def sample(model, request, given, known, mask):
         given[name] = _checked(f"given[{name!r}]", given[name], shape, kind.num_values, remedy)
     model.require(names_from(model, given))
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given, size)
-    rows = request._replace(size=size), given, kept
-    return in_batches(lambda x: draw(model, *x), rows, size, request.jit_compile, by_tensors=False)
+    return draw_in_batches(model, request._replace(size=size), given, kept, particles)
 
 
 def checked(model, request, count=None):
@@ -85,21 +89,35 @@ def _size_of(model, given, known):
     return [times * side for side in np.shape(images)[1:3]]
 
 
-def draw(model, request, given=None, kept=None):
+def draw_in_batches(model, request, given, kept, particles):
+    """`draw`, of as many images at once as fit in memory."""
+    height, width = request.size
+    rows, size = (request, given, kept), (particles * height, width)
+    how = {"jit_compile": request.jit_compile, "by_tensors": False}
+    return in_batches(lambda x: draw(model, *x, particles), rows, size, **how)
+
+
+def draw(model, request, given=None, kept=None, particles=1):
     """`sample` of checked arguments and `kept_pixels`: all at once, and also within a graph."""
+    if particles > 1:
+        return weighed(functools.partial(draw, model), particles, request, given, kept)
     drawn, sizes = dict(given or {}), model.sizes(request.size)
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
         known = (kept or {}).get(name, {})
         own = request._replace(size=sizes[name], auxiliary=image, **known)
         image = drawn[name] = draw_factor(model, model.factors[name], own)
+        if request.particles is not None:
+            request.particles.images.append(image)
     return drawn
 
 
 def draw_factor(model, factor, request):
     """The images of a factor of a chain, or of one like it, for its own `DrawRequest`."""
-    position, bounded = model.position(factor.name), request.within is not None
-    noise = Noise(factor, request.seeds, position, request.size, mode=request.mode, bounded=bounded)
+    stream, bounded = model.position(factor.name), request.within is not None
+    if request.particles is not None:
+        stream = request.particles.streams(stream)
+    noise = Noise(factor, request.seeds, stream, request.size, mode=request.mode, bounded=bounded)
     return factor.draw(request._replace(noise=noise))
 
 
@@ -208,8 +226,8 @@ class Noise:
     TensorFlow, of all rows; never within a function that XLA compiles, where they would be others.
     """
 
-    def __init__(self, factor, seeds, position, size, *, mode="sample", bounded=False):
-        likelihood, self._seeds, self._stream = factor.likelihood, seeds, position
+    def __init__(self, factor, seeds, stream, size, *, mode="sample", bounded=False):
+        likelihood, self._seeds, self._stream = factor.likelihood, seeds, stream
         bounded = bounded or factor.fixed_sum is not None
         noise_size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
         self._shape, self._dtype = (*size, noise_size), factor.variable_dtype

@@ -15,7 +15,7 @@ _SEEDING = np.uint64(0x3EC8F720), np.uint64(0x02461E29)  # TensorFlow's key for 
 
 def uniforms(
     seeds: np.ndarray,
-    stream: int,
+    stream: int | np.ndarray,
     shape: Sequence[int],
     dtype: str,
     rows: slice = slice(None),
@@ -23,13 +23,13 @@ def uniforms(
 ) -> np.ndarray:
     """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, W, N], of `shape` (H, W, N).
 
-    Image b is a function of seeds[b] and of `stream` alone: TensorFlow's `stateless_uniform` of the seed with
-    the stream folded in, an int64. `dtype` is "float32" or "float64". Only some `rows` and `columns`, slices
-    of step 1, are computed: as of the whole.
+    Image b is a function of seeds[b] and of `stream` alone, or stream[b]: TensorFlow's `stateless_uniform` of
+    the seed with the stream folded in, an int64. `dtype` is "float32" or "float64". Only some `rows` and
+    `columns`, slices of step 1, are computed: as of the whole.
     """
     *key, third, fourth = _philox(_words(np.array(seeds, np.int64)), _SEEDING)
     zero = np.uint64(0)
-    folded = *_philox((zero, zero, third, fourth), key)[:2], *_words(np.array([stream], np.int64))
+    folded = *_philox((zero, zero, third, fourth), key)[:2], *_words(np.int64(stream)[..., None])
     *key, third, fourth = (x[:, np.newaxis] for x in _philox(folded, _SEEDING))
     height, width, size = shape
     (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)

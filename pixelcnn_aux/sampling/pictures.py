@@ -18,7 +18,15 @@ from pixelcnn_aux import arguments, batches
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.progress import late_bar
-from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, noise
+from pixelcnn_aux.sampling.chains import (
+    checked,
+    draw,
+    draw_in_batches,
+    kept_pixels,
+    names_from,
+    noise,
+)
+from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
 
 def enlarge(model, images, times, request):
@@ -36,15 +44,17 @@ def enlarge(model, images, times, request):
     return drawn[:, : times * images.shape[1], : times * images.shape[2]]
 
 
-def complete(model, images, mask, request):
+def complete(model, images, mask, request, particles):
     """`AuxiliaryModel.complete`; `request` is the user's `DrawRequest`."""
+    particles = arguments.whole("particles", particles, 1, MAX_PARTICLES)
     likelihood = model.likelihood
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     mask = np.asarray(check_images(mask, 1, 2, what="a mask"))
     fits, expected = mask.shape[:3] == images.shape[:3], f"a mask of shape {[*images.shape[:3], 1]}"
     expect(fits, expected, list(mask.shape), "Give one for each image, of its size")
     name = list(model.factors)[-1]
-    drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, request)
+    padded = (_padded(model, name, x) for x in (images, mask))
+    drawn = _draw(model, *padded, {}, request, particles)
     return drawn[:, : images.shape[1], : images.shape[2]]
 
 
@@ -74,7 +84,7 @@ def _nothing_known(model, shape):
     return images, np.zeros((*shape, 1), np.uint8)
 
 
-def _draw(model, known, mask, given, request):
+def _draw(model, known, mask, given, request, particles=1):
     """The full images, NumPy's. `given` is as for `chains.draw`, and all pictures as `Grid.pad` has them."""
     count, size = len(known), known.shape[1:3]
     request, names = checked(model, request, count), names_from(model, given)
@@ -82,9 +92,10 @@ def _draw(model, known, mask, given, request):
     if not count:
         return known
     kept = kept_pixels(model, known, mask, count, given, size)
-    if model.image_size is None:
-        [*_, drawn] = draw(model, request._replace(size=size), given, kept).values()
-        return drawn
+    if model.image_size is None or (particles > 1 and size == model.image_size):
+        rows = model, request._replace(size=size), given, kept
+        drawn = draw(*rows) if particles == 1 else draw_in_batches(*rows, particles)
+        return list(drawn.values())[-1]
     image = next(iter(given.values()), None)
     for name in names:
         image = _draw_in_windows(model, name, request._replace(auxiliary=image), kept[name])

@@ -11,6 +11,8 @@ int32 [B, ..., C].
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from pixelcnn_aux import arrays, sums
 from pixelcnn_aux.sums import Bounds
 
@@ -38,6 +40,33 @@ def drawn_pixels(likelihood, request):
         return decide
 
     return row
+
+
+def known_nats(likelihood, request, params, pixels, pick, own, bounds):
+    """Log-probabilities of what is known of pixels: of their values, or the intervals they were drawn from.
+
+    float [B, ...], NumPy's, as `pick` takes pixels, [B, ..., C], from images; 0 where nothing is known.
+    `own` are the bounds that follow from an auxiliary image alone, `bounds` those that `drawn_pixels` had.
+    """
+    nothing = np.zeros(pixels.shape[:-1])
+    if request.completed is not None:
+        mask = pick(request.completed[1])[..., 0]
+        if not mask.any():
+            return nothing
+        return np.where(mask == 1, likelihood.log_prob(params, pixels), nothing)
+    channels = [pixels[..., i] for i in range(likelihood.num_channels)]
+
+    def of_pixels(bounds):
+        found = (bounds(i, channels[:i]) for i in range(len(channels)))
+        return Bounds(*(np.stack(x, axis=-1) for x in zip(*found)))
+
+    zeros = np.zeros_like(pixels)
+    every = Bounds(zeros, zeros + (likelihood.num_values - 1), zeros)
+    before = every if own is None else of_pixels(own)
+    after = of_pixels(within_both(bounds, *map(pick, request.within)))
+    if (before.low == after.low).all() and (before.high == after.high).all():
+        return nothing
+    return np.subtract(*(likelihood.log_prob(params, pixels, x) for x in (before, after)))
 
 
 def within_both(bounds, low, high):
@@ -92,9 +121,9 @@ class GroupScan(Scan):
         del features
         return self.network.group_params(k, [*first, *self._seen])
 
-    def bounds(self, *where):
+    def bounds(self, *where, **how):
         """The bounds of the group's pixels, as for `Likelihood.draw`: of all blocks, or slices of them."""
-        return self._known and self._known.bounds(self.group.place, *where)
+        return self._known and self._known.bounds(self.group.place, *where, **how)
 
     def decided(self, values):
         """Notes the group's pixels [B, h, w, C]. Those of blocks that are not the group's may be anything."""

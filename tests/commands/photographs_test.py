@@ -142,8 +142,14 @@ class PhotographsTest(helpers.TestCase):
             [call] = self.drawn("complete", complete, "a.tiff", flag, f"--out={mask.sum()}.png")
             self.assertAllEqual(call.args[0], PHOTOGRAPHS[:1])
             self.assertAllEqual(call.args[1], mask)
-            self.assertEqual(call.kwargs, HOW)
+            self.assertEqual(call.kwargs, {**HOW, "particles": 64})
             self.load.assert_called_with("cifar10-pixelcnn")
+            self.model.complete.reset_mock()
+        for flag, count in (("--particles=5", 5), ("--jit", 1)):
+            [call] = self.drawn(
+                "complete", complete, "a.tiff", "--known=half", flag, f"--out={count}.png"
+            )
+            self.assertEqual(call.kwargs["particles"], count)
             self.model.complete.reset_mock()
 
     def test_several_completions(self):

@@ -1,0 +1,101 @@
+"""How close completions by particles are to draws given all that is known, on tiny random models.
+
+    python -m benchmarks.particles
+
+The probabilities of all completions of an image follow from `model.log_prob`. Prints how far the shares of
+`--draws` completions are from these, by 1 particle and by more: their total variation, half the sum of the
+differences; and how far those of as many independent draws from the probabilities are.
+"""
+
+import time
+
+import numpy as np
+from absl import flags
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import layers
+from pixelcnn_aux.commands import program
+
+FLAGS = flags.FLAGS
+NAMES = ("plain", "pyramid", "classes")
+SIZE, BITS = (2, 4), 2
+HOLE = (slice(None), [0, 0, 1], [1, 2, 0])  # three pixels, before and among those that are known
+
+
+def tiny(name):
+    """A model of `NAMES`, and the condition of its image."""
+    flat, half = pa.networks.topology.flat(1), pa.networks.topology.super_resolution(1, 1)
+    transforms = [pa.auxiliary.HalfResolution()] if name == "pyramid" else []
+    embedding = [None, {"topology": half, "filters": 6}][: len(transforms) + 1]
+    condition = pa.conditions.Classes(3) if name == "classes" else None
+    model = pa.chain(
+        transforms,
+        SIZE,
+        {"topology": flat, "filters": 6},
+        embedding=embedding,
+        num_components=3,
+        channels=1,
+        bits=BITS,
+        condition=condition,
+    )
+    random = np.random.default_rng(2)
+    for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
+        for weight in filter(lambda x: x is not None, (layer.v, layer.b, layer.h)):
+            weight.assign(random.normal(size=weight.shape))
+        layer.g.assign(random.uniform(1.5, 2.0, size=layer.g.shape))  # much depends on other pixels
+    return model, condition and 2
+
+
+def completions(model, condition):
+    """All completions of an image, uint8 [N, H, W, 1], and the probability of each given what is known."""
+    values = 2**BITS
+    images = np.random.default_rng(0).integers(values, size=(1, *SIZE, 1)).astype(np.uint8)
+    images = np.repeat(images, values**3, axis=0)
+    images[HOLE] = np.indices([values] * 3).reshape(3, -1, 1).swapaxes(0, 1)
+    conditions = None if condition is None else np.full(len(images), condition)
+    nats = np.asarray(model.log_prob(images, conditions), np.float64)
+    probs = np.exp(nats - nats.max())
+    return images, probs / probs.sum()
+
+
+def shares(model, condition, images, draws, particles):
+    """The shares of so many completions, of all that are possible: float [N]."""
+    seeds = np.stack([np.full(draws, 7), np.arange(draws)], axis=1).astype(np.int32)
+    known = np.repeat(images[:1], draws, axis=0)
+    mask = np.ones_like(known)
+    mask[HOLE] = 0
+    conditions = None if condition is None else np.full(draws, condition)
+    how = {"known": known, "mask": mask, "condition": conditions, "particles": particles}
+    [*_, drawn] = model.sample(seeds, **how).values()
+    values = drawn[HOLE][..., 0].astype(int)
+    index = np.ravel_multi_index(values.T, [2**BITS] * 3)
+    return np.bincount(index, minlength=len(images)) / draws
+
+
+def variation(shares, probs):
+    """The total variation between two distributions."""
+    return np.abs(shares - probs).sum() / 2
+
+
+def main():
+    counts = [*map(int, FLAGS.particles)]
+    print(f"{'':9}", *(f"{count:>8}" for count in counts), f"{'independent':>12}", flush=True)
+    for name in NAMES:
+        model, condition = tiny(name)
+        images, probs = completions(model, condition)
+        found, start = [], time.perf_counter()
+        for count in counts:
+            found.append(variation(shares(model, condition, images, FLAGS.draws, count), probs))
+        best = np.random.default_rng(0).multinomial(FLAGS.draws, probs) / FLAGS.draws
+        seconds = time.perf_counter() - start
+        line = [f"{name:9}", *(f"{x:8.4f}" for x in found), f"{variation(best, probs):12.4f}"]
+        print(*line, f"  {seconds:.0f} s", flush=True)
+
+
+def define_flags():
+    flags.DEFINE_integer("draws", 20_000, "Completions by each number of particles.", lower_bound=1)
+    flags.DEFINE_list("particles", ["1", "16", "256"], "Numbers of particles.")
+
+
+if __name__ == "__main__":
+    program.start()

@@ -1,0 +1,201 @@
+"""Tests of completions by particles: their distribution, the state that follows particles, and refusals."""
+
+import functools
+from unittest import mock
+
+import numpy as np
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from benchmarks import particles
+from pixelcnn_aux import layers, sampling
+from pixelcnn_aux.auxiliary import Grayscale
+from pixelcnn_aux.networks import topology
+from pixelcnn_aux.sampling.particles import Particles
+from tests import custom, helpers, own_network_test
+from tests.agreement_test import SMALL, build, labels
+
+tiny = functools.cache(particles.tiny)
+SEEDS = np.array([[1, 2], [3, 4], [1, 2]], np.int32)
+
+
+@functools.cache
+def parallel():
+    """A pyramid that decides groups of pixels, of the size of `particles.tiny`."""
+    bits = {"channels": 1, "bits": particles.BITS}
+    made = pa.parallel_pyramid(particles.SIZE, halvings=1, num_components=2, **SMALL, **bits)
+    for factor in helpers.randomized(made).factors.values():
+        for layer in layers.normalized_layers(factor):
+            layer.g.assign(2.0 * layer.g)
+    return made
+
+
+@functools.cache
+def several_resolutions():
+    down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
+    shape = topology.Topology((block, down, block, down, block, up, block, up, block), (9, 7, 5))
+    network = {"topology": shape, "filters": 4}
+    return helpers.random_chain([Grayscale(2)], (4, 8), network)
+
+
+def completed(model, count, seeds=SEEDS, **how):
+    """dict, name -> images, completed by so many particles."""
+    height, width = model.image_size
+    shape, last = (len(SEEDS), height, width), model.likelihood.num_values - 1
+    channels = model.likelihood.num_channels
+    known = np.random.default_rng(0).integers(0, last + 1, (1, height, width, channels))
+    mask = np.ones((*shape, 1), np.uint8)
+    mask[:, height // 4 : height // 2 + 1, 1 : width // 2] = 0
+    known = np.broadcast_to(known.astype("uint8"), (*shape, channels))
+    arrays = {"known": known, "mask": mask, **how}
+    arrays = {k: x[: len(seeds)] if np.ndim(x) else x for k, x in arrays.items()}
+    return model.sample(seeds, **arrays, particles=count)
+
+
+class DistributionTest(helpers.TestCase):
+    def assertTends(self, model, condition=None):
+        """From another distribution, by one particle, to that given all that is known."""
+        images, probs = particles.completions(model, condition)
+        shares = (particles.shares(model, condition, images, 400, count) for count in (1, 64))
+        one, many = (particles.variation(x, probs) for x in shares)
+        self.assertGreater(one, 0.25)
+        self.assertLess(many, 0.15)
+
+    @parameterized.parameters(*particles.NAMES)
+    def test_pixel_by_pixel(self, name):
+        self.assertTends(*tiny(name))
+
+    def test_groups_of_pixels(self):
+        self.assertTends(parallel())
+
+    @parameterized.parameters(True, False)
+    def test_grays_and_their_colors(self, exact):
+        """Of a bound: pairs of images, which need not agree."""
+        how = {"channels": 3, "bits": 1, "exact": exact, "centered": exact}
+        model = helpers.random_chain([custom.SmallGray()], (1, 3), **how)
+        for factor in model.factors.values():
+            factor.network.last.g.assign(3.0 * factor.network.last.g)
+        known = np.array([[[[0, 0, 0], [1, 0, 1], [0, 1, 1]]]], np.uint8).repeat(16, 0)
+        known[:, 0, 0] = helpers.all_images(2, 1, 1, 3)[:, 0, 0].repeat(2, 0)
+        grays = np.array(model.auxiliaries(known)["x0"])
+        if not exact:
+            grays[:, 0, 0, 0] = np.arange(16) % 2
+        gray, color = model.factors.values()
+        probs = np.exp(np.asarray(gray.log_prob(grays) + color.log_prob(known, grays)))
+        probs[1::2] *= not exact  # as often as they are counted
+        known, mask = known[:1].repeat(400, 0), np.ones((400, 1, 3, 1), np.uint8)
+        mask[:, :, 0] = 0
+        found = []
+        for count in (1, 64):
+            drawn = model.sample(400, known=known, mask=mask, particles=count)
+            index = drawn["x1"][:, 0, 0] @ [8, 4, 2] + (not exact) * drawn["x0"][:, 0, 0, 0]
+            shares = np.bincount(index, minlength=16) / 400
+            found.append(particles.variation(shares, probs / probs.sum()))
+        self.assertGreater(found[0], 0.2)
+        self.assertLess(found[1], 0.15)
+
+
+class StateTest(helpers.ImagesTestCase):
+    """Particles take all that a scan knows about them along."""
+
+    @parameterized.parameters("colors", "deep_chain", "classes", "bound", "several_resolutions")
+    def test_as_by_a_scan_that_knows_pixels_alone(self, name):
+        model = several_resolutions() if name == "several_resolutions" else build(name)
+        how = {key: x[:3] for key, x in labels(name).items()}
+        found = completed(model, 8, **how)
+        self.assertSameImages(completed(model, 8, **how, method="full"), found)
+        if model.exact:
+            self.assertAgree(model, found)
+
+    def test_in_tiles(self):
+        found = completed(build("parallel"), 8)
+        with mock.patch("pixelcnn_aux.batches.MAX_TILE_PIXELS", 8 * 4):
+            self.assertSameImages(completed(build("parallel"), 8), found)
+        self.assertAgree(build("parallel"), found)
+
+    @parameterized.parameters("colors", "parallel")
+    def test_seeds_decide_whatever_the_batch(self, name):
+        found = completed(build(name), 8)
+        [*_, last] = found.values()
+        self.assertAllEqual(last[2], last[0])
+        self.assertNotAllEqual(last[1], last[0])
+        with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 1):
+            self.assertSameImages(completed(build(name), 8), found)
+
+    def test_one_particle_is_a_draw(self):
+        """Without particles: nothing is weighed."""
+        with mock.patch("pixelcnn_aux.sampling.particles.Particles", side_effect=AssertionError):
+            self.assertEqual(list(completed(build("colors"), 1)), ["x0", "x1"])
+
+    def test_noise(self):
+        """That of the first particle is that of a draw; none has another's."""
+        made = Particles(SEEDS[:2], 3)
+        factor, seeds = build("colors").factors["x1"], made.each(SEEDS[:2])
+        found = sampling.noise(factor, seeds, made.streams(1), (2, 3))
+        self.assertAllEqual(found[::3], sampling.noise(factor, SEEDS[:2], 1, (2, 3)))
+        self.assertLen(set(found.ravel()), found.size)
+
+    def test_resampling(self):
+        """As often as weights say, of those requests alone that have few; all that is theirs follows."""
+        made, rows = Particles(SEEDS[:2], 4), np.arange(8)
+        made.weigh(np.log([0.25, 1e-9, 0.5, 0.25, 1, 1, 1, 1]))
+        self.assertAllClose(made.effective(), [8 / 3, 4.0])
+        self.assertFalse(made.are_few())
+        made.weigh(np.log([1, 1, 4, 1, 1, 1, 1, 2]))
+        self.assertTrue(made.are_few())
+        made.images.append(rows.reshape(8, 1).copy())
+        made.resample([rows])
+        self.assertAllEqual(rows[4:], [4, 5, 6, 7])
+        self.assertContainsSubset([2, 2, 2], [*rows[:4]])
+        self.assertNotIn(1, rows)
+        self.assertAllEqual(made.images[0][:, 0], rows)
+        self.assertAllClose(made.effective(), [4.0, 25 / 7])
+
+
+class PicturesTest(helpers.TestCase):
+    @parameterized.parameters("plain", "pyramid")
+    def test_a_picture_of_the_models_size(self, name):
+        model, _ = tiny(name)
+        images, mask = particles.completions(model, None)[0][:3], np.ones((3, *particles.SIZE, 1))
+        mask[particles.HOLE] = 0
+        mask = mask.astype(np.uint8)
+        [*_, expected] = model.sample(SEEDS, known=images, mask=mask, particles=8).values()
+        found = model.complete(images, mask, SEEDS, particles=8)
+        self.assertAllEqual(found, expected)
+
+    def test_windows_are_drawn_by_one(self):
+        model, _ = tiny("pyramid")
+        images = np.random.default_rng(0).integers(4, size=(3, 5, 9, 1)).astype(np.uint8)
+        mask = np.ones_like(images)
+        mask[:, 1:3, 1:6] = 0
+        expected = model.complete(images, mask, SEEDS)
+        self.assertAllEqual(model.complete(images, mask, SEEDS, particles=8), expected)
+
+    def test_any_size(self):
+        made, images = parallel().with_image_size(None), np.zeros((2, 3, 5, 1), np.uint8)
+        mask = np.ones_like(images)
+        mask[:, 1] = 0
+        found = made.complete(images, mask, particles=4)
+        self.assertAllEqual(np.where(mask, images, found), found)
+
+
+class WrongArgumentsTest(helpers.TestCase):
+    @parameterized.parameters(0, 1025, True, 1.0, None)
+    def test_numbers(self, count):
+        image = np.zeros((4, 6, 3), np.uint8)
+        for ask in (
+            lambda: completed(build("colors"), count),
+            lambda: build("colors").complete(image, image[..., :1], [0, 0], particles=count),
+        ):
+            with self.assertRaisesRegex(ValueError, "particles from 1 to 1,024, a whole number"):
+                ask()
+
+    def test_nothing_known_and_graphs(self):
+        with self.assertRaisesRegex(ValueError, "known pixels, which .*: none. Give them, or part"):
+            build("colors").sample(SEEDS, particles=2)
+        for model, how in (
+            (build("colors"), {"jit_compile": True}),
+            (own_network_test.build(), {}),
+        ):
+            with self.assertRaisesRegex(ValueError, "particles=1 with jit_compile or networks of"):
+                completed(model, 2, **how)
