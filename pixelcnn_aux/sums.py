@@ -478,6 +478,10 @@ class Remainders:
         """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
         return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
 
+    def pixels(self) -> "PixelRemainders":
+        """`PixelRemainders` of the blocks, all complete and in NumPy's arrays, before their first pixels."""
+        return PixelRemainders(self._fixed_sum, self._start, self._slack)
+
     def centers(self, images: Tensor) -> Tensor:
         """`FixedSum.centers`, for images of which some pixels may not be decided yet."""
         return self._fixed_sum.centers(images, self._auxiliary)
@@ -548,3 +552,27 @@ class BlockRemainders:
     def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""
         self._remainder = self._remainder - self._positions[place].contribution(pixels)
+
+
+class PixelRemainders:
+    """The remainders of all blocks of images, while a few pixels, of other blocks each, are decided at once."""
+
+    def __init__(self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray]):
+        self._fixed_sum, self._slack = fixed_sum, slack
+        self._remainder = np.array(start)
+
+    def bounds(self, rows: np.ndarray, columns: np.ndarray) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixels in these rows and columns, int [n]."""
+        ratio = self._fixed_sum.ratio
+        self._blocks = slice(None), rows // ratio, columns // ratio
+        self._here = self._fixed_sum.at(rows, columns)
+        slack = [x[:, rows, columns] for x in self._slack]
+        return self._here.bounds(self._remainder[self._blocks], slack)
+
+    def center(self) -> np.ndarray:
+        """`BlockPosition.center` of the pixels that `bounds` was last called for."""
+        return self._here.center(self._remainder[self._blocks])
+
+    def decided(self, pixels: np.ndarray) -> None:
+        """Subtracts the contributions of those pixels, [B, n, C]."""
+        self._remainder[self._blocks] -= self._here.contribution(pixels)
