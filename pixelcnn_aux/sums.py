@@ -555,7 +555,7 @@ class BlockRemainders:
 
 
 class PixelRemainders:
-    """The remainders of all blocks of images, while a few pixels, of other blocks each, are decided at once."""
+    """The remainders of all blocks of images, while pixels of different blocks are decided at once."""
 
     def __init__(self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray]):
         self._fixed_sum, self._slack = fixed_sum, slack

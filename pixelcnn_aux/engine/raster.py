@@ -141,8 +141,9 @@ class WholeScan:
 
     def waves(self):
         """As of `RasterScan`."""
-        for self._at in _each_pixel(self._x.shape):
-            yield *self._at, self._network(self._x, self._features)[:, *self._at]
+        for at in _each_pixel(self._x.shape):
+            self._at = at
+            yield *at, self._network(self._x, self._features)[:, *at]
 
     def decided(self, x):
         """As of `RasterScan`."""

@@ -7,8 +7,8 @@ column t - delay * r, for a delay that follows from the network's kernels and bl
     2 3 4 5 6 7 ...     the step that decides each pixel, for a delay of 2
     4 5 6 7 8 9 ...
 
-An activation that later ones see to the right of their pixel is evaluated as many columns ahead of it. Of each
-one the latest steps are kept, so that memory grows with the height of an image.
+An activation that later ones see to the right of their pixel is evaluated as many columns ahead of it. The
+latest steps of each are kept, so that memory grows with the height of an image.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ class WaveScan:
         self.batch, self.height, self.width, _ = shape
         self._network, self.dtype = network, network.last.kernel.dtype
         self._features = features[0] if features else None
-        streams = [_convolutions(stream) for stream in (network.vertical, network.horizontal)]
+        streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
         # The first activation of the vertical stream is ahead by all that the later ones look to the right.
         self._ahead = sum(layer.pads[1] for layer in streams[0])
         self.delay = max(self._ahead + 1 + network.above.pads[1], least_delay)
@@ -89,12 +89,13 @@ class WaveScan:
         `decided` is to be called for each.
         """
         last = self.delay * (self.height - 1) + self.width
-        for self.step in range(-self._ahead, last):
+        for step in range(-self._ahead, last):
+            self.step = step
             params = self._params()
             first, last_row = self.rows(0)
             if first < last_row:
                 rows = np.arange(first, last_row)
-                yield rows, self.step - self.delay * rows, params.swapaxes(0, 1)
+                yield rows, step - self.delay * rows, params.swapaxes(0, 1)
 
     def decided(self, x):
         """Notes pixels of this step as the network sees them, float [B, n, C]."""
