@@ -152,9 +152,9 @@ class WholeScan:
 
 
 def _each_pixel(shape):
-    """Yields its row and its column of images (B, H, W, C), int [1] each."""
-    for pixel in np.ndindex(shape[1:3]):
-        yield np.split(np.array(pixel), 2)
+    """Yields its row and its column, int [1] each, for each pixel of images (B, H, W, C)."""
+    rows, columns = (np.arange(side)[:, np.newaxis] for side in shape[1:3])
+    return itertools.product(rows, columns)
 
 
 class RasterScan:
