@@ -236,10 +236,11 @@ class Conditional:
     def _forced_params(self, inputs):
         inputs = Inputs(*(None if x is None else np.asarray(x) for x in inputs))
         images, params = inputs.images, []
+        pixels = np.arange(images[0, ..., 0].size).reshape(1, *images.shape[1:3])
 
         def decider(pick_row):
             def decide(found, pick, bounds):
-                params.append(found)
+                params.append((pick(pick_row(pixels))[0], found))
                 return pick(pick_row(images))
 
             return decide
@@ -247,7 +248,8 @@ class Conditional:
         request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
         evaluation = self.plain().given(inputs.condition)
         evaluation.decide_each_pixel(request, decider, len(images))
-        return np.stack(params, axis=1).reshape(*images.shape[:3], -1)
+        order, found = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
+        return found[:, np.argsort(order)].reshape(*images.shape[:3], -1)
 
     def _in_batches(self, method, inputs, images):
         """A method of `Inputs`, evaluated in batches of so many images."""

@@ -462,10 +462,6 @@ class Remainders:
         self._start = fixed_sum.start(auxiliary)  # [B, h, w, c]
         self._slack = () if within is None else fixed_sum.slack(*within)
 
-    def state(self) -> list[Tensor]:
-        """The arrays that differ between images of the same intervals, [B, ...] each."""
-        return [self._start]
-
     def initial_state(self) -> Tensor:
         """The state of a loop over rows, whose rows `row` starts from: int32 [B, W / ratio, c]."""
         return arrays.zeros_like(self._start[:, 0])
@@ -481,6 +477,10 @@ class Remainders:
     def blocks(self, size: Size) -> "BlockRemainders":
         """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
         return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
+
+    def pixels(self) -> "PixelRemainders":
+        """`PixelRemainders` of the blocks, all complete and in NumPy's arrays, before their first pixels."""
+        return PixelRemainders(self._fixed_sum, self._start, self._slack)
 
     def centers(self, images: Tensor) -> Tensor:
         """`FixedSum.centers`, for images of which some pixels may not be decided yet."""
@@ -503,18 +503,11 @@ class RowRemainders:
         self._positions, self._before, self._slack = positions, remainder, slack
         self._remainder: Tensor = None  # of the current block
 
-    def state(self) -> list[Tensor]:
-        """As of `Remainders`, of this row."""
-        return [self._before, self._remainder]
-
-    def bounds(self, column: Tensor, offset: int, within: bool = True) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins.
-
-        If not `within`, later values may be any.
-        """
+    def bounds(self, column: Tensor, offset: int) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins."""
         if offset % self.ratio == 0:
             self._remainder = lookup(self._before, column // self.ratio, axis=1)
-        here = [lookup(x, column, axis=1) for x in self._slack if within]
+        here = [lookup(x, column, axis=1) for x in self._slack]
         return self._at(offset).bounds(self._remainder, here)
 
     def center(self, offset: int) -> Tensor:
@@ -548,7 +541,7 @@ class BlockRemainders:
         self._remainder = start
 
     def state(self) -> list[Tensor]:
-        """As of `Remainders`."""
+        """The arrays that differ between images of the same intervals, [B, ...] each."""
         return [self._remainder]
 
     def bounds(self, place: int, *where: slice, within: bool = True) -> _ChannelBounds:
@@ -566,3 +559,34 @@ class BlockRemainders:
     def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""
         self._remainder = self._remainder - self._positions[place].contribution(pixels)
+
+
+class PixelRemainders:
+    """The remainders of all blocks of images, while pixels of different blocks are decided at once."""
+
+    def __init__(self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray]):
+        self._fixed_sum, self._slack = fixed_sum, slack
+        self._remainder = np.array(start)
+
+    def state(self) -> list[np.ndarray]:
+        """As of `BlockRemainders`."""
+        return [self._remainder]
+
+    def bounds(self, rows: np.ndarray, columns: np.ndarray, within: bool = True) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixels in these rows and columns, int [n].
+
+        If not `within`, later values may be any.
+        """
+        ratio = self._fixed_sum.ratio
+        self._blocks = slice(None), rows // ratio, columns // ratio
+        self._here = self._fixed_sum.at(rows, columns)
+        slack = [x[:, rows, columns] for x in self._slack if within]
+        return self._here.bounds(self._remainder[self._blocks], slack)
+
+    def center(self) -> np.ndarray:
+        """`BlockPosition.center` of the pixels that `bounds` was last called for."""
+        return self._here.center(self._remainder[self._blocks])
+
+    def decided(self, pixels: np.ndarray) -> None:
+        """Subtracts the contributions of those pixels, [B, n, C]."""
+        self._remainder[self._blocks] -= self._here.contribution(pixels)

@@ -20,6 +20,10 @@ from tests import custom, helpers
 BOUND = {"exact": False, "centered": False}
 SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
 FLAT = {"topology": pa.networks.topology.flat(1), "filters": 4}
+HALVED = {"topology": pa.networks.topology.pixelcnn_pp(1, 2), "filters": 4}
+TO_HALVED = {"topology": pa.networks.topology.super_resolution(1, 1, 2), "filters": 4}
+TWO = {"topology": pa.networks.topology.flat(2), "filters": 4}
+TALL = {"vertical_kernel": (3, 5), "horizontal_kernel": (3, 3)}
 LOW = {"vertical_kernel": (1, 3), "horizontal_kernel": (1, 2)}  # which see no rows above
 # Transforms from the full image down, the size of the image, and arguments.
 CHAINS = {
@@ -27,11 +31,23 @@ CHAINS = {
     "colors": ([Grayscale(2)], (4, 6), {}),
     "halves": ([HalfResolution()], (4, 6), {}),
     "centered": ([HalfResolution()], (4, 6), {"exact": False}),
+    "resolutions": (
+        [HalfResolution()],
+        (4, 8),
+        {"network": HALVED, "embedding": [None, TO_HALVED]},
+    ),
     "deep_chain": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4), {}),
     "scans": ([HighBits(9, of=10), HalfResolution()], (4, 4), {"channels": 1, "bits": 10}),
     "halved_scans": ([HalfResolution(), HighBits(4, of=10)], (4, 4), {"channels": 1, "bits": 10}),
     "low": ([Grayscale()], (4, 6), {"network": {**FLAT, **LOW}, "embedding": [None, FLAT]}),
     "classes": ([Grayscale()], (4, 6), {"condition": pa.conditions.Classes(3)}),
+    # Taller and wider than what decides a row's delay behind the one above it.
+    "waves": ([HalfResolution()], (10, 12), {"network": TWO}),
+    "tall_kernels": (
+        [Grayscale()],
+        (8, 6),
+        {"network": {**FLAT, **TALL}, "embedding": [None, FLAT]},
+    ),
 }
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (5, 2)).astype(np.int32)
 
@@ -180,7 +196,7 @@ class AgreementTest(helpers.ImagesTestCase):
             for key, pixels in redrawn(name, images).items():
                 self.assertAllEqual(np.where(mask, chain[key], pixels), images[key])
 
-    @parameterized.parameters(*FEW, "classes")
+    @parameterized.parameters(*FEW, "classes", "resolutions", "tall_kernels")
     def test_parameters(self, name):
         """A pixel at a time, or a group, with given pixels in place of draws."""
         images = random_images(name)

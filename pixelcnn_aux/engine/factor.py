@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-import operator
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from pixelcnn_aux.engine.layers import Weights
 from pixelcnn_aux.engine.networks import NETWORKS
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.engine.raster import RasterScan, WholeScan
+from pixelcnn_aux.engine.waves import WaveScan
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.rounding import in_quarters
@@ -250,45 +250,40 @@ class Factor(Conditional):
         size: Any = request.size
         if isinstance(self.network, DecidesGroups):
             return TileScan(self, request, batch, batch * math.prod(size)).decide_tiles(decider)
-        return self._decide_in_raster_order(request, decider, batch)
+        return self._decide_in_waves(request, decider, batch)
 
-    def _decide_in_raster_order(self, request, decider, batch):
-        (height, width), kind = request.size, self.likelihood
-        shape = batch, height, width, kind.num_channels
+    def _decide_in_waves(self, request, decider, batch):
+        kind, fixed_sum, network = self.likelihood, self.fixed_sum, self.network
+        particles = request.particles
+        shape = batch, *request.size, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
-        is_known = isinstance(self.network, DecidesInRasterOrder) and request.method != "full"
-        scan = (RasterScan if is_known else WholeScan)(
-            self.network, self.embed(request.auxiliary), shape
-        )
-        fixed_sum, particles = self.fixed_sum, request.particles
-        remainders = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
-        state = remainders and remainders.initial_state()
-        for row in range(height):
-            scan.begin_row(row)
-            here = remainders and remainders.row(row, state)
-            decide = decider(lambda x, row=row: x[:, row])
-            for column in range(width):
+        features = self.embed(request.auxiliary)
+        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within).pixels()
+        if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
+            scan = WholeScan(network, features, shape)
+        elif network.num_resolutions > 1:
+            scan = RasterScan(network, features, shape)
+        else:
+            # The rows of a block are not decided at the same time.
+            scan = WaveScan(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
+        decide = decider(lambda x: x)
+        for rows, columns, params in scan.waves():
 
-                def pick(x, column=column):
-                    return x[:, column]
+            def pick(x, rows=rows, columns=columns):
+                return x[:, rows, columns]
 
-                params, bounds = scan.params(column), here and here.bounds(column, column)
-                pixel = decide(params, pick, bounds)
-                if particles is not None:
-                    own = here and here.bounds(column, column, within=False)
-                    at = operator.itemgetter((slice(None), row, column))
-                    known = kind, request, params, pixel, at, own, bounds
-                    particles.weigh(known_nats(*known))
-                images[:, row, column] = pixel
-                scan.decided(column, self.network_inputs(pixel, here and here.center(column)))
-                if here:
-                    here.decided(column, pixel)
-                if particles is not None and particles.are_few():
-                    sums = [*remainders.state(), *here.state()] if here else []
-                    particles.resample([images, *scan.state(), *sums])
-            scan.end_row()
-            if here:
-                _, state = here.after(images[:, row])
+            bounds = known and known.bounds(rows, columns)
+            pixels = decide(params, pick, bounds)
+            if particles is not None:
+                own = known and known.bounds(rows, columns, within=False)
+                nats = known_nats(kind, request, params, pixels, pick, own, bounds)
+                particles.weigh(nats.sum(axis=1))
+            images[:, rows, columns] = pixels
+            scan.decided(self.network_inputs(pixels, known and known.center()))
+            if known:
+                known.decided(pixels)
+            if particles is not None and particles.are_few():
+                particles.resample([images, *scan.state(), *(known.state() if known else ())])
         return images
 
 

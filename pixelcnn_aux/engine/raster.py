@@ -152,35 +152,35 @@ class WholeScan:
     """Evaluates any network as a whole for each pixel in raster order, given features, for (B, H, W, C)."""
 
     def __init__(self, network, features, shape):
-        self._network, self._features = network, features
-        self._x = np.zeros(shape, np.float32)
-        self._row = 0
+        self._network, self._features, self._x = network, features, np.zeros(shape, np.float32)
 
-    def begin_row(self, row):
-        self._row = row
-
-    def params(self, column):
+    def waves(self):
         """As of `RasterScan`."""
-        return self._network(self._x, self._features)[:, self._row, column]
+        for at in _each_pixel(self._x.shape):
+            self._at = at
+            yield *at, self._network(self._x, self._features)[:, *at]
 
-    def decided(self, column, x):
+    def decided(self, x):
         """As of `RasterScan`."""
         self._x = self._x.astype(x.dtype, copy=False)
-        self._x[:, self._row, column] = x
+        self._x[:, *self._at] = x
 
     def state(self):
         """As of `RasterScan`."""
         return [self._x, *self._features]
 
-    def end_row(self):
-        """As of `RasterScan`."""
+
+def _each_pixel(shape):
+    """Yields its row and its column, int [1] each, for each pixel of images (B, H, W, C)."""
+    rows, columns = (np.arange(side)[:, np.newaxis] for side in shape[1:3])
+    return itertools.product(rows, columns)
 
 
 class RasterScan:
     """Evaluates a `networks.PixelCNN` pixel by pixel, given features of an `Embedding`, for (B, H, W, C)."""
 
     def __init__(self, network, features, shape):
-        batch, _, width, _ = shape
+        batch, _, width, _ = self._shape = shape
         self._network, self._given = network, network.given(features)
         self._levels, topology = network.horizontal.levels, network.horizontal.topology
         self._vertical = {}  # layer -> `_Rows`
@@ -202,7 +202,25 @@ class RasterScan:
             else:
                 self._steps.append(_Convolution(layer, source, *size))
 
-    def begin_row(self, row):
+    def waves(self):
+        """Yields (rows, columns), int [n], of n pixels that are decided at once, one here, and their params.
+
+        These are float [B, n, num_params]. Then `decided` is to be called.
+        """
+        for [row], [column] in _each_pixel(self._shape):
+            if column == 0:
+                self._begin_row(row)
+            self._column = column
+            yield np.array([row]), np.array([column]), self._params(column)[:, np.newaxis]
+            if column == self._shape[2] - 1:
+                self._end_row()
+
+    def decided(self, x):
+        """Notes pixels as the network sees them, float [B, n, C]."""
+        here = self._seen.latest[0].columns[self._column]
+        here[:, :-1], here[:, -1] = x[:, 0], 1
+
+    def _begin_row(self, row):
         """Evaluates all that row `row` knows before its first pixel."""
 
         def convolve(layer, x):
@@ -235,7 +253,7 @@ class RasterScan:
         self._first[1:] += self._seen.known()[:-1]
         self._products = self._seen.products()
 
-    def params(self, column):
+    def _params(self, column):
         """The parameters of the pixel in this column, after those before it: float [B, num_params]."""
         x = self._first[column]
         if column:
@@ -247,21 +265,15 @@ class RasterScan:
             add(x, column >> level)
         return self._network.last(elu(x))
 
-    def decided(self, column, x):
-        """Notes a pixel as the network sees it, float [B, C]."""
-        here = self._seen.latest[0].columns[column]
-        here[:, :-1], here[:, -1] = x, 1
-
     def state(self):
-        """Views, [B, ...] each, of all that differs between images after a pixel was `decided`."""
+        """Views, [B, ...] each, of all that differs between images after pixels were `decided`."""
         parts = [*self._vertical.values(), self._above, self._row_above, self._seen]
         parts += [*self._activations, *self._steps]
         given = {id(x): x for x in self._given or () if x is not None}.values()
         first = self._first.swapaxes(0, 1)
         return [first, *given, *(x for part in parts for x in part.state())]
 
-    def end_row(self):
-        """To be called after the last pixel of a row."""
+    def _end_row(self):
         x = self._seen.latest[0].columns.swapaxes(0, 1)
         self._first_vertical = self._above.convolve(x)
         self._first_horizontal = self._row_above.convolve(x)
