@@ -58,8 +58,7 @@ class _Activation:
     skip: Row | None = None  # of the concat_elu: for later blocks alone
 
     def state(self):
-        rows = [x for rows in (self.raw, self.activated) if rows for x in rows.state()]
-        return rows + ([self.skip.columns.swapaxes(0, 1)] if self.skip else [])
+        return [x for rows in (self.raw, self.activated) if rows for x in rows.state()]
 
     def begin_row(self):
         for rows in filter(None, (self.raw, self.activated)):

@@ -15,9 +15,8 @@ from pixelcnn_aux import arrays, batches
 from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.sampling import philox
 
-_LEAST = -1e30  # the log-weight of what is impossible
-
 MAX_PARTICLES = 1024  # of a request
+_LEAST = -1e30  # the log-weight of what is impossible
 
 
 def weighed(draw: Callable[..., Any], count: int, request: DrawRequest, *rows: Any) -> Any:

@@ -29,7 +29,10 @@ def uniforms(
     """
     *key, third, fourth = _philox(_words(np.array(seeds, np.int64)), _SEEDING)
     zero = np.uint64(0)
-    folded = *_philox((zero, zero, third, fourth), key)[:2], *_words(np.int64(stream)[..., None])
+    folded = (
+        *_philox((zero, zero, third, fourth), key)[:2],
+        *_words(np.asarray(stream, np.int64)[..., None]),
+    )
     *key, third, fourth = (x[:, np.newaxis] for x in _philox(folded, _SEEDING))
     height, width, size = shape
     (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)

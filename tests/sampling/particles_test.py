@@ -36,7 +36,10 @@ def several_resolutions():
     down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
     shape = topology.Topology((block, down, block, down, block, up, block, up, block), (9, 7, 5))
     network = {"topology": shape, "filters": 4}
-    return helpers.random_chain([Grayscale(2)], (4, 8), network)
+    made = helpers.random_chain([Grayscale(2)], (8, 8), network)
+    for factor in made.factors.values():
+        factor.network.last.g.assign(4.0 * factor.network.last.g)  # much depends on other pixels
+    return made
 
 
 def completed(model, count, seeds=SEEDS, **how):
@@ -46,7 +49,7 @@ def completed(model, count, seeds=SEEDS, **how):
     channels = model.likelihood.num_channels
     known = np.random.default_rng(0).integers(0, last + 1, (1, height, width, channels))
     mask = np.ones((*shape, 1), np.uint8)
-    mask[:, height // 4 : height // 2 + 1, 1 : width // 2] = 0
+    mask[:, height // 4 : height // 2 + 1, 1 : width - width // 4] = 0
     known = np.broadcast_to(known.astype("uint8"), (*shape, channels))
     arrays = {"known": known, "mask": mask, **how}
     arrays = {k: x[: len(seeds)] if np.ndim(x) else x for k, x in arrays.items()}
@@ -115,10 +118,11 @@ class StateTest(helpers.ImagesTestCase):
             self.assertAgree(model, found)
 
     def test_in_tiles(self):
-        found = completed(build("parallel"), 8)
-        with mock.patch("pixelcnn_aux.batches.MAX_TILE_PIXELS", 8 * 4):
-            self.assertSameImages(completed(build("parallel"), 8), found)
-        self.assertAgree(build("parallel"), found)
+        model = build("parallel").with_image_size((6, 26))
+        found = completed(model, 8)
+        with mock.patch("pixelcnn_aux.batches.MAX_TILE_PIXELS", 3 * 8 * 16):
+            self.assertSameImages(completed(model, 8), found)
+        self.assertAgree(model, found)
 
     @parameterized.parameters("colors", "parallel")
     def test_seeds_decide_whatever_the_batch(self, name):
@@ -128,6 +132,17 @@ class StateTest(helpers.ImagesTestCase):
         self.assertNotAllEqual(last[1], last[0])
         with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 1):
             self.assertSameImages(completed(build(name), 8), found)
+
+    @parameterized.parameters("bound", "deep_chain", "classes", "parallel")
+    def test_weights_of_images_that_are_known(self, name):
+        """They are the model's own probabilities."""
+        model, how = build(name), {key: x[:3] for key, x in labels(name).items()}
+        images = helpers.pictures(3, size=model.image_size)
+        with mock.patch.object(Particles, "weigh", autospec=True) as weigh:
+            completed(model, 2, known=images, mask=np.ones_like(images[..., :1]), **how)
+        nats = sum(np.asarray(call.args[1]) for call in weigh.call_args_list)
+        self.assertAllClose(nats[::2], model.log_prob(images, *how.values()), rtol=1e-9)
+        self.assertAllClose(nats[1::2], nats[::2], rtol=1e-9)
 
     def test_one_particle_is_a_draw(self):
         """Without particles: nothing is weighed."""
