@@ -8,6 +8,7 @@ import tempfile
 
 import gradio as gr
 from absl import logging
+from gradio.utils import get_upload_folder
 
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import actions, uploads
@@ -46,10 +47,24 @@ COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 1}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1}
 
 
+class Page(gr.Blocks):
+    """A page whose functions are given files of its own uploads alone, whoever asks.
+
+    Gradio checks paths of pages that it launches, not of mounted ones, and fetches addresses given as paths.
+    """
+
+    async def preprocess_data(self, block_fn, inputs, *args, **kwargs):
+        try:
+            uploads.require_own(inputs, get_upload_folder())
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+
+
 def build(models):
     """The page, `gradio.Blocks`, of `actions.Models`."""
     # Uploaded files are removed ten minutes later.
-    with gr.Blocks(title=TITLE, delete_cache=(60, 600)) as page:
+    with Page(title=TITLE, delete_cache=(60, 600)) as page:
         gr.Markdown(ABOUT)
         editor = gr.ImageEditor(
             label="Paint over the region to draw",

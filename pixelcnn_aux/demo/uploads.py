@@ -4,6 +4,7 @@ All functions raise ValueError, with a sentence for the page, for input that the
 """
 
 import math
+import os
 import pathlib
 
 import numpy as np
@@ -14,15 +15,48 @@ from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect, restated
 
 MAX_BYTES = 2**24  # of a file
+MAX_FILES = 8  # of a request: the painted picture, its layers and both together
 MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
 MAX_ASPECT = 16
 KEPT_PIXELS = 2**18  # of a picture, as 512 x 512
 _MAX_DECOMPRESSED = 2 * KEPT_PIXELS  # tiles of a file may be larger than its pictures
+_UPLOADED = (  # says nothing of other files, nor whether they exist
+    "a file that was uploaded to this page",
+    "another one, or one that is gone",
+    "Choose or drop it again",
+)
 _PAINTED = 512  # pixels a side, about, of a picture to paint on
+
+
+def require_own(data, folder):
+    """Refuses what a browser sent, JSON, unless all files that it names are regular ones of a folder.
+
+    That is the folder of uploads, resolved. All others are answered alike, whether they exist or not.
+    """
+    left, paths = [data], []
+    while left:
+        given = left.pop()
+        if isinstance(given, dict):
+            paths += [given["path"]] if "path" in given else []
+            left += given.values()
+        elif isinstance(given, (list, tuple)):
+            left += given
+    fits = len(paths) <= MAX_FILES and all(_is_own(path, folder) for path in paths)
+    expect(fits, *_UPLOADED)
+
+
+def _is_own(path, folder):
+    """Whether a path is that of a regular file below a folder, by no link. Nothing outside is looked at."""
+    if not isinstance(path, str) or not path.startswith(f"{folder}{os.sep}"):
+        return False
+    if "\0" in path or path != os.path.normpath(path):
+        return False
+    return path == os.path.realpath(path) and os.path.isfile(path)
 
 
 def picture(path):
     """A picture file, upright, without transparency, reduced to `KEPT_PIXELS`: uint8 [H, W, 3]."""
+    expect(path, *_UPLOADED)
     expected = (
         f"a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most {MAX_BYTES:,} bytes "
         f"and {MAX_PIXELS:,} pixels"
@@ -92,6 +126,7 @@ def mask(painted, rectangle, size):
 
 def compressed(path):
     """The bytes of a compressed file and its `container.Contents`."""
+    expect(path, *_UPLOADED)
     remedy = "Decompress it by pixelcnn-aux codec"
     with restated(f"a compressed file of at most {MAX_BYTES:,} bytes", _name(path), remedy):
         data = decoding.contents(path, MAX_BYTES)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import pathlib
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
@@ -190,6 +192,77 @@ class ProgramTest(helpers.TestCase):
                 process.send_signal(number)
                 self.assertEqual(process.wait(60), 128 + number)
             self.assertEmpty(list(folder.iterdir()))
+
+
+@unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")
+class RequestsTest(helpers.TestCase):
+    """Requests by a program, not by the page's buttons."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        from starlette import testclient
+
+        from pixelcnn_aux.demo import actions, page, server
+
+        cls.folder = pathlib.Path(os.path.realpath(helpers.temporary_folder(cls)))
+        cls.uploads = cls.folder / "uploads"
+        cls.uploads.mkdir()
+        cls.enterClassContext(mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(cls.uploads)))
+        cls.page = page.build(actions.Models())
+        application = server.application(cls.page, css="", max_bytes=2**20)
+        client = testclient.TestClient(application, base_url=f"http://{server.HOST}")
+        cls.client = cls.enterClassContext(client)
+
+    def answer(self, number, data):
+        """The last message about a call of one of the page's functions."""
+        body = {"fn_index": number, "data": data, "session_hash": "one"}
+        self.assertEqual(self.client.post("/gradio_api/queue/join", json=body).status_code, 200)
+        with self.client.stream("GET", "/gradio_api/queue/data?session_hash=one") as stream:
+            messages = [json.loads(x[6:]) for x in stream.iter_lines() if x]
+        [last] = [x for x in messages if x["msg"] == "process_completed"]
+        return json.dumps(last["output"], ensure_ascii=False)
+
+    def test_files_of_others_are_refused(self):
+        """All in one sentence, by every function that takes a file, wherever it is named."""
+        other, own = self.folder / "uploads-of-another.png", self.uploads / "own.png"
+        for path in (other, own):
+            Image.new("RGB", (5, 3)).save(path)
+        (self.uploads / "link.png").symlink_to(other)
+        (self.uploads / "linked").symlink_to(self.folder)
+        os.mkfifo(self.uploads / "pipe.png")
+        paths = [other, self.folder / "none.png", "/dev/zero", "http://127.0.0.1/x.png", 7, "a\0"]
+        paths += [self.uploads, self.uploads / "none.png", self.uploads / ".." / other.name, ""]
+        paths += [self.uploads / x for x in ("link.png", "pipe.png", "\0", f"linked/{other.name}")]
+        before = sorted(self.uploads.rglob("*"))
+        functions = {x._id: [y.get_block_name() for y in x.inputs] for x in self.page.fns.values()}
+        takes_files = [(x, kinds) for x, kinds in functions.items() if "file" in kinds]
+        self.assertLen(takes_files, 2)
+        [[paints, kinds]] = [x for x in functions.items() if "imageeditor" in x[1]]
+        sentence = "Expected a file that was uploaded to this page. Received: another one, or"
+        for path in paths:
+            file = {"path": path if path == 7 else str(path), "url": "http://127.0.0.1/x.png"}
+            file |= {"meta": {"_type": "gradio.FileData"}}
+            for number, _ in takes_files:
+                self.assertIn(sentence, self.answer(number, [file]))
+            for painted in (
+                {"background": None, "layers": [file], "composite": None, "id": None},
+                {"background": file, "layers": [], "composite": None, "id": None},
+            ):
+                data = [painted if kind == "imageeditor" else None for kind in kinds]
+                self.assertIn(sentence, self.answer(paints, data))
+        for number, _ in takes_files:
+            self.assertIn(sentence, self.answer(number, [None]))
+        self.assertEqual(sorted(self.uploads.rglob("*")), before)
+        file = {"path": str(own), "meta": {"_type": "gradio.FileData"}}
+        self.assertIn("5 x 3 pixels", self.answer(takes_files[0][0], [file]))
+
+    def test_what_the_page_does_not_need_is_off(self):
+        paths = ["/openapi.json", "/docs", "/redoc"]
+        for path in ("info", "info/", "openapi.json", "runs", "proxy=http://127.0.0.1/", "call/x"):
+            paths.append(f"/gradio_api/{path}")
+        for path in (*paths, "/gradio_api/file=http://127.0.0.1/x.png", "/gradio_api/file=x"):
+            self.assertEqual(self.client.get(path).status_code, 404, path)
 
 
 @unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")
