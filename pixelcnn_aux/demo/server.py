@@ -11,30 +11,16 @@ import threading
 
 HOST = "127.0.0.1"
 # The page loads nothing from other servers, whatever Gradio's own pages name.
-_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "worker-src 'self' blob:",  # gr.ImageEditor decodes in workers
-        "frame-ancestors 'none'",
-    ]
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; "
+    "worker-src 'self' blob:"  # gr.ImageEditor decodes in workers
 )
-
-# What the page asks of Gradio, which has more: it lists its functions, records, and fetches addresses.
-_ROUTES = (
-    "queue",
-    "run",
-    "upload",
-    "upload_progress",
-    "cancel",
-    "reset",
-    "heartbeat",
-    "component_server",
+# What the page asks of Gradio, which has more: lists of functions, records, files of other servers.
+_API = re.compile(
+    "/gradio_api/(queue/.*|run/.*|upload|upload_progress|cancel|reset|heartbeat/.*|component_server|"
+    "startup-events|theme.css|file=/.*)"
 )
-_API = re.compile(rf"/gradio_api/(({'|'.join(_ROUTES)}|startup-events|theme\.css)(/.*)?|file=/.*)")
 
 
 @contextlib.contextmanager

@@ -6,11 +6,12 @@ All functions raise ValueError, with a sentence for the page, for input that the
 import math
 import os
 import pathlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pixelcnn_aux.codec import container, pictures
-from pixelcnn_aux.data import decoding
+from pixelcnn_aux.data import decoding, photos
 from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect, restated
 
@@ -28,11 +29,28 @@ _UPLOADED = (  # says nothing of other files, nor whether they exist
 _PAINTED = 512  # pixels a side, about, of a picture to paint on
 
 
-def require_own(data, folder):
-    """Refuses what a browser sent, JSON, unless all files that it names are regular ones of a folder.
+class Picture(NamedTuple):
+    """A picture of the page. `kind`, as "JPEG", and `num_bytes` are of its file if that was uploaded."""
 
-    That is the folder of uploads, resolved. All others are answered alike, whether they exist or not.
-    """
+    pixels: Any  # uint8 [H, W, 3], at most about `KEPT_PIXELS`
+    size: tuple[int, int]  # height and width of its file
+    kind: str = ""
+    num_bytes: int = 0
+
+    def taken(self, pixels):
+        """What was taken of the picture, in words: pixels [h, w, C] that may be fewer."""
+        resized = "reduced" if pixels.shape[:2] < self.size else "enlarged"
+        resized = f", {resized} from {in_words(self.size)}"
+        return in_words(pixels.shape) + resized * (pixels.shape[:2] != self.size)
+
+
+def in_words(size):
+    height, width, *_ = size
+    return f"{width} x {height} pixels"
+
+
+def require_own(data, folder):
+    """Refuses JSON that names a file other than a regular one below a folder, which is resolved."""
     left, paths = [data], []
     while left:
         given = left.pop()
@@ -46,23 +64,21 @@ def require_own(data, folder):
 
 
 def _is_own(path, folder):
-    """Whether a path is that of a regular file below a folder, by no link. Nothing outside is looked at."""
-    if not isinstance(path, str) or not path.startswith(f"{folder}{os.sep}"):
-        return False
-    if "\0" in path or path != os.path.normpath(path):
-        return False
-    return path == os.path.realpath(path) and os.path.isfile(path)
+    """Also links are none. Nothing outside of the folder is looked at."""
+    fits = isinstance(path, str) and path.startswith(f"{folder}{os.sep}") and "\0" not in path
+    fits = fits and path == os.path.normpath(path) == os.path.realpath(path)
+    return fits and os.path.isfile(path)
 
 
 def picture(path):
-    """A picture file, upright, without transparency, reduced to `KEPT_PIXELS`: uint8 [H, W, 3]."""
+    """The `Picture` of a file, upright, without transparency, reduced to `KEPT_PIXELS`."""
     expect(path, *_UPLOADED)
     expected = (
         f"a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most {MAX_BYTES:,} bytes "
         f"and {MAX_PIXELS:,} pixels"
     )
     with restated(expected, _name(path), "Save it as such a file, or take another picture"):
-        with decoding.opened(decoding.contents(path, MAX_BYTES)) as opened:
+        with decoding.opened(contents := decoding.contents(path, MAX_BYTES)) as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
@@ -72,8 +88,14 @@ def picture(path):
             if opened.mode not in pictures.MODES:
                 raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
             decoding.turn_upright(opened)
-            pixels = decoding.rgb(opened)
-    return reduced(pixels, KEPT_PIXELS)
+            pixels, kind = decoding.rgb(opened), opened.format
+    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2], kind, len(contents))
+
+
+def photograph(name):
+    """The `Picture` of one of scikit-image's photographs."""
+    pixels = photos.read(name)
+    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2])
 
 
 def chosen(picture):
