@@ -25,10 +25,10 @@ def main():
     with opened, server.temporary_folder():
         from PIL import Image
 
-        from pixelcnn_aux.demo import actions, page, uploads
+        from pixelcnn_aux.demo import actions, page, uploads, work
 
         Image.MAX_IMAGE_PIXELS = uploads.MAX_PIXELS  # of paintings, which Gradio decodes
-        built = page.build(actions.Models(FLAGS.workdir))
+        built = page.build(actions.Models(FLAGS.workdir), work.Worker(FLAGS.workdir).run)
         application = server.application(built, css=page.CSS, max_bytes=uploads.MAX_BYTES)
         print(f"Open http://{server.HOST}:{opened.getsockname()[1]} (Ctrl-C ends it)", flush=True)
         server.serve(application, opened)

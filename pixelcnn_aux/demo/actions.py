@@ -6,9 +6,8 @@ import functools
 import math
 import operator
 import queue
+import re
 import sys
-import threading
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,6 @@ from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
-MAX_SECONDS = 600  # per action: others wait for it
 STEP = 0.02  # share of the work between two updates of the page
 IMAGES = 4  # drawn at once from scratch
 DRAWS = 3  # of a picture
@@ -41,11 +39,15 @@ WHOLE, IN_WINDOWS = 2**18, 2**14
 
 ENLARGEMENTS = {"twice as large": 2, "four times as large": 4}
 COLORS = "colored"
+CLASS_NAMES = {  # of data sets, in the order of their labels
+    "cifar10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck".split(", ")
+}
 # Default models of the tabs.
 REDRAWS = {**dict.fromkeys(ENLARGEMENTS, "photographs"), COLORS: "cifar10-grayscale"}
 COMPLETES = "cifar10-pixelcnn"
 COMPRESSES = "photographs"
 
+BITS = "bits per color value"  # bits per dimension
 SCORES = {
     "bits": "bits",
     "bits_less_entropy": "bits less their entropy",
@@ -80,15 +82,10 @@ class Models:
 
     def __init__(self, workdirs=()):
         self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
-        self._factors = {
-            name: run.config()["model"]["config"]["factors"] for name, run in self._runs.items()
-        }
+        self._configs = {name: run.config() for name, run in self._runs.items()}
         self.names = list(self._runs)
-        self.rounded_names = [  # of models that compress
-            name
-            for name, factors in self._factors.items()
-            if all(factor["class_name"] == "RoundedFactor" for factor in factors)
-        ]
+        kinds = {x: {factor["class_name"] for factor in self._factors(x)} for x in self.names}
+        self.rounded_names = [x for x in kinds if kinds[x] == {"RoundedFactor"}]  # these compress
         self.load = functools.cache(self._load)
         self.exact = functools.cache(lambda name: self.load(name).with_exact(True))
         self.codec = functools.cache(lambda name: Codec(self.load(name), self._runs[name].name))
@@ -96,10 +93,19 @@ class Models:
     def _load(self, name):
         return in_numpy(self._runs[arguments.choice("the model", name, self.names)].path)
 
-    def has_classes(self, name):
-        """Whether a model takes classes, without loading it."""
-        condition = self._factors[name][0]["config"].get("condition")
-        return isinstance(serialization.deserialize(condition, Condition), Classes)
+    def _factors(self, name):
+        return self._configs[name]["model"]["config"]["factors"]
+
+    def classes(self, name):
+        """Pairs of the name and the label of each class that a model takes, without loading it."""
+        condition = self._factors(name)[0]["config"].get("condition")
+        condition = serialization.deserialize(condition, Condition)
+        if not isinstance(condition, Classes):
+            return []
+        named = CLASS_NAMES.get(self._configs[name].get("dataset"), ())
+        numbered = (f"class {label}" for label in range(len(named), condition.num_classes))
+        names = ("any class", *named, *numbered)[: condition.num_classes + 1]
+        return [(text, label) for label, text in enumerate(names, start=-1)]
 
     def codec_of(self, contents):
         """The codec that wrote a file, `container.Contents`."""
@@ -115,7 +121,7 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     seeds, shift = _seeds_and_shift(seed, shift, IMAGES)
     mode = "map" if arguments.flag("MAP sampling", is_map) else "sample"
     yield Step(f"Loading {name}", 0)
-    model, start = models.load(name), time.monotonic()
+    model = models.load(name)
     condition = None
     if isinstance(model.condition, Classes) and label is not None:
         condition = np.full(IMAGES, arguments.whole("the class", label, -1, sys.maxsize))
@@ -123,12 +129,12 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     model.require(model.factors)
     request = sampling.checked(model, DrawRequest(seeds, shift, condition, mode))
     for done, (of, size) in enumerate(sizes.items()):
-        yield Step(f"Drawing {of}", done / len(sizes), images)
+        yield Step(f"Drawing {plain(of)}", done / len(sizes), images)
         factor, request = model.factors[of], request._replace(size=size, auxiliary=drawn)
         drawn = sampling.draw_factor(model, factor, request)
         colors = to_rgb(drawn, factor.likelihood.num_values)
-        images += tuple((x, f"{of}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
-    yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)
+        images += tuple((x, f"{plain(of)}, {n} of {IMAGES}") for n, x in enumerate(colors, 1))
+    yield Step(f"Drew {IMAGES} images by {name}", None, images)
 
 
 def redraw(models, name, what, picture, seed, shift):
@@ -137,46 +143,47 @@ def redraw(models, name, what, picture, seed, shift):
     def begin(model):
         most = WHOLE if model.image_size is None else IN_WINDOWS
         if what == COLORS:
-            ours = uploads.reduced(picture, most)
+            ours = uploads.reduced(picture.pixels, most)
             grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
             beside = (grays, "The picture's grays"), (ours, "The picture itself")
-            return grays, beside, ("colorize", ours[np.newaxis])
+            return grays, beside, ours, ("colorize", ours[np.newaxis])
         times = ENLARGEMENTS[what]
-        small = uploads.reduced(picture, most // times**2)
+        small = uploads.reduced(picture.pixels, most // times**2)
         height, width = (times * side for side in small.shape[:2])
         large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
         bicubic = np.asarray(large)
         beside = (small, "The picture to enlarge"), (bicubic, "By bicubic interpolation")
-        if picture.shape[0] >= height and picture.shape[1] >= width:
-            beside += ((resize(picture, (height, width)), "The picture itself"),)
-        return bicubic, beside, ("enlarge", small[np.newaxis], times)
+        if picture.pixels.shape[0] >= height and picture.pixels.shape[1] >= width:
+            beside += ((resize(picture.pixels, (height, width)), "The picture itself"),)
+        return bicubic, beside, small, ("enlarge", small[np.newaxis], times)
 
     picture = uploads.chosen(picture)
-    return _draw_several(models, name, begin, seed, shift)
+    return _draw_several(models, name, picture, begin, seed, shift)
 
 
 def complete(models, name, picture, painted, rectangle, seed, shift):
     """Draws a region of a picture several times; `painted` and `rectangle` are as for `uploads.mask`."""
-    picture = uploads.reduced(uploads.chosen(picture), IN_WINDOWS)
-    mask = uploads.mask(painted, rectangle, picture.shape[:2])
+    picture = uploads.chosen(picture)
+    ours = uploads.reduced(picture.pixels, IN_WINDOWS)
+    mask = uploads.mask(painted, rectangle, ours.shape[:2])
 
     def begin(model):
-        known = np.where(mask[0] == 1, picture, np.uint8(127))
-        beside = (known, "The known part"), (picture, "The picture itself")
-        return known, beside, ("complete", picture[np.newaxis], mask)
+        known = np.where(mask[0] == 1, ours, np.uint8(127))
+        beside = (known, "The known part"), (ours, "The picture itself")
+        return known, beside, ours, ("complete", ours[np.newaxis], mask)
 
-    return _draw_several(models, name, begin, seed, shift)
+    return _draw_several(models, name, picture, begin, seed, shift)
 
 
-def _draw_several(models, name, begin, seed, shift):
-    """Draws by what `begin(model)` gives: an image to compare with, `Step.images` beside, and a call.
+def _draw_several(models, name, picture, begin, seed, shift):
+    """Draws by `begin(model)`: an image to compare with, `Step.images` beside, pixels taken, and a call.
 
     That is the name of a method of the model, and its arguments before those of draws.
     """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
-    model, start = models.load(name), time.monotonic()
-    (before, images, call), pair = begin(model), None
+    model = models.load(name)
+    (before, images, taken, call), pair = begin(model), None
     calls = [operator.methodcaller(*call, seeds=[x], log_scale_shift=shift) for x in seeds]
     with contextlib.closing(processes.in_order(model, calls)) as found:
         for number in range(DRAWS):
@@ -184,49 +191,56 @@ def _draw_several(models, name, begin, seed, shift):
             [drawn] = to_rgb(next(found), model.likelihood.num_values)
             pair = pair or (before, drawn)
             images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
-    yield Step(f"Drew {DRAWS} by {name} in {_since(start)}", None, images, pair)
+    yield Step(f"Drew {DRAWS} by {name}, of {picture.taken(taken)}", None, images, pair)
 
 
 def compress(models, name, picture):
-    """Compresses a picture, uint8 [H, W, 3] or None, beside other formats, and decompresses it again."""
-    picture = uploads.chosen(picture)
+    """Compresses an `uploads.Picture` or None, beside other formats, and decompresses it again."""
+    chosen = uploads.chosen(picture)
+    picture = chosen.pixels
     yield Step(f"Loading {name}", 0)
-    codec, start = models.codec(name), time.monotonic()
+    codec = models.codec(name)
     size = codec.model.image_size
     images = picture[np.newaxis] if size is None else container.cut(picture, size)
     pictures = [("picture.png", *picture.shape[:2])]
-    found = Step("Compressing", None, ((picture, "The picture"),))
     data = yield from following(
         lambda report: codec.compress(images, pictures=pictures, progress=report),
         math.prod(images.shape[:3]),
-        found,
+        Step("Compressing"),
     )
-    took = _since(start)
     sizes = {name: len(data)}
     for kind in lossless_files.FORMATS:
         [bits] = lossless_files.bits_per_dim(kind, picture[np.newaxis])
         sizes[kind] = round(bits * picture.size / 8)
     rows = [[x, f"{n:,}", f"{8 * n / picture.size:.3f}"] for x, n in sizes.items()]
-    files = Table("Files", ["file", "bytes", "bits per dimension"], rows)
+    if chosen.kind:
+        own, values = (
+            f"your {chosen.kind} file, {uploads.in_words(chosen.size)}",
+            3 * math.prod(chosen.size),
+        )
+        rows.append([own, f"{chosen.num_bytes:,}", f"{8 * chosen.num_bytes / values:.3f}"])
+    files = Table(
+        f"Files of the same {uploads.in_words(picture.shape)}", ["file", "bytes", BITS], rows
+    )
     tables = files, _bits_by_scale(container.read(data), picture.size)
     text = "Decompressing, to check the file and to see where its bits are"
-    [again], maps = yield from _opened(codec, data, found._replace(text=text, tables=tables))
+    [again], maps = yield from _opened(codec, data, Step(text, tables=tables))
     remedy = "Tell the authors of this program"
     same = np.array_equal(again, picture)
     expect(same, "the picture as it was", "another one", remedy, kind=RuntimeError)
-    text = f"Compressed in {took}; the file gives back the same pixels"
-    yield Step(text, None, (*found.images, *maps), (picture, maps[0][0]), tables, data)
+    text = f"Compressed {chosen.taken(picture)}; the file gives back the same pixels"
+    yield Step(text, None, ((picture, "The picture"), *maps), (picture, maps[0][0]), tables, data)
 
 
 def decompress(models, data, contents):
     """Opens a compressed file, as of `uploads.compressed`."""
     yield Step("Loading the model of the file", 0)
-    codec, start = models.codec_of(contents), time.monotonic()
+    codec = models.codec_of(contents)
     pictures, maps = yield from _opened(codec, data, Step("Decompressing"))
     likelihood = codec.model.likelihood
     colors = [(to_rgb(x, likelihood.num_values), "A picture of the file") for x in pictures]
     values = likelihood.num_channels * sum(h * w for _, h, w in contents.named_sizes)
-    text = f"Decompressed {len(data):,} bytes by {contents.name} in {_since(start)}"
+    text = f"Decompressed {len(data):,} bytes by {contents.name}"
     tables = (_bits_by_scale(contents, values),)
     yield Step(text, None, (*colors, *maps), None, tables)
 
@@ -243,19 +257,19 @@ def _opened(codec, data, found):
 
 
 def _bits_by_scale(contents, values):
-    rows = [[x, f"{bits:,}", f"{bits / values:.3f}"] for x, bits in contents.bits.items()]
-    return Table("Bits by scale", ["factor", "bits", "bits per dimension"], rows)
+    rows = [[plain(x), f"{n:,}", f"{n / values:.3f}"] for x, n in contents.bits.items()]
+    return Table("Bits by scale", ["scale", "bits", BITS], rows)
 
 
 def score(models, name, picture):
-    """Scores a picture, uint8 [H, W, 3] or None, cropped and resized to the model's size, by factor."""
+    """Scores an `uploads.Picture` or None, cropped and resized to the model's size, by factor."""
     picture = uploads.chosen(picture)
     yield Step(f"Loading {name}", 0)
-    model, start = models.exact(name), time.monotonic()
-    size = model.image_size
-    image = uploads.reduced(picture, IN_WINDOWS) if size is None else fit(picture, size)
+    model = models.exact(name)
+    size, pixels = model.image_size, picture.pixels
+    image = uploads.reduced(pixels, IN_WINDOWS) if size is None else fit(pixels, size)
     images = tuple(
-        (to_rgb(x, model.factors[factor].likelihood.num_values)[0], factor)
+        (to_rgb(x, model.factors[factor].likelihood.num_values)[0], plain(factor))
         for factor, x in model.auxiliaries(image[np.newaxis]).items()
     )
     yield Step("Scoring", 0.5, images)
@@ -266,9 +280,10 @@ def score(models, name, picture):
         if key in scores
     ]
     found = pa.scores.pixel_bits(model, image)
-    maps = (map_of_excess(x, bits - entropy) for x, (bits, entropy) in found.items())
-    text = f"Scored {image.shape[1]} x {image.shape[0]} pixels in {_since(start)}"
-    table = Table("In bits per dimension of the image", ["score", *names], rows)
+    maps = (map_of_excess(plain(x), bits - entropy) for x, (bits, entropy) in found.items())
+    cut = "" if size is None else ", its center"
+    text = f"Scored {picture.taken(image)}{cut}"
+    table = Table(f"In {BITS}", ["score", *map(plain, names)], rows)
     yield Step(text, None, (*images, *maps), None, (table,))
 
 
@@ -296,50 +311,29 @@ def _colors(colormap, shares):
     return np.ascontiguousarray(matplotlib.colormaps[colormap](shares, bytes=True)[..., :3])
 
 
+def plain(name):
+    """The name of a factor, without the field's abbreviations."""
+    return re.sub(r"^(\d+)x(\d+)$", r"\1 x \2 pixels", name)
+
+
 def _seeds_and_shift(seed, shift, count):
     """Seeds, [count, 2], and the shift, both checked."""
     seed = arguments.whole("the seed", seed, 0, MAX_SEED)
     low, high = SHIFTS
     fits = isinstance(shift, (int, float)) and low <= shift <= high  # nor NaN
-    expected = f"a shift of log-scales from {low} to {high}"
+    expected = f"a variety from {low} to {high}"
     expect(fits, expected, arguments.short_repr(shift), "Choose another one")
     return [[seed, number] for number in range(count)], float(shift)
 
 
-def _since(start):
-    return f"{time.monotonic() - start:.1f} s"
-
-
-def within_time(steps):
-    """The steps of an action; raises TimeoutError after the first one past `MAX_SECONDS`."""
-    start = time.monotonic()
-    for step in steps:
-        yield step
-        if time.monotonic() - start > MAX_SECONDS:
-            steps.close()
-            raise TimeoutError(
-                f"Expected an action of at most {MAX_SECONDS} seconds. Received: more work. Take a smaller "
-                "picture, or use the programs, which take their time."
-            )
-
-
 def following(work, total, found):
     """Yields the step `found` with the share that `work(report)` has done, and returns its result."""
-    counts, closed, share = queue.SimpleQueue(), threading.Event(), 0.0
-
-    def report(count):
-        if closed.is_set():
-            raise InterruptedError("nobody waits for it")
-        counts.put(count)
-
+    counts, share = queue.SimpleQueue(), 0.0
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work, report)
+        future = pool.submit(work, counts.put)
         future.add_done_callback(lambda _: counts.put(None))
-        try:
-            while (count := counts.get()) is not None:
-                if count / total >= share + STEP:
-                    share = min(count / total, 1.0)
-                    yield found._replace(share=share)
-        finally:
-            closed.set()
+        while (count := counts.get()) is not None:
+            if count / total >= share + STEP:
+                share = min(count / total, 1.0)
+                yield found._replace(share=share)
     return future.result()

@@ -1,5 +1,6 @@
 """The page: its components, and the action that each button starts."""
 
+import contextlib
 import functools
 import html
 import itertools
@@ -8,18 +9,14 @@ import tempfile
 
 import gradio as gr
 from absl import logging
+from gradio.utils import get_upload_folder
 
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import actions, uploads
 from pixelcnn_aux.runs import trained
 
 TITLE = "PixelCNN models with auxiliary variables"
-ABOUT = f"""
-# {TITLE}
-
-Everything is computed on this machine, and nothing is sent anywhere. One thing is computed at a time; other
-requests wait.
-"""
+ABOUT = "Everything is computed on this machine, one thing at a time. Nothing is sent anywhere."
 FILES = (
     f"PNG, JPEG, TIFF or WebP, at most {uploads.MAX_BYTES >> 20} MB and {uploads.MAX_PIXELS >> 20} million "
     f"pixels. A picture of more than {uploads.KEPT_PIXELS:,} pixels is reduced."
@@ -38,19 +35,41 @@ CSS = """
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
   white-space: normal; padding-block: 0;
 }
-.error { color: #b3001b; font-weight: 600; }
+progress { appearance: none; height: .6em; }
+progress, progress::-webkit-progress-bar { background: var(--border-color-primary); }
+progress::-webkit-progress-value { background: var(--color-accent); }
+progress::-moz-progress-bar { background: var(--color-accent); }
+.error { color: #b3001b; }
 .dark .error { color: #ff9aa8; }
 """
-# Actions, and reading of files: one at a time each.
-COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 1}
+# Waiting and computing, for which `work.Worker` has turns; and reading of files, one at a time.
+COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 16, "show_progress": "hidden"}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1}
 
 
-def build(models):
-    """The page, `gradio.Blocks`, of `actions.Models`."""
+class Page(gr.Blocks):
+    """A page whose functions are given files of its own uploads alone, whoever asks.
+
+    Gradio checks paths of pages that it launches, not of mounted ones, and fetches addresses given as paths.
+    """
+
+    async def preprocess_data(self, block_fn, inputs, *args, **kwargs):
+        try:
+            uploads.require_own(inputs, get_upload_folder())
+        except ValueError as error:
+            raise gr.Error(explained(error), print_exception=False) from None
+        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+
+
+def build(models, run):
+    """The page, `gradio.Blocks`, of `actions.Models`. Its actions are run by `work.Worker.run`."""
+
+    def decompress(path):
+        return run(actions.decompress, *uploads.compressed(path))
+
     # Uploaded files are removed ten minutes later.
-    with gr.Blocks(title=TITLE, delete_cache=(60, 600)) as page:
-        gr.Markdown(ABOUT)
+    with Page(title=TITLE, delete_cache=(60, 600), fill_width=True) as page:
+        gr.Markdown(f"# {TITLE}\n\n{ABOUT}")
         editor = gr.ImageEditor(
             label="Paint over the region to draw",
             elem_id="region",
@@ -62,138 +81,135 @@ def build(models):
             format="png",
             render=False,
         )
-        picture = _picture(editor)
-        with gr.Tabs(overflow_behavior="wrap"):
-            with gr.Tab("Draw"):
-                _draw(models)
-            with gr.Tab("Enlarge and color"):
-                _redraw(models, picture)
-            with gr.Tab("Complete"):
-                _complete(models, picture, editor)
-            with gr.Tab("Compress"):
-                _compress(models, picture)
-            with gr.Tab("Scores"):
-                _score(models, picture)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                picture = _picture(editor)
+            with gr.Column(scale=3, min_width=340), gr.Tabs(overflow_behavior="wrap"):
+                start = functools.partial(_start, run)
+                with gr.Tab("Enlarge and color"):
+                    with gr.Row():
+                        [first, *_] = choices = list(actions.REDRAWS)
+                        what = gr.Radio(choices, value=first, label="What the picture becomes")
+                        model = _model(models.names, actions.REDRAWS[first])
+                        inputs = [model, what, picture, *_seed_and_variety()]
+                    what.change(actions.REDRAWS.get, what, model, queue=False)
+                    start("Draw it several times", actions.redraw, inputs, pair="Before and after")
+                with gr.Tab("Complete"):
+                    with gr.Row():
+                        model = _model(models.names, actions.COMPLETES)
+                        draws = _seed_and_variety()
+                    editor.render()
+                    label = (
+                        "Or a rectangle: its left, top, right and bottom, in percent of the picture"
+                    )
+                    rectangle = gr.Textbox(label=label, placeholder="25 25 75 75")
+                    inputs = [model, picture, editor, rectangle, *draws]
+                    start("Draw the region", actions.complete, inputs, pair="Before and after")
+                with gr.Tab("Compress"):
+                    model = _model(models.rounded_names, actions.COMPRESSES)
+                    how = {"height": 140, "elem_id": "compressed-file"}
+                    file = gr.File(label="A compressed file, to open it", **how)
+                    how = {"pair": "The picture and its bits", "tables": 2, "makes": True}
+                    opens = file, decompress
+                    start("Compress", actions.compress, [model, picture], opens=opens, **how)
+                with gr.Tab("Scores"):
+                    model = _model(models.names, trained.DEFAULT)
+                    start("Score", actions.score, [model, picture], tables=1)
+                with gr.Tab("Draw"):
+                    with gr.Row():
+                        model = _model(models.names, trained.DEFAULT)
+                        label = gr.Dropdown(**_classes(models, model.value), label="What it shows")
+                        draws = _seed_and_variety()
+                        info = "No chance (MAP sampling)"
+                        is_map = gr.Checkbox(
+                            False, label="Likeliest values", info=info, min_width=200
+                        )
+                    change = functools.partial(_classes, models)
+                    model.change(lambda x: gr.update(**change(x)), model, label, queue=False)
+                    start("Draw", actions.draw, [model, *draws, is_map, label])
     return page.queue(max_size=16, api_open=False)
 
 
 def _picture(editor):
-    """The components that choose a picture, and its state, which is returned."""
+    """The components that choose a picture, and its state, an `uploads.Picture`, which is returned."""
     chosen = gr.State(time_to_live=3600)
-    with gr.Row():
-        with gr.Column():
-            file = gr.File(label="A picture", elem_id="picture-file", height=140)
-            gr.Markdown(FILES)
-        with gr.Column():
-            names = {name.partition(".")[0].replace("_", " "): name for name in photos.names()}
-            label, choices = "Or a photograph of scikit-image", list(names.items())
-            example = gr.Dropdown(choices, value=None, label=label, visible=bool(names))
-            message = gr.HTML(elem_id="picture-message")
-        how = {"interactive": False, "format": "png", "height": 220, "buttons": []}
-        preview = gr.Image(label="The picture", alt_text="The picture", **how)
+    file = gr.File(label="A picture", elem_id="picture-file", height=140)
+    names = {name.partition(".")[0].replace("_", " "): name for name in photos.names()}
+    label, choices = "Or a photograph of scikit-image", list(names.items())
+    example = gr.Dropdown(choices, value=None, label=label, visible=bool(names))
+    message = gr.HTML(elem_id="picture-message")
+    how = {"interactive": False, "format": "png", "buttons": []}
+    preview = gr.Image(label="The picture", alt_text="The picture", visible=False, **how)
+    gr.Markdown(FILES)
+    outputs = [message, chosen, preview, editor, file, example]
 
-    def photograph(name):
-        return uploads.reduced(photos.read(name), uploads.KEPT_PIXELS)
-
-    def choosing(read):
+    def choosing(read, is_file):
         def choose(given):
             try:
-                pixels = read(given)
-                small = uploads.reduced(pixels, actions.IN_WINDOWS)
-                shown = uploads.enlarged(pixels), uploads.enlarged(small)
-            except Exception as error:  # any file: the page goes on
-                return error_html(error), gr.skip(), gr.skip(), gr.skip()
-            height, width, _ = pixels.shape
-            return f"{width} x {height} pixels", pixels, *shown
+                picture = read(given)
+                small = uploads.reduced(picture.pixels, actions.IN_WINDOWS)
+                large, painted = uploads.enlarged(picture.pixels), uploads.enlarged(small)
+            except Exception as error:  # any file: the page goes on, with the picture that it had
+                return error_html(error), *[gr.skip()] * 3, None, gr.skip()
+            shown, said = gr.update(value=large, visible=True), picture.taken(picture.pixels)
+            boxes = (gr.skip(), None) if is_file else (None, gr.skip())
+            return said, picture, shown, painted, *boxes
 
         return choose
 
-    outputs = [message, chosen, preview, editor]
-    file.upload(choosing(uploads.picture), file, outputs, **READING)
-    example.input(choosing(photograph), example, outputs, **READING)
+    file.upload(choosing(uploads.picture, True), file, outputs, **READING)
+    example.input(choosing(uploads.photograph, False), example, outputs, **READING)
     return chosen
 
 
-def _draw(models):
-    with gr.Row():
-        model = _model(models.names, trained.DEFAULT)
-        has_classes = models.has_classes(trained.DEFAULT)
-        label = gr.Number(-1, label="Class; -1 is none", precision=0, visible=has_classes)
-        seed, shift = _seed_and_shift(shift=0)
-        is_map = gr.Checkbox(False, label="MAP sampling")
-    model.change(lambda x: gr.update(visible=models.has_classes(x)), model, label, queue=False)
-    inputs = [model, seed, shift, is_map, label]
-    _start("Draw", functools.partial(actions.draw, models), inputs)
-
-
-def _redraw(models, picture):
-    with gr.Row():
-        [first, *_] = actions.REDRAWS
-        what = gr.Radio(list(actions.REDRAWS), value=first, label="What the picture becomes")
-        model = _model(models.names, actions.REDRAWS[first])
-        seed, shift = _seed_and_shift()
-    what.change(actions.REDRAWS.get, what, model, queue=False)
-    redraw = functools.partial(actions.redraw, models)
-    _start("Draw it several times", redraw, [model, what, picture, seed, shift], pair=True)
-
-
-def _complete(models, picture, editor):
-    with gr.Row():
-        model = _model(models.names, actions.COMPLETES)
-        seed, shift = _seed_and_shift()
-    editor.render()
-    label = "Or a rectangle: its left, top, right and bottom, in percent of the picture"
-    rectangle = gr.Textbox(label=label, placeholder="25 25 75 75")
-    complete = functools.partial(actions.complete, models)
-    inputs = [model, picture, editor, rectangle, seed, shift]
-    _start("Draw the region", complete, inputs, pair=True)
-
-
-def _compress(models, picture):
-    model = _model(models.rounded_names, actions.COMPRESSES)
-    with gr.Row():
-        file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=140)
-        label = "The compressed file"
-        written = gr.File(label=label, interactive=False, visible=False, elem_id="written")
-    compress = functools.partial(actions.compress, models)
-    outputs = _start("Compress", compress, [model, picture], pair=True, tables=2, file=written)
-
-    def decompress(path):
-        return actions.decompress(models, *uploads.compressed(path))
-
-    file.upload(_answer(decompress, outputs), file, list(outputs.values()), **COMPUTING)
-
-
-def _score(models, picture):
-    model = _model(models.names, trained.DEFAULT)
-    _start("Score", functools.partial(actions.score, models), [model, picture], tables=1)
+def _classes(models, name):
+    classes = models.classes(name)
+    return {"choices": classes, "value": -1 if classes else None, "visible": bool(classes)}
 
 
 def _model(names, name):
-    return gr.Dropdown(names, value=name, label="Model", filterable=False, min_width=240)
+    return gr.Dropdown(names, value=name, label="Model", filterable=False, min_width=200)
 
 
-def _seed_and_shift(shift=-0.3):
-    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=actions.MAX_SEED)
+def _seed_and_variety():
+    seed = gr.Number(
+        0, label="Seed", precision=0, minimum=0, maximum=actions.MAX_SEED, min_width=100
+    )
     low, high = actions.SHIFTS
-    info = "Below 0, draws vary less"
-    return seed, gr.Slider(low, high, shift, step=0.1, label="Shift of log-scales", info=info)
+    info = "Less is smoother (shift of log-scales)"
+    return seed, gr.Slider(low, high, -0.5, step=0.1, label="Variety", info=info, min_width=240)
 
 
-def _start(text, action, inputs, *, pair=False, tables=0, file=None):
-    """A button that starts an action, and the components for its results: dict, which it returns."""
-    button = gr.Button(text, variant="primary")
-    outputs = {"text": gr.HTML()}
-    if file is not None:
-        outputs["file"] = file
-    tables = [gr.Dataframe(visible=False, buttons=["copy"]) for _ in range(tables)]
-    outputs |= {f"table {n}": table for n, table in enumerate(tables)}
-    how = {"format": "png", "elem_classes": "pixels", "visible": False}
-    outputs["images"] = gr.Gallery(label="Images", columns=4, object_fit="contain", **how)
+def _start(run, text, action, inputs, *, pair=None, tables=0, makes=False, opens=None):
+    """A button that starts an action, another that cancels it, and components for its results.
+
+    `pair` labels two images to compare, `makes` says whether it makes a file. `opens` is a component for a
+    file, and the action that its upload starts.
+    """
+    with gr.Row():
+        button = gr.Button(text, variant="primary", scale=3)
+        cancel = gr.Button("Cancel", visible="hidden", scale=1)
+    outputs = {"text": gr.HTML(), "cancel": cancel}
+    if makes:
+        how = {"interactive": False, "visible": "hidden", "elem_id": "written"}
+        outputs["file"] = gr.File(label="The compressed file", **how)
+    for number in range(tables):
+        outputs[f"table {number}"] = gr.Dataframe(visible="hidden", buttons=["copy"])
+    how = {"format": "png", "elem_classes": "pixels", "visible": "hidden"}
     if pair:
-        outputs["pair"] = gr.ImageSlider(label="Before and after", interactive=False, **how)
-    button.click(_answer(action, outputs), inputs, list(outputs.values()), **COMPUTING)
-    return outputs
+        outputs["pair"] = gr.ImageSlider(label=pair, interactive=False, **how)
+    how |= {"columns": 4, "fit_columns": False, "object_fit": "contain"}
+    how["buttons"] = ["download", "fullscreen"]
+    outputs["images"] = gr.Gallery(label="Images: a click enlarges one", **how)
+    answer = _answer(functools.partial(run, action), outputs)
+    events = [button.click(answer, inputs, list(outputs.values()), **COMPUTING)]
+    if opens:
+        file, action = opens
+        refusing = {**outputs, "refused": file}
+        answer, refusing = _answer(action, refusing), list(refusing.values())
+        events.append(file.upload(answer, file, refusing, **COMPUTING))
+    canceled = status_html("Canceled"), gr.update(visible="hidden")
+    cancel.click(lambda: canceled, None, [outputs["text"], cancel], cancels=events, queue=False)
 
 
 def _answer(action, outputs):
@@ -219,14 +235,21 @@ def _answer(action, outputs):
             yield "file", gr.update(value=path and str(path), visible=path is not None)
 
     def answers(*given):
-        before = actions.Step("", images=None, pair=(), tables=None, file=b"")
+        def values(**changed):
+            return [changed.get(key, gr.skip()) for key in outputs]
+
+        before = blank = actions.Step("", images=None, pair=(), tables=None, file=b"")
         try:
-            for step in actions.within_time(action(*given)):
-                changed = dict(changes(step, before))
-                yield [changed.get(key, gr.skip()) for key in outputs]
-                before = step
+            with contextlib.closing(action(*given)) as steps:
+                for step in steps:
+                    done = (
+                        step.share is None
+                    )  # then all again: browsers skip updates that come fast
+                    changed = dict(changes(step, blank if done else before))
+                    yield values(**changed, cancel=gr.update(visible="hidden" if done else True))
+                    before = step
         except Exception as error:  # any input: the page goes on
-            yield [error_html(error), *[gr.skip()] * (len(outputs) - 1)]
+            yield values(text=error_html(error), cancel=gr.update(visible="hidden"), refused=None)
 
     return answers
 
@@ -238,8 +261,14 @@ def status_html(text, share=None):
 
 
 def error_html(error):
-    """An error, which screen readers announce: its message alone, if that is meant for the user."""
+    """An error, which screen readers announce."""
     logging.debug("%s", error, exc_info=error)
-    text = str(error)
-    text = text if text.startswith("Expected ") else f"{type(error).__name__}: {text}"
-    return f'<p role="alert" class="error">{html.escape(text)}</p>'
+    return f'<p role="alert" class="error">{html.escape(explained(error))}</p>'
+
+
+def explained(error):
+    """The text of an error, the reason first and the rule last."""
+    rule, separator, reason = str(error).partition(" Received: ")
+    if separator and rule.startswith("Expected "):
+        return f"{reason[:1].upper()}{reason[1:]} {rule}"
+    return f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -10,16 +11,15 @@ import threading
 
 HOST = "127.0.0.1"
 # The page loads nothing from other servers, whatever Gradio's own pages name.
-_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "worker-src 'self' blob:",  # gr.ImageEditor decodes in workers
-        "frame-ancestors 'none'",
-    ]
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; "
+    "worker-src 'self' blob:"  # gr.ImageEditor decodes in workers
+)
+# What the page asks of Gradio, which has more: lists of functions, records, files of other servers.
+_API = re.compile(
+    "/gradio_api/(queue/.*|run/.*|upload|upload_progress|cancel|reset|heartbeat/.*|component_server|"
+    "startup-events|theme.css|file=/.*)"
 )
 
 
@@ -31,7 +31,7 @@ def temporary_folder():
     try:
         made = tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True)
         with made as folder:
-            tempfile.tempdir = folder
+            folder = tempfile.tempdir = os.path.realpath(folder)
             # Matplotlib, which Gradio imports, writes a list of fonts.
             os.environ |= dict.fromkeys(("TMPDIR", "GRADIO_TEMP_DIR", "MPLCONFIGDIR"), folder)
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -61,11 +61,13 @@ def application(page, *, css, max_bytes):
     theme = gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
+    no_documents = dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))
     mounted = gr.mount_gradio_app(
-        fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+        fastapi.FastAPI(**no_documents),
         page,
         path="/",
         server_name=HOST,
+        app_kwargs=no_documents,
         footer_links=[],
         run_history=False,  # which offers to keep runs elsewhere
         max_file_size=max_bytes,
@@ -78,7 +80,7 @@ def application(page, *, css, max_bytes):
     )
 
     async def guarded(scope, receive, send):
-        """Refuses requests by other names of this machine or from other servers' pages."""
+        """Refuses requests by other names of this machine, from other servers' pages, or beyond `_API`."""
         if scope["type"] != "http":
             return await mounted(scope, receive, send)
         headers = datastructures.Headers(scope=scope)
@@ -87,6 +89,8 @@ def application(page, *, css, max_bytes):
         if host.partition(":")[0] not in (HOST, "localhost") or headers.get("origin", own) != own:
             text = f"Expected a request of a page of this server. Received: {host!r:.80}."
             return await responses.PlainTextResponse(text, 403)(scope, receive, send)
+        if scope["path"].startswith("/gradio_api") and not _API.fullmatch(scope["path"]):
+            return await responses.PlainTextResponse("Not found", 404)(scope, receive, send)
 
         async def with_policy(message):
             if message["type"] == "http.response.start":

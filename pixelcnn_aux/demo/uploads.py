@@ -4,31 +4,81 @@ All functions raise ValueError, with a sentence for the page, for input that the
 """
 
 import math
+import os
 import pathlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pixelcnn_aux.codec import container, pictures
-from pixelcnn_aux.data import decoding
+from pixelcnn_aux.data import decoding, photos
 from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect, restated
 
 MAX_BYTES = 2**24  # of a file
+MAX_FILES = 8  # of a request: the painted picture, its layers and both together
 MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
 MAX_ASPECT = 16
 KEPT_PIXELS = 2**18  # of a picture, as 512 x 512
 _MAX_DECOMPRESSED = 2 * KEPT_PIXELS  # tiles of a file may be larger than its pictures
+_UPLOADED = (  # says nothing of other files, nor whether they exist
+    "a file that was uploaded to this page",
+    "another one, or one that is gone",
+    "Choose or drop it again",
+)
 _PAINTED = 512  # pixels a side, about, of a picture to paint on
 
 
+class Picture(NamedTuple):
+    """A picture of the page. `kind`, as "JPEG", and `num_bytes` are of its file if that was uploaded."""
+
+    pixels: Any  # uint8 [H, W, 3], at most about `KEPT_PIXELS`
+    size: tuple[int, int]  # height and width of its file
+    kind: str = ""
+    num_bytes: int = 0
+
+    def taken(self, pixels):
+        """What was taken of the picture, in words: pixels [h, w, C] that may be fewer."""
+        resized = "reduced" if pixels.shape[:2] < self.size else "enlarged"
+        resized = f", {resized} from {in_words(self.size)}"
+        return in_words(pixels.shape) + resized * (pixels.shape[:2] != self.size)
+
+
+def in_words(size):
+    height, width, *_ = size
+    return f"{width} x {height} pixels"
+
+
+def require_own(data, folder):
+    """Refuses JSON that names a file other than a regular one below a folder, which is resolved."""
+    left, paths = [data], []
+    while left:
+        given = left.pop()
+        if isinstance(given, dict):
+            paths += [given["path"]] if "path" in given else []
+            left += given.values()
+        elif isinstance(given, (list, tuple)):
+            left += given
+    fits = len(paths) <= MAX_FILES and all(_is_own(path, folder) for path in paths)
+    expect(fits, *_UPLOADED)
+
+
+def _is_own(path, folder):
+    """Also links are none. Nothing outside of the folder is looked at."""
+    fits = isinstance(path, str) and path.startswith(f"{folder}{os.sep}") and "\0" not in path
+    fits = fits and path == os.path.normpath(path) == os.path.realpath(path)
+    return fits and os.path.isfile(path)
+
+
 def picture(path):
-    """A picture file, upright, without transparency, reduced to `KEPT_PIXELS`: uint8 [H, W, 3]."""
+    """The `Picture` of a file, upright, without transparency, reduced to `KEPT_PIXELS`."""
+    expect(path, *_UPLOADED)
     expected = (
         f"a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most {MAX_BYTES:,} bytes "
         f"and {MAX_PIXELS:,} pixels"
     )
     with restated(expected, _name(path), "Save it as such a file, or take another picture"):
-        with decoding.opened(decoding.contents(path, MAX_BYTES)) as opened:
+        with decoding.opened(contents := decoding.contents(path, MAX_BYTES)) as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
@@ -38,8 +88,14 @@ def picture(path):
             if opened.mode not in pictures.MODES:
                 raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
             decoding.turn_upright(opened)
-            pixels = decoding.rgb(opened)
-    return reduced(pixels, KEPT_PIXELS)
+            pixels, kind = decoding.rgb(opened), opened.format
+    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2], kind, len(contents))
+
+
+def photograph(name):
+    """The `Picture` of one of scikit-image's photographs."""
+    pixels = photos.read(name)
+    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2])
 
 
 def chosen(picture):
@@ -92,6 +148,7 @@ def mask(painted, rectangle, size):
 
 def compressed(path):
     """The bytes of a compressed file and its `container.Contents`."""
+    expect(path, *_UPLOADED)
     remedy = "Decompress it by pixelcnn-aux codec"
     with restated(f"a compressed file of at most {MAX_BYTES:,} bytes", _name(path), remedy):
         data = decoding.contents(path, MAX_BYTES)

@@ -4,6 +4,7 @@ They start when they are first needed, and are kept. They end when this process 
 """
 
 import collections
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from typing import Any
 from pixelcnn_aux.engine import layers
 from pixelcnn_aux.engine.model import Model
 
-_SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
+SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
 
 
 def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]:
@@ -33,12 +34,8 @@ def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]
         return
     (pool, lifeline), left = _pool(count), len(calls)
     try:
-        # Ctrl-C is for this process alone: those that start now inherit which signals are blocked.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with uninterrupted():
             found = collections.deque(pool.submit(call, model) for call in calls)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while left:
             result = found.popleft().result()
             left -= 1
@@ -50,16 +47,26 @@ def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]
             pool.shutdown()
 
 
+@contextlib.contextmanager
+def uninterrupted():
+    """Processes that start within inherit that Ctrl-C is blocked: it is for this process alone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @functools.cache
 def _pool(count):
     """An executor of so many processes, and the end of a pipe that keeps them alive."""
-    watched, lifeline = _SPAWN.Pipe(duplex=False)
+    watched, lifeline = SPAWN.Pipe(duplex=False)
     given = layers.cores // count, watched
-    return futures.ProcessPoolExecutor(count, _SPAWN, _begin, given), lifeline
+    return futures.ProcessPoolExecutor(count, SPAWN, begin, given), lifeline
 
 
-def _begin(cores, watched):
-    """Prepares a process for its work."""
+def begin(cores, watched):
+    """Prepares a process for its work, which ends once the other end of a pipe is closed."""
     layers.cores = cores
     sys.stdout = open(os.devnull, "w")  # progress bars would mix
 

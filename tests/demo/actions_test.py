@@ -1,6 +1,5 @@
 """Tests of the actions behind the page's buttons, without a page."""
 
-import functools
 import subprocess
 import sys
 from unittest import mock
@@ -12,23 +11,24 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import image_grid
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.demo import actions
+from pixelcnn_aux.demo import actions, uploads
 from pixelcnn_aux.demo.actions import Models
 from tests import helpers
 from tests.codec import helpers as codec_helpers
 
 PICTURE = helpers.pictures(1, size=(9, 7))[0]
+CHOSEN = uploads.Picture(PICTURE, (9, 7), "JPEG", 945)
 # All actions, with a page if there is Gradio.
 ALL = """
 import importlib.util, sys
 import numpy as np
 from pixelcnn_aux.demo import actions, uploads
 pyramid, gray, rounded = sys.argv[1:]
-models, picture = actions.Models(sys.argv[1:]), np.eye(8, dtype=np.uint8)[..., np.newaxis].repeat(3, 2)
+models, picture = actions.Models(sys.argv[1:]), uploads.Picture(np.zeros((8, 8, 3), np.uint8), (8, 8))
 if importlib.util.find_spec("gradio"):
     from pixelcnn_aux.demo import page
-    page.build(models)
-models.has_classes(pyramid)
+    page.build(models, print)
+models.classes(pyramid)
 data = [*actions.compress(models, rounded, picture)][-1].file
 for steps in (
     actions.draw(models, pyramid, 0, 0),
@@ -75,7 +75,7 @@ class ActionsTest(helpers.TestCase):
         return last
 
     def redraw(self, key, what):
-        return self.last(actions.redraw(self.models, self.name[key], what, PICTURE, **HOW))
+        return self.last(actions.redraw(self.models, self.name[key], what, CHOSEN, **HOW))
 
     def test_models(self):
         self.assertContainsSubset(["cifar10-pyramid", *self.name.values()], self.models.names)
@@ -83,10 +83,14 @@ class ActionsTest(helpers.TestCase):
             self.models.load("/etc")
         with self.assertRaises(FileNotFoundError):
             Models([str(self.folder)])
-        of_classes = {name: self.models.has_classes(name) for name in self.models.names}
-        expected = {"cifar10-pyramid": True, "photographs": False}
-        expected |= {self.name["pyramid"]: False, self.name["classes"]: True}
-        self.assertContainsSubset(expected.items(), of_classes.items())
+        self.assertEqual(self.models.classes("photographs"), [])
+        self.assertEqual(self.models.classes(self.name["pyramid"]), [])
+        label, *classes = self.models.classes("cifar10-pyramid")
+        self.assertEqual(label, ("any class", -1))
+        self.assertIn(("cat", 3), classes)
+        self.assertLen(classes, 10)
+        classes = [("any class", -1), *((f"class {n}", n) for n in range(3))]
+        self.assertEqual(self.models.classes(self.name["classes"]), classes)
 
     def test_nothing_imports_keras(self):
         names = [self.name[x] for x in ("pyramid", "gray", "rounded")]
@@ -138,6 +142,7 @@ class ActionsTest(helpers.TestCase):
         with mock.patch.object(actions, "IN_WINDOWS", 100):
             found = self.redraw("pyramid", "twice as large")
         self.assertEqual(found.images[0][0].shape, (5, 4, 3))
+        self.assertEndsWith(found.text, "of 4 x 5 pixels, reduced from 7 x 9 pixels")
         # Colors.
         found, model = self.redraw("gray", "colored"), self.models.load(self.name["gray"])
         [expected] = model.colorize(PICTURE[np.newaxis], [[7, 2]], log_scale_shift=-0.3)
@@ -145,7 +150,7 @@ class ActionsTest(helpers.TestCase):
 
     def test_completions(self):
         how = {"painted": None, "rectangle": "30 30 50 50", **HOW}
-        found = self.last(actions.complete(self.models, self.name["pyramid"], PICTURE, **how))
+        found = self.last(actions.complete(self.models, self.name["pyramid"], CHOSEN, **how))
         region = np.zeros((9, 7), bool)
         region[2:5, 2:4] = True
         (known, _), (itself, _), *drawn = found.images
@@ -167,10 +172,11 @@ class ActionsTest(helpers.TestCase):
 
     def test_compressed_pictures_come_back(self):
         name = self.name["rounded"]
-        found = self.last(actions.compress(self.models, name, PICTURE))
+        found = self.last(actions.compress(self.models, name, CHOSEN))
         files, bits = found.tables
         self.assertEqual([row[0] for row in files.rows][:3], [name, "PNG", "WebP"])
         self.assertEqual(files.rows[0][1], f"{len(found.file):,}")
+        self.assertEqual(files.rows[-1], ["your JPEG file, 7 x 9 pixels", "945", "40.000"])
         self.assertEqual([row[0] for row in bits.rows], ["half", "image"])
         [_, (heat, caption)] = found.images
         self.assertRegex(caption, "Bits of each pixel: .* on average")
@@ -184,7 +190,7 @@ class ActionsTest(helpers.TestCase):
 
     def test_scores(self):
         for key in ("gray", "pyramid"):
-            found = self.last(actions.score(self.models, self.name[key], PICTURE))
+            found = self.last(actions.score(self.models, self.name[key], CHOSEN))
             model = self.models.load(self.name[key]).with_exact(True)
             count = len(model.factors)
             image, _ = found.images[count - 1]
@@ -192,11 +198,12 @@ class ActionsTest(helpers.TestCase):
             maps = found.images[count:], pa.scores.pixel_bits(model, image).items()
             for (colors, caption), (name, (bits, entropy)) in zip(*maps, strict=True):
                 mean = (bits - entropy).mean()
-                self.assertRegex(caption, f"^{name}: .* {mean:z.2f} on average")
+                self.assertRegex(caption, f"^{actions.plain(name)}: .* {mean:z.2f} on average")
                 self.assertEqual(colors.shape, (*bits.shape, 3))
             [table] = found.tables
             rows = {text: dict(zip(table.head[1:], row)) for text, *row in table.rows}
-            self.assertEqual(rows["bits"], {name: f"{x[0]:.4f}" for name, x in expected.items()})
+            bits = {actions.plain(name): f"{x[0]:.4f}" for name, x in expected.items()}
+            self.assertEqual(rows["bits"], bits)
             self.assertIn("bits less those of PNG", rows)
             self.assertGreaterEqual(float(rows["the bound less the exact figure"]["total"]), 0)
 
@@ -226,27 +233,3 @@ class WorkTest(helpers.TestCase):
         self.assertEqual(end.exception.value, "done")
         with self.assertRaisesRegex(ValueError, "no"):
             list(actions.following(mock.Mock(side_effect=ValueError("no")), 1, None))
-
-    def test_work_stops_that_nobody_waits_for(self):
-        ended = []
-
-        def endless(report):
-            try:
-                while True:
-                    report(1)
-            finally:
-                ended.append(True)
-
-        steps = actions.following(endless, 2, actions.Step("working"))
-        next(steps)
-        steps.close()
-        self.assertEqual(ended, [True])
-
-    def test_time_is_limited(self):
-        now = iter(range(0, 10_000, actions.MAX_SECONDS // 2))
-        with mock.patch.object(actions.time, "monotonic", functools.partial(next, now)):
-            steps = actions.within_time(x for x in range(9))
-            message = "Expected .*600 seconds. Received: more work"
-            with self.assertRaisesRegex(TimeoutError, message):
-                self.assertEqual([next(steps) for _ in range(3)], [0, 1, 2])
-                next(steps)

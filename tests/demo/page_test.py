@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.util
+import itertools
+import json
 import os
 import pathlib
 import re
@@ -9,7 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import unittest
+from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
@@ -98,11 +103,14 @@ class PageTest(helpers.TestCase):
         page.get_by_role("tab", name=tab, exact=True).click()
         return page.get_by_role("tabpanel").filter(visible=True)
 
-    def start(self, page, tab, button, done, model="tiny"):
+    def start(self, page, tab, button, done, model="tiny", label=None):
         """Starts the action of a tab by a tiny model, and waits for what it says at the end."""
         panel = self.panel(page, tab)
         panel.get_by_label("Model").click()
         page.get_by_role("option", name=str(self.folder / model), exact=True).click()
+        if label:
+            panel.get_by_label("What it shows").click()
+            page.get_by_role("option", name=label, exact=True).click()
         panel.get_by_role("button", name=button, exact=True).click()
         panel.get_by_text(re.compile(done)).wait_for()
         return panel
@@ -113,8 +121,7 @@ class PageTest(helpers.TestCase):
     @parameterized.parameters(*WIDTHS)
     def test_every_tab(self, width):
         page, check = self.opened(width)
-        page.get_by_label("Class").fill("2")
-        panel = self.start(page, "Draw", "Draw", "Drew 4 images by")
+        panel = self.start(page, "Draw", "Draw", "Drew 4 images by", label="class 2")
         self.expect(panel.get_by_alt_text("of 4")).to_have_count(8)
         self.choose(page, self.picture)
         panel = self.start(page, "Enlarge and color", "Draw it several times", "Drew 3 by")
@@ -130,7 +137,7 @@ class PageTest(helpers.TestCase):
 
     def complete(self, page):
         """Paints with the mouse, or gives a rectangle."""
-        message = "Expected a region to draw. Received: none"
+        message = "None. Paint over .* Expected a region to draw."
         panel = self.start(page, "Complete", "Draw the region", message)
         canvas = panel.locator("#region canvas").first
         canvas.scroll_into_view_if_needed()
@@ -143,7 +150,7 @@ class PageTest(helpers.TestCase):
         self.start(page, "Complete", "Draw the region", "Drew 3 by")
         self.expect(panel.get_by_alt_text("Drawn, ")).to_have_count(3)
         panel.get_by_label("Or a rectangle").fill("10 10 200 20")
-        self.start(page, "Complete", "Draw the region", "Expected a rectangle")
+        self.start(page, "Complete", "Draw the region", "'10 10 200 20'. Correct it")
 
     def compress(self, page):
         """The file that is downloaded is opened again."""
@@ -163,12 +170,13 @@ class PageTest(helpers.TestCase):
         page, check = self.opened(WIDTHS[0])
         path = self.folder / "text.png"
         path.write_bytes(b"no picture")
-        self.choose(page, path, "Received: 'text.png'")
-        page.reload()
+        self.choose(page, path, "'text.png' (damaged")
+        self.expect(page.locator("#picture-file").get_by_text("text.png")).to_have_count(0)
         self.choose(page, self.picture)
         self.panel(page, "Compress")
         page.locator("#compressed-file input[type=file]").set_input_files(path)
         page.get_by_text("Expected a compressed file of this codec").wait_for()
+        self.expect(page.locator("#compressed-file").get_by_text("text.png")).to_have_count(0)
         check()
 
 
@@ -193,6 +201,116 @@ class ProgramTest(helpers.TestCase):
 
 
 @unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")
+class RequestsTest(helpers.TestCase):
+    """Requests by a program, not by the page's buttons."""
+
+    sessions = itertools.count()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        import httpx
+
+        from pixelcnn_aux.demo import actions, page, server
+
+        cls.folder = pathlib.Path(os.path.realpath(helpers.temporary_folder(cls)))
+        cls.uploads = cls.folder / "uploads"
+        cls.uploads.mkdir()
+        cls.enterClassContext(mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(cls.uploads)))
+        cls.page = page.build(actions.Models(), cls.endless)
+        application = server.application(cls.page, css="", max_bytes=2**20)
+        opened = cls.enterClassContext(server.bound(0))
+        how = {"target": server.serve, "args": (application, opened), "daemon": True}
+        threading.Thread(**how).start()
+        address = f"http://{server.HOST}:{opened.getsockname()[1]}"
+        cls.client = cls.enterClassContext(httpx.Client(base_url=address, timeout=60))
+        cls.ended = threading.Event()
+
+    @classmethod
+    def endless(cls, *given):
+        from pixelcnn_aux.demo.actions import Step
+
+        try:
+            while True:
+                yield Step("goes on")
+                time.sleep(0.05)
+        finally:
+            cls.ended.set()
+
+    @contextlib.contextmanager
+    def call(self, number, data):
+        """Calls one of the page's functions: what cancels it, and its messages, as they come."""
+        body = {"fn_index": number, "data": data, "session_hash": f"{next(self.sessions)}"}
+        joined = self.client.post("/gradio_api/queue/join", json=body)
+        call = {**body, **joined.raise_for_status().json()}
+        url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
+        with self.client.stream("GET", url) as stream:
+            yield call, (json.loads(x[6:]) for x in stream.iter_lines() if x)
+
+    def answer(self, number, data):
+        """The last message about a call, except that there will be no others."""
+        with self.call(number, data) as (_, messages):
+            [last] = [x for x in messages if x["msg"] == "process_completed"]
+        return json.dumps(last["output"], ensure_ascii=False)
+
+    def test_work_ends_that_nobody_waits_for(self):
+        """Since its browser left, or canceled it."""
+        kinds = ["dropdown", "state"]
+        number = next(
+            x._id for x in self.page.fns.values() if [y.get_block_name() for y in x.inputs] == kinds
+        )
+        for cancels in (False, True):
+            self.ended.clear()
+            with self.call(number, [None, None]) as (call, messages):
+                next(x for x in messages if "goes on" in json.dumps(x))
+                if cancels:
+                    self.client.post("/gradio_api/cancel", json=call).raise_for_status()
+                    self.assertTrue(self.ended.wait(60))
+            self.assertTrue(self.ended.wait(60))
+
+    def test_files_of_others_are_refused(self):
+        """All in one sentence, by every function that takes a file, wherever it is named."""
+        other, own = self.folder / "uploads-of-another.png", self.uploads / "own.png"
+        for path in (other, own):
+            Image.new("RGB", (5, 3)).save(path)
+        (self.uploads / "link.png").symlink_to(other)
+        (self.uploads / "linked").symlink_to(self.folder)
+        os.mkfifo(self.uploads / "pipe.png")
+        paths = [other, self.folder / "none.png", "/dev/zero", "http://127.0.0.1/x.png", 7, "a\0"]
+        paths += [self.uploads, self.uploads / "none.png", self.uploads / ".." / other.name, ""]
+        paths += [self.uploads / x for x in ("link.png", "pipe.png", "\0", f"linked/{other.name}")]
+        before = sorted(self.uploads.rglob("*"))
+        functions = {x._id: [y.get_block_name() for y in x.inputs] for x in self.page.fns.values()}
+        takes_files = [(x, kinds) for x, kinds in functions.items() if "file" in kinds]
+        self.assertLen(takes_files, 2)
+        [[paints, kinds]] = [x for x in functions.items() if "imageeditor" in x[1]]
+        sentence = "Another one, or one that is gone. Choose or drop it again. Expected a file that"
+        for path in paths:
+            file = {"path": path if path == 7 else str(path), "url": "http://127.0.0.1/x.png"}
+            file |= {"meta": {"_type": "gradio.FileData"}}
+            for number, _ in takes_files:
+                self.assertIn(sentence, self.answer(number, [file]))
+            for painted in (
+                {"background": None, "layers": [file], "composite": None, "id": None},
+                {"background": file, "layers": [], "composite": None, "id": None},
+            ):
+                data = [painted if kind == "imageeditor" else None for kind in kinds]
+                self.assertIn(sentence, self.answer(paints, data))
+        for number, _ in takes_files:
+            self.assertIn(sentence, self.answer(number, [None]))
+        self.assertEqual(sorted(self.uploads.rglob("*")), before)
+        file = {"path": str(own), "meta": {"_type": "gradio.FileData"}}
+        self.assertIn("5 x 3 pixels", self.answer(takes_files[0][0], [file]))
+
+    def test_what_the_page_does_not_need_is_off(self):
+        paths = ["/openapi.json", "/docs", "/redoc"]
+        for path in ("info", "info/", "openapi.json", "runs", "proxy=http://127.0.0.1/", "call/x"):
+            paths.append(f"/gradio_api/{path}")
+        for path in (*paths, "/gradio_api/file=http://127.0.0.1/x.png", "/gradio_api/file=x"):
+            self.assertEqual(self.client.get(path).status_code, 404, path)
+
+
+@unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")
 class AnswerTest(helpers.TestCase):
     def test_what_changes_is_sent_and_errors_are_answers(self):
         from pixelcnn_aux.demo import page
@@ -201,17 +319,21 @@ class AnswerTest(helpers.TestCase):
         def action(error):
             images = ((np.zeros((2, 2, 3), np.uint8), "two"),)
             yield Step("Loading <b>", 0.5, images)
+            yield Step("Drawing", 0.7, images)
             yield Step("Done", None, images, None, (Table("bits", ["a"], [["1"]]),), b"file")
             raise error
 
-        outputs = dict.fromkeys(("text", "file", "table 0", "images"))
-        error = ValueError("Expected <i>.")
-        first, second, last = page._answer(action, outputs)(error)
+        outputs = dict.fromkeys(("text", "cancel", "file", "table 0", "images"))
+        error = ValueError("Expected <i>. Received: one of 3. Take 2.")
+        answers = [*page._answer(action, outputs)(error)]
+        self.assertEqual([x[1]["visible"] for x in answers], [True, True, "hidden", "hidden"])
+        first, again, second, last = ([x[0], *x[2:]] for x in answers)
+        self.assertNotIn("value", again[3])  # the same images
+        self.assertIn("value", second[3])  # all once more, since browsers skip fast updates
         self.assertIn("Loading &lt;b&gt;", first[0])
         self.assertIn('role="status"', first[0])
         self.assertEqual([x["visible"] for x in first[1:]], [False, False, True])
         self.assertEqual(pathlib.Path(second[1]["value"]).read_bytes(), b"file")
         self.assertEqual(second[2]["value"], {"headers": ["a"], "data": [["1"]]})
-        self.assertNotIn("value", second[3])  # the same images
-        self.assertRegex(last[0], 'role="alert".*>Expected &lt;i&gt;.<')
+        self.assertRegex(last[0], 'role="alert".*>One of 3. Take 2. Expected &lt;i&gt;.<')
         self.assertRegex(page.error_html(OSError("no")), "OSError: no")

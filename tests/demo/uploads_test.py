@@ -84,11 +84,15 @@ class PictureTest(FilesTest):
             ("clear.png", encoded(clear, "PNG", "RGBA"), clear[..., :3]),
             ("gray.png", encoded(PIXELS[..., 0], "PNG", "L"), PIXELS[..., :1].repeat(3, -1)),
         ):
-            self.assertAllEqual(uploads.picture(self.write(name, data)), expected)
+            self.assertAllEqual(uploads.picture(self.write(name, data)).pixels, expected)
 
     def test_large_ones_are_reduced(self):
-        found = uploads.picture(self.write("a.png", encoded(noise(600, 900, 3), "PNG")))
-        self.assertEqual(found.shape, (418, 627, 3))
+        file = encoded(noise(600, 900, 3), "PNG")
+        found = uploads.picture(self.write("a.png", file))
+        self.assertEqual(found.pixels.shape, (418, 627, 3))
+        self.assertEqual(found[1:], ((600, 900), "PNG", len(file)))
+        said = "627 x 418 pixels, reduced from 900 x 600 pixels"
+        self.assertEqual(found.taken(found.pixels), said)
         self.assertEqual(uploads.reduced(noise(1, 16, 3), 4).shape, (1, 8, 3))
 
 

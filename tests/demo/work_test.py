@@ -1,0 +1,90 @@
+"""Tests of actions in a process beside the page's."""
+
+import contextlib
+import os
+import pathlib
+import time
+from unittest import mock
+
+from pixelcnn_aux.demo import work
+from pixelcnn_aux.demo.actions import Step
+from tests import helpers
+
+
+def counting(models, last):
+    """Counts, with the number of the process."""
+    for number in range(last):
+        yield Step(f"counted {number}", number / last, ((os.getpid(), "pid"),))
+    yield Step(f"counted to {last} of {len(models.names)}", None)
+
+
+def endless(models, folder):
+    """Appends to a file until its process ends."""
+    yield Step("begun", 0)
+    while True:
+        with open(folder / "grows", "a") as file:
+            file.write("x")
+        time.sleep(0.01)
+
+
+def wrong(models):
+    yield Step("begun", 0)
+    raise ValueError("Expected another one.")
+
+
+def dying(models):
+    yield Step("begun", 0)
+    os._exit(9)
+
+
+class WorkerTest(helpers.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.worker = cls.enterClassContext(contextlib.closing(work.Worker()))
+
+    def pid(self):
+        """The process that works; it has to work, too."""
+        *before, last = self.worker.run(counting, 3)
+        self.assertRegex(last.text, r"counted to 3 of 4 \(\d+ s\)")
+        self.assertIsNone(last.share)
+        return next(step.images[0][0] for step in before if step.images)
+
+    def test_work_ends_when_nobody_waits(self):
+        folder, before = pathlib.Path(helpers.temporary_folder(self)), self.pid()
+        given = (endless, folder), (counting, 2)
+        steps, waiting = (self.enterContext(contextlib.closing(self.worker.run(*x))) for x in given)
+        while "begun" not in next(steps).text or not (folder / "grows").exists():
+            pass
+        self.assertRegex(next(waiting).text, r"Waiting for 1 other request, now: begun \(\d+ s\)")
+        left = self.worker.run(counting, 2)
+        next(left)
+        left.close()
+        steps.close()
+        size = (folder / "grows").stat().st_size
+        with self.assertRaises(ProcessLookupError):
+            os.kill(before, 0)
+        with mock.patch.object(work, "_since", lambda start: 7):
+            *_, last = waiting
+        self.assertEqual(last.text, "counted to 2 of 4 (7 s, 7 of them waiting)")
+        self.assertEqual((folder / "grows").stat().st_size, size)
+        self.assertNotEqual(self.pid(), before)
+
+    def test_the_same_images_are_sent_once(self):
+        """The page sends on what is another object."""
+        images = [id(step.images) for step in self.worker.run(counting, 3)]
+        self.assertLessEqual(len(set(images)), 5)
+
+    def test_errors_are_raised_here(self):
+        before = self.pid()
+        with self.assertRaisesRegex(ValueError, "Expected another one."):
+            list(self.worker.run(wrong))
+        self.assertEqual(self.pid(), before)
+        with self.assertRaisesRegex(RuntimeError, "Expected the work to end. Received: the end of"):
+            list(self.worker.run(dying))
+        with (
+            mock.patch.object(work, "MAX_SECONDS", 0),
+            self.assertRaisesRegex(TimeoutError, "Expected 0 seconds of work. Received: more"),
+        ):
+            list(self.worker.run(endless, pathlib.Path("/nowhere")))
+        self.assertNotEqual(self.pid(), before)
