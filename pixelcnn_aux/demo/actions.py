@@ -42,8 +42,8 @@ COLORS = "colored"
 CLASS_NAMES = {  # of data sets, in the order of their labels
     "cifar10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck".split(", ")
 }
-# Default models of the tabs.
-REDRAWS = {**dict.fromkeys(ENLARGEMENTS, "photographs"), COLORS: "cifar10-grayscale"}
+# Default models of the tabs, and shifts of log-scales that look best.
+REDRAWS = {**dict.fromkeys(ENLARGEMENTS, ("photographs", -0.5)), COLORS: ("cifar10-grayscale", 0)}
 COMPLETES = "cifar10-pixelcnn"
 COMPRESSES = "photographs"
 
@@ -141,13 +141,12 @@ def redraw(models, name, what, picture, seed, shift):
     """Enlarges or colors a picture several times, reduced to a size that is drawn in seconds."""
 
     def begin(model):
-        most = WHOLE if model.image_size is None else IN_WINDOWS
         if what == COLORS:
-            ours = uploads.reduced(picture.pixels, most)
+            ours = picture.pixels
             grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
             beside = (grays, "The picture's grays"), (ours, "The picture itself")
             return grays, beside, ours, ("colorize", ours[np.newaxis])
-        times = ENLARGEMENTS[what]
+        times, most = ENLARGEMENTS[what], WHOLE if model.image_size is None else IN_WINDOWS
         small = uploads.reduced(picture.pixels, most // times**2)
         height, width = (times * side for side in small.shape[:2])
         large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)

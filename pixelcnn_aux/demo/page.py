@@ -90,9 +90,10 @@ def build(models, run):
                     with gr.Row():
                         [first, *_] = choices = list(actions.REDRAWS)
                         what = gr.Radio(choices, value=first, label="What the picture becomes")
-                        model = _model(models.names, actions.REDRAWS[first])
-                        inputs = [model, what, picture, *_seed_and_variety()]
-                    what.change(actions.REDRAWS.get, what, model, queue=False)
+                        model = _model(models.names, actions.REDRAWS[first][0])
+                        seed, variety = _seed_and_variety()
+                        inputs = [model, what, picture, seed, variety]
+                    what.change(actions.REDRAWS.get, what, [model, variety], queue=False)
                     start("Draw it several times", actions.redraw, inputs, pair="Before and after")
                 with gr.Tab("Complete"):
                     with gr.Row():
