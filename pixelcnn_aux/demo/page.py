@@ -121,10 +121,8 @@ def build(models, run):
                         model = _model(models.names, trained.DEFAULT)
                         label = gr.Dropdown(**_classes(models, model.value), label="What it shows")
                         draws = _seed_and_variety()
-                        info = "No chance (MAP sampling)"
-                        is_map = gr.Checkbox(
-                            False, label="Likeliest values", info=info, min_width=200
-                        )
+                    info = "No chance (MAP sampling)"
+                    is_map = gr.Checkbox(False, label="Likeliest values", info=info)
                     change = functools.partial(_classes, models)
                     model.change(lambda x: gr.update(**change(x)), model, label, queue=False)
                     start("Draw", actions.draw, [model, *draws, is_map, label])
