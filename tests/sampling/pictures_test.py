@@ -30,8 +30,8 @@ def colors():
 @functools.cache
 def pyramid(exact=True):
     """Images of 2 x 2, 4 x 4 and 8 x 8."""
-    names = ["2x2", "4x4", "8x8"]
-    return helpers.random_chain([HALVES, HALVES], (8, 8), names=names, exact=exact)
+    how = {"names": ["2x2", "4x4", "8x8"], "exact": exact, "centered": exact}
+    return helpers.random_chain([HALVES, HALVES], (8, 8), **how)
 
 
 def halved(images, times):
