@@ -1,7 +1,6 @@
 """Pictures of any size: enlarged, completed.
 
-They are drawn whole: networks are convolutional. A model of one size takes larger pictures so, too, but knows
-no more of them than its training showed: that many pixels around each one.
+They are drawn whole, also larger ones than those of a model's size: networks are convolutional.
 
 A model of photographs knows textures, and one of small images what things look like. Together they complete a
 photograph small first: the part around the hole is reduced until the second one sees it whole, and its draw,
