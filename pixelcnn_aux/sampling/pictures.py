@@ -109,45 +109,55 @@ def _check_scenes(model, scenes):
     names = _enlargements(model)
     remedy = "Take a model such as photographs, or scenes=None"
     expect(names, "a model that enlarges, for scenes", f"factors {list(model.factors)}", remedy)
-    (channels, values), bounds = _kind(model), scenes.likelihood.bounded_noise_size
-    fits = len(scenes.factors) == 1 and scenes.image_size and _kind(scenes) == _kind(model)
-    expected = "scenes of one factor with bounds and one size, of {} channels of {} values"
-    found = f"factors {list(scenes.factors)}, {type(scenes.likelihood).__name__}, size {{}}, of {{}} of {{}}"
-    received = found.format(scenes.image_size, *_kind(scenes))
-    remedy = "Take a model such as cifar10-pixelcnn"
-    expect(fits and bounds is not None, expected.format(channels, values), received, remedy)
+    wanted, found = ("{} channels of {} values".format(*_kind(x)) for x in (model, scenes))
+    fits = len(scenes.factors) == 1 and scenes.image_size is not None and wanted == found
+    fits = fits and scenes.likelihood.bounded_noise_size is not None
+    kind = f"{type(scenes.likelihood).__name__} of {found}, image_size={scenes.image_size}"
+    expected = f"scenes of one factor and one size, with bounds, of {wanted}"
+    received = f"factors {list(scenes.factors)}, {kind}"
+    expect(fits, expected, received, "Take a model such as cifar10-pixelcnn")
     scenes.require(scenes.factors)
-    model.require(names_from(model, {max(names.values(), key=model.position): None}))
 
 
 def _small_first(model, scenes, images, mask, request, of_scenes, particles):
     """A picture, [1, H, W, C], whose hole is decided by scenes; the requests of both models are checked."""
-    holes = [np.flatnonzero((mask == 0).any(axis=axes)) for axes in ((0, 2, 3), (0, 1, 3))]
-    if not holes[0].size:
+    if mask.all():
         return images
-    ends, names = [(int(x[0]), int(x[-1]) + 1) for x in holes], _enlargements(model)
+    names, [factor], sides = _enlargements(model), scenes.factors, images.shape[1:3]
+    times, unit, part = _around(model, scenes, mask, names)
+    name, (whole, known) = names[times], (_to_multiples(x, unit, (1, 1)) for x in (images, mask))
+    model.require(names_from(model, [name]))
+    known = known[part]
+    height, width = size = known.shape[1:3]
+    kept = kept_pixels(model, whole[part], known, 1, {}, size)
+    # Where nothing is known after the first pixel to draw, all particles weigh the same.
+    blocks = known.reshape(height // times, times, width // times, times)
+    first = blocks.min(axis=(1, 3)).argmin()
+    is_weighed = blocks.max(axis=(1, 3)).ravel()[first:].any()
+    own = of_scenes._replace(size=(height // times, width // times))
+    small = draw(scenes, own, {}, {factor: kept[name]}, particles if is_weighed else 1)[factor]
+    shift = request.log_scale_shift + np.float32(_SMOOTHER)
+    own = request._replace(size=size, log_scale_shift=shift)
+    [*_, whole[part]] = draw(model, own, {name: small}, kept).values()
+    return _cropped(whole, *sides)
+
+
+def _around(model, scenes, mask, names):
+    """How many times what scenes draw is enlarged, of `names`; the unit of sides; and the part around a hole.
+
+    That is an index of pictures [1, H, W, C] whose sides are multiples of the unit.
+    """
+    ends = []
+    for axes in ((0, 2, 3), (0, 1, 3)):
+        hole = np.flatnonzero((mask == 0).any(axis=axes))
+        ends.append((int(hole[0]), int(hole[-1]) + 1))
     longest, seen = max(end - start for start, end in ends), min(scenes.image_size)
     # Scenes see as much around the hole as it takes, if there is such an enlargement.
     times = next((x for x in names if 2 * longest <= x * seen), max(names))
-    unit = math.lcm(times * multiple(scenes), multiple(model))
-    whole, part = _to_multiples(images, unit, (1, 1)), [slice(None)]
-    for (start, end), side, least in zip(ends, images.shape[1:3], scenes.image_size):
-        around = end - start + times * least // 2
-        length = min(max(times * least, around + -around % unit), side + -side % unit)
+    unit, part = math.lcm(times * multiple(scenes), multiple(model)), [slice(None)]
+    for (start, end), side, least in zip(ends, mask.shape[1:3], scenes.image_size):
+        length = max(times * least, end - start + times * least // 2)
+        length = min(length + -length % unit, side + -side % unit)
         first = min(max((start + end - length) // 2, 0), max(side - length, 0))
         part.append(slice(first, first + length))
-    image, known = (x[tuple(part)] for x in (whole, _to_multiples(mask, unit, (1, 1))))
-    _, height, width, _ = image.shape
-    small = height // times, width // times
-    kept = kept_pixels(model, image, known, 1, {}, (height, width))
-    # Where nothing is known after the first pixel to draw, all particles weigh the same.
-    blocks = known.reshape(small[0], times, small[1], times)
-    begins = blocks.min(axis=(1, 3)).argmin()
-    is_weighed = blocks.max(axis=(1, 3)).ravel()[begins:].any()
-    [of] = scenes.factors
-    rows = of_scenes._replace(size=small), {}, {of: kept[names[times]]}
-    given = {names[times]: draw(scenes, *rows, particles if is_weighed else 1)[of]}
-    shift = request.log_scale_shift + np.float32(_SMOOTHER)
-    own = request._replace(size=(height, width), log_scale_shift=shift)
-    [*_, whole[tuple(part)]] = draw(model, own, given, kept).values()
-    return _cropped(whole, *images.shape[1:3])
+    return times, unit, tuple(part)

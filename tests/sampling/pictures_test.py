@@ -210,7 +210,11 @@ class ScenesTest(helpers.TestCase):
                 colors(),
                 r"scenes of one factor .* 3 channels.*\['grayscale', 'image'\]",
             ),
-            (photographs(), grays, "size .*, of 1 of 256. Take .* such as cifar10-pixelcnn"),
+            (
+                photographs(),
+                grays,
+                r"3 channels.*Mixture of 1 channels of 256.*4\). Take .*-pixelcnn",
+            ),
             (photographs(), "cifar10-pixelcnn", "scenes of class FactorChain, or None"),
             (
                 colors(),
