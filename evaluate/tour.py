@@ -1,10 +1,10 @@
 """Shows what the trained models of the package do with photographs: python -m evaluate.tour.
 
 In one picture: `cifar10-grayscale` draws images, also of some classes, colors the grays of photographs, and
-completes their lower halves; `cifar10-pyramid` enlarges them from half their size. In a second one, of whole
-photographs: `photographs` enlarges them from a half and a quarter of their sides, completes them, and draws
-one. Then prints bits per dimension of crops of two photographs, beside PNG and WebP, and fine-tunes the first
-model on the other photographs by `train.grayscale`, which lowers its bits.
+completes their lower halves; `cifar10-pyramid` enlarges them from half their size. In a second one: what the
+programs `color`, `complete` and `enlarge --times 4` make of whole photographs. Then prints bits per dimension
+of crops of two photographs, beside PNG and WebP, and fine-tunes the first model on the other photographs by
+`train.grayscale`, which lowers its bits.
 """
 
 import pathlib
@@ -27,9 +27,9 @@ from pixelcnn_aux.scores import splits
 FLAGS = flags.FLAGS
 
 COLORS, SIZES = "cifar10-grayscale", "cifar10-pyramid"  # models of the package
-WHOLE = "photographs"  # the one of images of any size
+WHOLE, SCENES = "photographs", "cifar10-pixelcnn"  # these complete photographs
 CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # of CIFAR-10
-SIDE = 256  # pixels, of the photographs for `WHOLE`; the scene that it draws has twice as many
+SIDE = 256  # pixels, of whole photographs
 CROPS = 48  # of two photographs
 # Less than a minute of the demo preset.
 FINE_TUNING = "--epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4".split()
@@ -43,7 +43,7 @@ def main():
     image_grid.write(out, picture(models))
     print(f"Wrote {out}")
     whole = out.with_stem(f"{out.stem}-{WHOLE}")
-    plots.write(whole, photographs(pa.load(WHOLE)), dpi=150)
+    plots.write(whole, photographs(models[COLORS]), dpi=150)
     print(f"Wrote {whole}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     crops = data.Images(np.concatenate([split.pixels for split in held_out]))
@@ -75,36 +75,34 @@ def picture(models):
     return image_grid.labeled([*rows, *sample.in_colors(model, enlarged)])
 
 
-def photographs(model):
-    """The second figure: two photographs, smaller views of them, draws from these; and a scene."""
+def photographs(colors):
+    """The second figure: two photographs, what is taken of them, and what the programs' defaults draw."""
     originals = photos.squares(SIDE)[:2]  # held out
-    num, size = len(originals), originals.shape[1:3]
     print(f"With {WHOLE}:", flush=True)
-    columns = [("photographs", originals)]
-    for name, view in list(model.auxiliaries(originals).items())[-2:-4:-1]:
-        small = map(Image.fromarray, np.asarray(view))
-        larger = [x.resize(size, Image.Resampling.BICUBIC) for x in small]
-        drawn = sample.sample(model, f"images given {name}", num, given={name: view})
-        columns.append((f"{name} the sides, bicubic", np.stack(larger)))
-        columns.append((f"drawn, given {name}", drawn["image"]))
-    mask = np.ones((num, *size, 1), np.uint8)
+    model, how = pa.load(WHOLE), {"seeds": len(originals) * [[FLAGS.seed, 0]]}
+    colored = colors.colorize(originals, **how)
+    how["log_scale_shift"] = -0.3
+    mask = np.ones_like(originals[..., :1])
     mask[:, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = 0
-    completed = sample.sample(model, "completions", num, known=originals, mask=mask)["image"]
-    columns += [("masked", np.where(mask, originals, np.uint8(127))), ("completed", completed)]
-    scene = sample.sample(model, "scene", 1, image_size=(2 * SIDE, 2 * SIDE))["image"]
-    figure = plots.figure(figsize=(2 * len(columns) + 4, 4.2), layout="constrained")
-    grid = figure.add_gridspec(num, len(columns) + 2)
-    for column, (label, images) in enumerate(columns):
-        for row, image in enumerate(np.asarray(images)):
-            _show(figure.add_subplot(grid[row, column]), image, "" if row else label)
-    _show(figure.add_subplot(grid[:, -2:]), np.asarray(scene)[0], "drawn")
+    completed = model.complete(originals, mask, **how, particles=64, scenes=pa.load(SCENES))
+    small = np.asarray(list(model.auxiliaries(originals).values())[-3])
+    views = {
+        "photographs": originals,
+        "gray": [Image.fromarray(x).convert("L").convert("RGB") for x in originals],
+        "colored": colored,
+        "masked": np.where(mask, originals, np.uint8(127)),
+        "completed": completed,
+        "a quarter of the sides": [Image.fromarray(x).resize((SIDE, SIDE), 0) for x in small],
+        "enlarged": model.enlarge(small, 4, **how),
+    }
+    figure = plots.figure(figsize=(2 * len(views), 4.2), layout="constrained")
+    axes = figure.subplots(len(originals), len(views))
+    for column, (label, images) in zip(axes.T, views.items()):
+        column[0].set_title(label, fontsize=8)
+        for panel, image in zip(column, images):
+            panel.imshow(image)
+            panel.set_axis_off()
     return figure
-
-
-def _show(axes, image, label):
-    axes.imshow(image)
-    axes.set_axis_off()
-    axes.set_title(label, fontsize=8)
 
 
 def mean_bits(model, images):

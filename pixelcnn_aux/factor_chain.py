@@ -410,10 +410,7 @@ class FactorChain(serialization.Configured):
         )
         return sampling.sample(self, request, given, known, mask, particles)
 
-    # Pictures of any size, also larger than the model's. A model of images of any size draws them whole.
-    # Others color them small, as a whole, and draw all else in windows of their size that overlap, in raster
-    # order. Each window is given the pixels that those above it and to its left have drawn, so that seams
-    # agree, and nothing else of the picture.
+    # Pictures of any size, also larger than the model's.
 
     @takes_one
     def colorize(
@@ -490,25 +487,36 @@ class FactorChain(serialization.Configured):
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
         particles: int = 1,
+        scenes: "FactorChain | None" = None,
     ) -> np.ndarray:
-        """Draws the unknown pixels of pictures: completion, as by `sample`.
+        """Draws the unknown pixels of pictures of any size: completion.
+
+        They are drawn whole, as by `sample`; a model of one size takes sides of at most 2,048.
+
+        With `scenes`, what is drawn is decided small: a rectangle around the hole is reduced, by one of the
+        model's enlargements, until the hole spans at most half of the images of `scenes`, or as far as the
+        model enlarges. They draw it, held to what known pixels leave possible, and the model enlarges it, at
+        log-scales that are lower by 0.7. Several holes of a picture are one hole, with all between them.
 
         Args:
           images: uint8 [B, H, W, C].
-          mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
-            before it in the raster order of its window, known or drawn.
+          mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw.
           seeds: int32 [B, 2]; None: [0, b].
-          log_scale_shift, mode, jit_compile, condition, particles: as for `sample`. Windows are drawn by one
-            particle each.
+          log_scale_shift, mode, jit_compile, condition: as for `sample`. Scenes are of no class.
+          particles: as for `sample`: of the small picture, if there are `scenes`. They are one where nothing
+            is known after the first of its pixels to draw.
+          scenes: a model of one factor and one size of the same channels and values, such as
+            `cifar10-pixelcnn`, for a model that enlarges, such as `photographs`; None for none.
 
         Returns:
           uint8 [B, H, W, C].
 
         Raises:
-          ValueError: as `sample`, and for images or a mask of another dtype or shape.
+          ValueError: as `sample`, for images or a mask of another dtype or shape, or scenes that do not fit.
         """
+        arguments.instance("scenes", scenes, FactorChain, optional=True)
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
-        return sampling.complete(self, images, mask, request, particles)
+        return sampling.complete(self, images, mask, request, particles, scenes)
 
     def compress(self, images: ArrayLike | Sequence[ArrayLike]) -> bytes:
         """Compresses images without loss, by a model of whole numbers such as `photographs`.

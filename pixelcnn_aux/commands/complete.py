@@ -5,8 +5,7 @@
 
 A mask is a picture of the photographs' size, white where they are known and black where pixels are drawn;
 with --known half the upper half is known. Each is written as NAME-completed.png in the current folder, or to
---out. Pixels are drawn row by row, each given those before it. Pictures of the model's size are drawn given
-what is known below, too, by --particles: that many are drawn side by side, and weighed by its likelihood.
+--out. --scenes draw what is missing small, as --particles that what is known weighs; --workdir enlarges it.
 """
 
 import numpy as np
@@ -27,7 +26,8 @@ def main(*files):
         known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
         return "complete", images, known
 
-    photographs.draw_each(files, "-completed", call, particles=1 if FLAGS.jit else FLAGS.particles)
+    how = {"scenes": FLAGS.scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
+    photographs.draw_each(files, "-completed", call, **how)
 
 
 def read_mask(file):
@@ -50,11 +50,11 @@ def upper_half(images):
 
 
 def define_flags():
-    photographs.define_flags("cifar10-pixelcnn")
+    photographs.define_flags("photographs")
     flags.DEFINE_string("mask", None, "The picture that is white where photographs are known.")
-    text = (
-        "Completions that are drawn side by side, of which one is kept. 1 in windows, and by --jit."
-    )
+    text = "A run, or a trained model, that draws the small picture; with --scenes= all is by --workdir."
+    flags.DEFINE_string("scenes", "cifar10-pixelcnn", text)
+    text = "Completions that are drawn side by side, of which one is kept. 1 by --jit."
     flags.DEFINE_integer("particles", 64, text, 1, MAX_PARTICLES)
     flags.DEFINE_enum("known", None, ["half"], "Instead of --mask: the upper half is known.")
     flags.mark_flags_as_mutual_exclusive(["mask", "known"], required=True)

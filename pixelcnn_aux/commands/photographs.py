@@ -34,16 +34,19 @@ def define_flags(workdir, num=1, log_scale_shift=-0.3):
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
-def draw_each(files, ending, call, **own):
+def draw_each(files, ending, call, scenes=None, **own):
     """Writes --num pictures that a model draws of each photograph as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword.
+    before those of draws; `own` are others by keyword, and `scenes` the name of a model, one of them.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]
-    model = pa.load(FLAGS.workdir) if FLAGS.jit else chosen_run.in_numpy(FLAGS.workdir)
+    load = pa.load if FLAGS.jit else chosen_run.in_numpy
+    model = load(FLAGS.workdir)
+    if scenes:
+        own["scenes"] = load(scenes)
     how = {
         "seeds": [[FLAGS.seed, k] for k in range(FLAGS.num)],
         "log_scale_shift": FLAGS.log_scale_shift,
@@ -68,21 +71,35 @@ def draw_each(files, ending, call, **own):
 
 
 def _likeliest_first(model, call, how):
-    """Pictures of one photograph, uint8 [N, h, w, 3], and the bits of each, by which they are sorted.
-
-    One alone has None. Bits are those of all trained factors, of pictures as the model sees them whole.
-    """
-    method, *args = call
-    drawn = np.asarray(getattr(model, method)(*args, **how))
-    if len(drawn) == 1:
-        return drawn, [None]
-    seen = sampling.as_seen_whole(model, drawn)
-    inputs = model.inputs(seen, how["condition"])
-    trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
-    nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
-    bits = in_bits_per_dim(nats, seen.shape[1:])["total"]
+    """Pictures of one photograph, uint8 [N, h, w, 3], and the bits of each, None of one alone."""
+    if len(how["seeds"]) == 1:
+        return _drawn(model, call, how), [None]
+    drawn, bits = drawn_with_bits(model, call, how)
     order = np.argsort(bits, kind="stable")
     return drawn[order], bits[order]
+
+
+def _drawn(model, call, how):
+    method, *args = call
+    return np.asarray(getattr(model, method)(*args, **how))
+
+
+def drawn_with_bits(model, call, how):
+    """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N].
+
+    `call` is the name of a method with its first arguments, and `how` are others. Bits are those of all
+    trained factors, of pictures as the model sees them whole.
+    """
+    drawn = _drawn(model, call, how)
+    seen, bits = sampling.as_seen_whole(model, drawn), np.zeros(len(drawn))
+    condition = model.checked_condition(how.get("condition"), len(drawn))
+    trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
+    for index in range(len(drawn)):  # one by one, since they may be large
+        one = slice(index, index + 1)
+        inputs = model.inputs(seen[one], condition if condition is None else condition[one])
+        nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
+        [bits[index]] = in_bits_per_dim(nats, seen.shape[1:])["total"]
+    return drawn, bits
 
 
 def _outputs(files, ending):

@@ -17,6 +17,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.commands.chosen_run import in_numpy
+from pixelcnn_aux.commands.photographs import drawn_with_bits
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.data.image_folder import fit, resize
@@ -34,8 +35,8 @@ DRAWS = 3  # of a picture
 SIDE = 64  # of images drawn by a model of any size
 SHIFTS = (-2.0, 0.5)  # of log-scales: below, draws hardly vary; above, they are noise
 MAX_SEED = 2**31 - 1
-# The most pixels drawn in seconds: at once, by a model of any size, and in windows of 32 x 32 pixels.
-WHOLE, IN_WINDOWS = 2**18, 2**14
+# The most pixels drawn in seconds, by a model of any size; and one by one, or scored.
+WHOLE, FEW = 2**18, 2**14
 
 ENLARGEMENTS = {"twice as large": 2, "four times as large": 4}
 COLORS = "colored"
@@ -44,7 +45,7 @@ CLASS_NAMES = {  # of data sets, in the order of their labels
 }
 # Default models of the tabs, and shifts of log-scales that look best.
 REDRAWS = {**dict.fromkeys(ENLARGEMENTS, ("photographs", -0.5)), COLORS: ("cifar10-grayscale", 0)}
-COMPLETES = "cifar10-pixelcnn"
+COMPLETES, SCENES, PARTICLES = "photographs", "cifar10-pixelcnn", 64
 COMPRESSES = "photographs"
 
 BITS = "bits per color value"  # bits per dimension
@@ -145,16 +146,16 @@ def redraw(models, name, what, picture, seed, shift):
             ours = picture.pixels
             grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
             beside = (grays, "The picture's grays"), (ours, "The picture itself")
-            return grays, beside, ours, ("colorize", ours[np.newaxis])
-        times, most = ENLARGEMENTS[what], WHOLE if model.image_size is None else IN_WINDOWS
-        small = uploads.reduced(picture.pixels, most // times**2)
+            return grays, beside, ours, ("colorize", ours[np.newaxis]), {}
+        times = ENLARGEMENTS[what]
+        small = uploads.reduced(picture.pixels, _most(model) // times**2)
         height, width = (times * side for side in small.shape[:2])
         large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
         bicubic = np.asarray(large)
         beside = (small, "The picture to enlarge"), (bicubic, "By bicubic interpolation")
         if picture.pixels.shape[0] >= height and picture.pixels.shape[1] >= width:
             beside += ((resize(picture.pixels, (height, width)), "The picture itself"),)
-        return bicubic, beside, small, ("enlarge", small[np.newaxis], times)
+        return bicubic, beside, small, ("enlarge", small[np.newaxis], times), {}
 
     picture = uploads.chosen(picture)
     return _draw_several(models, name, picture, begin, seed, shift)
@@ -163,34 +164,53 @@ def redraw(models, name, what, picture, seed, shift):
 def complete(models, name, picture, painted, rectangle, seed, shift):
     """Draws a region of a picture several times; `painted` and `rectangle` are as for `uploads.mask`."""
     picture = uploads.chosen(picture)
-    ours = uploads.reduced(picture.pixels, IN_WINDOWS)
-    mask = uploads.mask(painted, rectangle, ours.shape[:2])
+    [mask] = uploads.mask(painted, rectangle, picture.pixels.shape[:2])
+    whites = 255 * mask.repeat(3, axis=-1)
 
     def begin(model):
-        known = np.where(mask[0] == 1, ours, np.uint8(127))
-        beside = (known, "The known part"), (ours, "The picture itself")
-        return known, beside, ours, ("complete", ours[np.newaxis], mask)
+        ours, known = (uploads.reduced(x, _most(model)) for x in (picture.pixels, whites))
+        known = (known == 255)[..., :1]  # as far as all of a pixel is
+        beside = np.where(known, ours, np.uint8(127))
+        images = (beside, "The known part"), (ours, "The picture itself")
+        scenes = {"scenes": models.load(SCENES), "particles": PARTICLES}
+        call = "complete", ours[np.newaxis], known[np.newaxis].astype(np.uint8)
+        return beside, images, ours, call, scenes if name == COMPLETES else {}
 
     return _draw_several(models, name, picture, begin, seed, shift)
+
+
+def _most(model):
+    """The most pixels that a model draws in seconds."""
+    return WHOLE if model.image_size is None else FEW
 
 
 def _draw_several(models, name, picture, begin, seed, shift):
     """Draws by `begin(model)`: an image to compare with, `Step.images` beside, pixels taken, and a call.
 
-    That is the name of a method of the model, and its arguments before those of draws.
+    That is the name of a method of the model with its arguments before those of draws, and those by keyword.
     """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
     model = models.load(name)
-    (before, images, taken, call), pair = begin(model), None
-    calls = [operator.methodcaller(*call, seeds=[x], log_scale_shift=shift) for x in seeds]
+    (before, beside, taken, call, how), drawn = begin(model), []
+    how = {"log_scale_shift": shift, **how}
+    calls = [
+        functools.partial(drawn_with_bits, call=call, how={"seeds": [x], **how}) for x in seeds
+    ]
+
+    def shown(drawn):
+        colors = [to_rgb(x, model.likelihood.num_values)[0] for x, _ in drawn]
+        named = ((x, f"Drawn, {n} of {DRAWS}") for n, x in enumerate(colors, 1))
+        return {"images": (*beside, *named), "pair": (before, colors[0]) if colors else None}
+
     with contextlib.closing(processes.in_order(model, calls)) as found:
         for number in range(DRAWS):
-            yield Step(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, images, pair)
-            [drawn] = to_rgb(next(found), model.likelihood.num_values)
-            pair = pair or (before, drawn)
-            images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
-    yield Step(f"Drew {DRAWS} by {name}, of {picture.taken(taken)}", None, images, pair)
+            text = f"Drawing, {number + 1} of {DRAWS}"
+            yield Step(text, number / DRAWS, **shown(drawn))
+            drawn.append(next(found))
+    drawn.sort(key=operator.itemgetter(1))
+    text = f"Drew {DRAWS} by {name}, the likeliest first, of {picture.taken(taken)}"
+    yield Step(text, **shown(drawn))
 
 
 def compress(models, name, picture):
@@ -266,7 +286,7 @@ def score(models, name, picture):
     yield Step(f"Loading {name}", 0)
     model = models.exact(name)
     size, pixels = model.image_size, picture.pixels
-    image = uploads.reduced(pixels, IN_WINDOWS) if size is None else fit(pixels, size)
+    image = uploads.reduced(pixels, FEW) if size is None else fit(pixels, size)
     images = tuple(
         (to_rgb(x, model.factors[factor].likelihood.num_values)[0], plain(factor))
         for factor, x in model.auxiliaries(image[np.newaxis]).items()

@@ -146,13 +146,12 @@ def _picture(editor):
         def choose(given):
             try:
                 picture = read(given)
-                small = uploads.reduced(picture.pixels, actions.IN_WINDOWS)
-                large, painted = uploads.enlarged(picture.pixels), uploads.enlarged(small)
+                large = uploads.enlarged(picture.pixels)
             except Exception as error:  # any file: the page goes on, with the picture that it had
                 return error_html(error), *[gr.skip()] * 3, None, gr.skip()
             shown, said = gr.update(value=large, visible=True), picture.taken(picture.pixels)
             boxes = (gr.skip(), None) if is_file else (None, gr.skip())
-            return said, picture, shown, painted, *boxes
+            return said, picture, shown, large, *boxes
 
         return choose
 

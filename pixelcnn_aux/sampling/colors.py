@@ -7,7 +7,7 @@ colors are fitted as linear functions of the gray, and these are given the photo
 change where the gray does.
 """
 
-import math
+import operator
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.sampling.chains import checked, sample
+from pixelcnn_aux.sampling.pictures import multiple, padded
 
 # Chosen by eye, on photographs.
 _DRAWS, _STRENGTH = 32, 2  # whose mean is taken, and how much stronger its colors become
@@ -63,22 +64,14 @@ def as_seen_whole(model, images):
 
     For a model of images of any size they are as they were.
     """
-    if model.image_size is None:
-        return images
-    [*_, factor], (height, width) = model.factors.values(), images.shape[1:3]
-    multiple = factor.smallest_inputs().images.shape[1]
-    multiple = math.lcm(multiple, math.prod(x.ratio for x in model.transforms))
-    scale = min(1, max(model.image_size[0] / height, model.image_size[1] / width))
-    to_whole = round if scale < 1 else math.ceil
-    size = [
-        max(least, multiple * to_whole(scale * side / multiple))
-        for least, side in zip(model.image_size, (height, width))
-    ]
-    if scale < 1:
-        small = [resize(image, size) for image in images]
-        return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
-    missing = (0, size[0] - height), (0, size[1] - width)
-    return np.pad(images, [(0, 0), *missing, (0, 0)], mode="edge")
+    scale = max(map(operator.truediv, model.image_size or (), images.shape[1:3]), default=1)
+    if scale >= 1:
+        return padded(model, images)
+    of = multiple(model)
+    sides = (of * round(scale * side / of) for side in images.shape[1:3])
+    size = [*map(max, model.image_size, sides)]
+    small = [resize(image, size) for image in images]
+    return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
 
 
 def _several(seeds):

@@ -142,8 +142,8 @@ class PhotographsTest(helpers.TestCase):
             [call] = self.drawn("complete", complete, "a.tiff", flag, f"--out={mask.sum()}.png")
             self.assertAllEqual(call.args[0], PHOTOGRAPHS[:1])
             self.assertAllEqual(call.args[1], mask)
-            self.assertEqual(call.kwargs, {**HOW, "particles": 64})
-            self.load.assert_called_with("cifar10-pixelcnn")
+            self.assertEqual(call.kwargs, {**HOW, "particles": 64, "scenes": self.model})
+            self.load.assert_has_calls([mock.call("photographs"), mock.call("cifar10-pixelcnn")])
             self.model.complete.reset_mock()
         for flag, count in (("--particles=5", 5), ("--jit", 1)):
             [call] = self.drawn(
@@ -154,7 +154,7 @@ class PhotographsTest(helpers.TestCase):
 
     def test_several_completions(self):
         self.load.return_value = helpers.tiny_model(exact=True)
-        helpers.run_program(complete, "a.tiff", "--mask=mask.png", "--num=2")
+        helpers.run_program(complete, "a.tiff", "--mask=mask.png", "--num=2", "--scenes=")
         first, second = (self.read(f"a-completed-{k}.png") for k in (1, 2))
         for found in (first, second):
             self.assertAllEqual(found * MASK[0], PHOTOGRAPHS[0] * MASK[0])

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import image_grid
+from pixelcnn_aux import image_grid, sampling
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.demo import actions, uploads
@@ -135,18 +135,21 @@ class ActionsTest(helpers.TestCase):
         resized = Image.fromarray(PICTURE).resize((14, 18), Image.Resampling.BICUBIC)
         self.assertAllEqual(bicubic, np.asarray(resized))
         self.assertLen(drawn, actions.DRAWS)
-        for number, image in enumerate(drawn):
-            [expected] = model.enlarge(PICTURE[np.newaxis], 2, [[7, number]], log_scale_shift=-0.3)
-            self.assertAllEqual(image, expected)
+        seeds = [[7, number] for number in range(actions.DRAWS)]
+        expected = model.enlarge(3 * [PICTURE], 2, seeds, log_scale_shift=-0.3)
+        nats = model.log_prob(sampling.as_seen_whole(model, expected))
+        self.assertAllEqual(drawn, expected[np.argsort(-nats)])
         self.assertAllEqual(found.pair, (bicubic, drawn[0]))
-        with mock.patch.object(actions, "IN_WINDOWS", 100):
+        with mock.patch.object(actions, "FEW", 100):
             found = self.redraw("pyramid", "twice as large")
         self.assertEqual(found.images[0][0].shape, (5, 4, 3))
         self.assertEndsWith(found.text, "of 4 x 5 pixels, reduced from 7 x 9 pixels")
         # Colors.
         found, model = self.redraw("gray", "colored"), self.models.load(self.name["gray"])
-        [expected] = model.colorize(PICTURE[np.newaxis], [[7, 2]], log_scale_shift=-0.3)
-        self.assertAllEqual(found.images[-1][0], expected)
+        expected = model.colorize(3 * [PICTURE], seeds, log_scale_shift=-0.3)
+        nats = model.log_prob(sampling.as_seen_whole(model, expected))
+        drawn = [image for image, _ in found.images[-3:]]
+        self.assertAllEqual(drawn, expected[np.argsort(-nats)])
 
     def test_completions(self):
         how = {"painted": None, "rectangle": "30 30 50 50", **HOW}
@@ -158,6 +161,28 @@ class ActionsTest(helpers.TestCase):
         for image in (known, *(image for image, _ in drawn)):
             self.assertAllEqual(image[~region], PICTURE[~region])
             self.assertNotAllEqual(image[region], PICTURE[region])
+
+    def test_completions_by_scenes(self):
+        """By the default model; what is painted of a picture that is reduced is drawn, and a little more."""
+        models, default = mock.Mock(), mock.create_autospec(pa.AuxiliaryModel, instance=True)
+        default.image_size, default.likelihood.num_values = None, 256
+        default.complete.side_effect = lambda images, *args, **how: images
+        models.load.side_effect = {actions.COMPLETES: default, actions.SCENES: "scenes"}.get
+        how = {"painted": None, "rectangle": "30 30 50 50", **HOW}
+
+        def drawn_with_bits(model, call, how):
+            return getattr(model, call[0])(*call[1:], **how), 0.0
+
+        for most, size, hole in ((63, (9, 7), np.s_[2:5, 2:4]), (16, (4, 3), np.s_[:3, :2])):
+            with mock.patch.multiple(actions, WHOLE=most, drawn_with_bits=drawn_with_bits):
+                self.last(actions.complete(models, actions.COMPLETES, CHOSEN, **how))
+            (image, mask), kwargs = default.complete.call_args
+            self.assertEqual(image.shape, (1, *size, 3))
+            expected = np.ones(size)
+            expected[hole] = 0
+            self.assertAllEqual(mask[0, ..., 0], expected)
+            shared = {"seeds": [[7, 2]], "log_scale_shift": -0.3}
+            self.assertEqual(kwargs, {**shared, "scenes": "scenes", "particles": 64})
 
     def test_there_has_to_be_a_picture(self):
         models, name = self.models, self.name["gray"]

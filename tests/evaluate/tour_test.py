@@ -45,7 +45,9 @@ class TourTest(helpers.TestCase):
         small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
         cls.whole = pa.parallel_pyramid(halvings=2, base_blocks=1, num_components=2, **small)
         patch(tour, "SIDE", 4)
-        patch(pa, "load", side_effect={**cls.models, tour.WHOLE: cls.whole}.get)
+        scenes = helpers.random_chain([], (4, 4), network)
+        others = {tour.WHOLE: cls.whole, tour.SCENES: scenes}
+        patch(pa, "load", side_effect={**cls.models, **others}.get)
         patch(photos, "squares", return_value=SQUARES)
         counts = {"validation": 3, "test": 2}
         splits = {name: helpers.pictures(x, x, (4, 4)) for name, x in counts.items()}

@@ -185,14 +185,6 @@ class PicturesTest(helpers.TestCase):
         found = model.complete(images, mask, SEEDS, particles=8)
         self.assertAllEqual(found, expected)
 
-    def test_windows_are_drawn_by_one(self):
-        model, _ = tiny("pyramid")
-        images = np.random.default_rng(0).integers(4, size=(3, 5, 9, 1)).astype(np.uint8)
-        mask = np.ones_like(images)
-        mask[:, 1:3, 1:6] = 0
-        expected = model.complete(images, mask, SEEDS)
-        self.assertAllEqual(model.complete(images, mask, SEEDS, particles=8), expected)
-
     def test_any_size(self):
         made, images = parallel().with_image_size(None), np.zeros((2, 3, 5, 1), np.uint8)
         mask = np.ones_like(images)

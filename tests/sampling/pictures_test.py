@@ -11,11 +11,13 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux.networks import topology
+from pixelcnn_aux.sampling import pictures
 from tests import helpers
 
 HALVES = HalfResolution()
 SEEDS = np.array([[0, 0], [0, 1]], np.int32)
-PICTURES = helpers.pictures(2, size=(9, 11))  # rows of windows from 0, 3, 6; columns from 0, 4, 8
+PICTURES = helpers.pictures(2, size=(9, 11))
 
 
 @functools.cache
@@ -26,9 +28,10 @@ def colors():
 
 
 @functools.cache
-def pyramid():
+def pyramid(exact=True):
     """Images of 2 x 2, 4 x 4 and 8 x 8."""
-    return helpers.random_chain([HALVES, HALVES], (8, 8), names=["2x2", "4x4", "8x8"])
+    how = {"names": ["2x2", "4x4", "8x8"], "exact": exact, "centered": exact}
+    return helpers.random_chain([HALVES, HALVES], (8, 8), **how)
 
 
 def halved(images, times):
@@ -90,45 +93,137 @@ class AnySizeTest(helpers.TestCase):
         self.assertEqual(pyramid().enlarge(PICTURES[:0]).shape, (0, 18, 22, 3))
 
 
-class WindowsTest(helpers.TestCase):
-    def test_each_window_is_drawn_given_what_those_before_it_added(self):
-        """As all windows of a picture in raster order, one after another."""
-        model = helpers.random_chain([HALVES], (8, 12), names=["4x6", "8x12"], exact=False)
-        # Here the last windows end: 18 x 22 pixels are returned.
-        whole = np.pad(PICTURES, [(0, 0), (0, 1), (0, 3), (0, 0)], mode="edge")
-        factor = model.factors["8x12"]
-        noise = sampling.noise(factor, tf.constant(SEEDS), 1, (20, 28))
-        pixels, mask = np.zeros((2, 20, 28, 3), np.uint8), np.zeros((2, 20, 28, 1), np.uint8)
-        for top, height in ((0, 8), (6, 8), (12, 8)):
-            for left, width in ((0, 10), (8, 10), (16, 12)):  # without the last columns drawn
-                here = np.s_[:, top : top + 8, left : left + 12]
-                above = np.s_[:, top // 2 : top // 2 + 4, left // 2 : left // 2 + 6]
-                request = DrawRequest(
-                    log_scale_shift=np.zeros(2, np.float32),
-                    size=(8, 12),
-                    auxiliary=whole[above],
-                    completed=(pixels[here], mask[here]),
-                    noise=noise[here],
-                )
-                drawn = factor.draw(request)
-                body = np.s_[:, top : top + height, left : left + width]
-                pixels[body], mask[body] = drawn[:, :height, :width], 1
-        self.assertAllEqual(model.enlarge(PICTURES), pixels[:, :18, :22])
+class WholeTest(helpers.TestCase):
+    """A model of one size draws larger pictures as one of that size does."""
 
-    def test_windows_that_do_not_wait_for_each_other_are_drawn_at_once(self):
-        complete, unknown = colors().complete, np.zeros_like(PICTURES[..., :1])
-        spied = mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw)
+    def test_enlargements(self):
+        whole = pyramid().with_image_size((20, 24))  # PICTURES, padded to whole blocks
+        given = np.pad(PICTURES, [(0, 0), (0, 1), (0, 1), (0, 0)], mode="edge")
+        expected = whole.sample(SEEDS, given={"4x4": given})["8x8"]
+        self.assertAllEqual(pyramid().enlarge(PICTURES), expected[:, :18, :22])
+
+    @parameterized.parameters(1, 3)
+    def test_completions(self, particles):
+        mask, how = mask_of(PICTURES), {"particles": particles, "log_scale_shift": -0.5}
+        whole = colors().with_image_size(PICTURES.shape[1:3])
+        expected = whole.sample(SEEDS, known=PICTURES, mask=mask, **how)["image"]
+        self.assertAllEqual(colors().complete(PICTURES, mask, **how), expected)
+
+
+@functools.cache
+def scenes():
+    """Images of 4 x 4 pixels, in multiples of 2."""
+    network = {"topology": topology.pixelcnn_pp(1, 2), "filters": 4}
+    return helpers.random_chain([], (4, 4), network, names=["image"])
+
+
+@functools.cache
+def photographs():
+    """Images of any size, with a half and a quarter of it."""
+    parts = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
+    made = pa.parallel_pyramid(halvings=2, base_blocks=1, num_components=2, **parts)
+    return helpers.randomized(made)
+
+
+class ScenesTest(helpers.TestCase):
+    """The small picture around a hole is drawn by another model."""
+
+    def completed(self, images, mask, model=None, **how):
+        """The completions, and the calls that drew their parts: the small ones, and the enlargements."""
+        model = model or photographs()
+        spied = mock.patch.object(pictures, "draw", side_effect=pictures.draw)
         with spied as draw:
-            drawn = complete(PICTURES, unknown)
-            sizes = [len(call.args[1].noise) for call in draw.call_args_list]
-            self.assertEqual(sizes, 2 * [2, 2, 4, 2, 4, 2, 2])  # of grays and images
-            # Nothing is drawn where all is known.
-            draw.reset_mock()
-            complete(PICTURES, np.ones_like(unknown))
-            draw.assert_not_called()
-        for b in range(2):
-            alone = complete(PICTURES[b : b + 1], unknown[b : b + 1], SEEDS[b : b + 1])
-            self.assertAllEqual(alone, drawn[b : b + 1])
+            found = model.complete(images, mask, scenes=scenes(), **how)
+        self.assertAllEqual(np.where(mask, found, 0), np.where(mask, images, 0))
+        self.assertNotAllEqual(found, images)
+        return found, draw.call_args_list[::2], draw.call_args_list[1::2]
+
+    def sizes(self, hole, size=(40, 37), **how):
+        images, mask = helpers.pictures(1, size=size), np.ones((1, *size, 1), np.uint8)
+        for rows, columns in [hole] if isinstance(hole[0], slice) else hole:
+            mask[:, rows, columns] = 0
+        _, [small], [large] = self.completed(images, mask, **how)
+        return small.args[1].size, large.args[1].size
+
+    def test_the_part_around_a_hole(self):
+        """It takes half of what scenes see where it can, and twice that as far as the model enlarges."""
+        rows = slice(20, 24)
+        self.assertEqual(self.sizes(np.s_[20:24, 20:22]), ((4, 4), (8, 8)))
+        self.assertEqual(self.sizes(np.s_[20:25, 20:22]), ((4, 4), (16, 16)))
+        self.assertEqual(self.sizes(np.s_[39:40, 36:37]), ((4, 4), (8, 8)))
+        self.assertEqual(self.sizes(np.s_[15:32, 20:21]), ((8, 4), (32, 16)))
+        self.assertEqual(self.sizes(np.s_[:, rows]), ((10, 4), (40, 16)))
+        self.assertEqual(self.sizes(np.s_[2:3, 1:2], (3, 5)), ((2, 4), (4, 8)))
+        # Several are one.
+        self.assertEqual(self.sizes([np.s_[5:6, 20:22], np.s_[20:22, 23:24]]), ((8, 4), (32, 16)))
+        # A model of one size takes larger pictures.
+        self.assertEqual(self.sizes(np.s_[20:24, 20:22], model=pyramid()), ((4, 4), (8, 8)))
+
+    @parameterized.parameters(True, False)
+    def test_the_small_picture_is_what_known_pixels_leave(self, exact):
+        """Scenes draw it within these bounds, and it is what the model enlarges."""
+        images, mask = helpers.pictures(1, size=(8, 8)), np.ones((1, 8, 8, 1), np.uint8)
+        mask[:, 3:6, 3:7] = 0
+        how = {"model": pyramid(exact), "log_scale_shift": -0.5, "particles": 4}
+        found, [small], [large] = self.completed(images, mask, **how)
+        [given] = large.args[2].values()
+        [own] = small.args[3].values()
+        if exact:
+            low, high = own["within"]
+            self.assertTrue(np.all((low <= given) & (given <= high)))
+            self.assertAllEqual(low, HALVES(np.where(mask, images, 0)))
+            self.assertAllEqual(HALVES(found), given)
+        else:
+            pixels, known = own["completed"]
+            self.assertAllEqual(np.where(known, given, 0), np.where(known, pixels, 0))
+        request = DrawRequest([[0, 0]], -0.5)
+        rows = sampling.checked(scenes(), request)._replace(size=(4, 4)), {}, {"image": own}
+        self.assertAllEqual(sampling.draw(scenes(), *rows, 4)["image"], given)
+        self.assertAllClose(large.args[1].log_scale_shift, [-1.2])
+
+    def test_one_particle_where_nothing_is_known_after_the_first_pixel_to_draw(self):
+        for known, count in (((4, 0), 1), ((5, 0), 4), ((4, 1), 4)):
+            images, mask = helpers.pictures(1, size=(8, 8)), np.zeros((1, 8, 8, 1), np.uint8)
+            mask[:, : known[0]], mask[:, -1, : known[1]] = 1, 1
+            _, [small], _ = self.completed(images, mask, particles=4)
+            self.assertEqual(small.args[4], count)
+
+    def test_seeds_decide_whatever_the_batch(self):
+        images = helpers.pictures(3, size=(11, 9))[[0, 1, 0]]
+        mask = np.repeat(mask_of(images)[:1], 3, axis=0)
+        mask[1, 2:5] = 0
+        seeds, how = np.array([[1, 2], [3, 4], [1, 3]], np.int32), {"particles": 2}
+        found, *_ = self.completed(images, mask, seeds=seeds, **how)
+        for k, seed in enumerate(seeds):
+            alone = photographs().complete(images[k], mask[k], seed, scenes=scenes(), **how)
+            self.assertAllEqual(alone, found[k])
+        self.assertNotAllEqual(found[2], found[0])
+        nothing = np.ones_like(mask)
+        self.assertAllEqual(photographs().complete(images, nothing, scenes=scenes()), images)
+
+    def test_scenes_that_do_not_fit(self):
+        images = helpers.pictures(1, size=(8, 8))
+        grays = helpers.random_chain([], (4, 4), names=["image"], channels=1)
+        for model, others, message in (
+            (
+                photographs(),
+                colors(),
+                r"scenes of one factor .* 3 channels.*\['grayscale', 'image'\]",
+            ),
+            (
+                photographs(),
+                grays,
+                r"3 channels.*Mixture of 1 channels of 256.*4\). Take .*-pixelcnn",
+            ),
+            (photographs(), "cifar10-pixelcnn", "scenes of class FactorChain, or None"),
+            (
+                colors(),
+                scenes(),
+                r"model that enlarges.*\['grayscale', 'image'\]. Take .*scenes=None",
+            ),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                model.complete(images, mask_of(images), scenes=others)
 
 
 class WrongArgumentsTest(helpers.TestCase):
