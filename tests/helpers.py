@@ -112,7 +112,7 @@ def eagerly():
 
 @contextlib.contextmanager
 def nothing_stays_registered():
-    """After it, classes, data sets and presets are those that were registered before, or are the package's."""
+    """After it, classes, data sets and presets are those of the package, or were registered before."""
     importlib.import_module(
         "pixelcnn_aux.rounded_factor"
     )  # which registers a class when it is needed
