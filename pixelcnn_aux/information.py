@@ -29,7 +29,7 @@ _REACH = 10  # standard deviations, outside of which noise has no probability
 _TOLERANCE = 3e-4  # bits, of entropies interpolated between means
 # Weights of the least squares of `_unbiased`: of the distance from the entropy at the mean y, which keeps its
 # variance low, and of means whose entropy comes out too large, over others.
-_RIDGE, _TOO_LARGE = 0.03, 1e3
+_RIDGE, _TOO_LARGE = 0.03, 1e4
 _MOST_SATURATED = 1e-3  # of the values of measurements without clean means
 
 
@@ -291,7 +291,7 @@ def _unbiased(noise, images, num_values):
     chances = _chances(noise, means, knots, num_values)
     first = np.interp(noise.means(knots), means, bits)
     missing, weights = bits - chances @ first, np.ones(len(means))
-    for _ in range(5):  # which settles who is above
+    for _ in range(15):  # which settles who is above
         weighted = chances * weights[:, np.newaxis]
         system = chances.T @ weighted + _RIDGE**2 * np.eye(len(knots))
         found = np.linalg.solve(system, weighted.T @ missing)
