@@ -227,7 +227,9 @@ def estimate(
         bits = np.interp(means, *curve).reshape(len(images), -1).sum(axis=1)
     own = -np.asarray(model.log_prob(images), np.float64) / math.log(2.0)
     every = np.stack([own - bits, own, bits], axis=1)
-    resampled = [every[random.integers(len(every), size=len(every))].mean(0) for _ in range(RESAMPLES)]
+    resampled = [
+        every[random.integers(len(every), size=len(every))].mean(0) for _ in range(RESAMPLES)
+    ]
     ends = np.quantile(resampled, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
     found = (_bits(x, interval, pixels) for x, interval in zip(every.mean(axis=0), ends.T))
     return Information(*found, noise_bias=bias)
@@ -247,7 +249,10 @@ def _bits_by_function(log_prob, images, clean):
     nats = np.asarray(log_prob(images, clean), np.float64)
     fits = nats.shape == (len(images),) and np.isfinite(nats).all()
     expected = f"finite log-probabilities of noise as float [{len(images)}]"
-    received, remedy = f"{arguments.short_repr(nats)}, of shape {list(nats.shape)}", "Sum over pixels"
+    received, remedy = (
+        f"{arguments.short_repr(nats)}, of shape {list(nats.shape)}",
+        "Sum over pixels",
+    )
     expect(fits, expected, received, remedy)
     return -nats / math.log(2.0)
 

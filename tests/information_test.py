@@ -27,7 +27,9 @@ class Known:
 
 def poisson(mean, count):
     """The probabilities of 0, 1, ..., count - 1, one by one."""
-    return np.array([math.exp(n * math.log(mean) - mean - math.lgamma(n + 1)) for n in range(count)])
+    return np.array(
+        [math.exp(n * math.log(mean) - mean - math.lgamma(n + 1)) for n in range(count)]
+    )
 
 
 def rounded(location, sigma, num_values):
@@ -192,14 +194,19 @@ class EstimateTest(helpers.TestCase):
         self.assertAllClose(found.entropy.per_pixel, bits.mean(), rtol=1e-5)
         self.assertAllClose(
             found.noise_entropy.per_pixel,
-            3 * np.interp(images, np.arange(256), Poisson().entropies(np.arange(256.0), 256)).mean(),
+            3
+            * np.interp(images, np.arange(256), Poisson().entropies(np.arange(256.0), 256)).mean(),
             atol=1e-3,
         )
 
     @parameterized.named_parameters(
         ("floats", {"measurements": np.zeros([2, 4, 4, 1])}, "uint8"),
         ("one_image", {"measurements": np.zeros([1, 4, 4, 1], np.uint8)}, "two images or more"),
-        ("saturated", {"measurements": np.full([2, 4, 4, 1], 255, np.uint8)}, "at 255, the largest"),
+        (
+            "saturated",
+            {"measurements": np.full([2, 4, 4, 1], 255, np.uint8)},
+            "at 255, the largest",
+        ),
         ("other_shape", {"clean": np.zeros([2, 4, 4])}, "of the shape of the measurements"),
         ("negative_counts", {"clean": np.full([2, 4, 4, 1], -1.0)}, "0 or more, of counts"),
         ("not_finite", {"clean": np.full([2, 4, 4, 1], np.nan)}, "finite numbers"),
