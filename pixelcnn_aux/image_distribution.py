@@ -29,8 +29,9 @@ class ImageDistribution(Base):
     ```
 
     `log_prob` takes uint8 or uint16 [..., H, W, C], as the model does, of any leading sides, and
-    `conditional_input`, int [...] of classes or float [..., D], which broadcasts with them. It is differentiable
-    in `trainable_variables`; networks are evaluated without dropout. If the model is not exact, it is a bound.
+    `conditional_input`, int [...] of classes or float [..., D], which broadcasts with them. It is
+    differentiable in `trainable_variables`, evaluates networks without dropout, and is a bound if the model
+    is not exact.
 
     `sample` takes `seed`, an int, which always draws the same, or int32 [2], as of
     `tfp.random.sanitize_seed`; and `conditional_input` of one image, or of as many as the last sides of
@@ -38,8 +39,8 @@ class ImageDistribution(Base):
 
     As of `tfd.PixelCNN`, not all of a distribution applies:
 
-    - `sample` works eagerly alone, not in a graph that is traced, such as those of joint distributions, and is
-      not differentiable.
+    - `sample` works eagerly alone, not in a graph that is traced, such as those of joint distributions, and
+      is not differentiable.
     - There are no `cdf`, `quantile`, `mean`, `variance`, `mode`, `entropy`, nor divergences in closed form.
     - There are no batches of distributions: `batch_shape` is [], and parameters are no tensors.
     """

@@ -175,7 +175,7 @@ class Information(NamedTuple):
 
     information: Bits  # an upper bound on I(X; Y): the difference of the other two
     entropy: Bits  # an upper bound on H(Y): the model's cross-entropy
-    # H(Y | X) itself of given clean means, but for chance; without them at most that, by at most `noise_bias`.
+    # H(Y | X), but for chance; without clean means its expectation is less, by at most `noise_bias`.
     noise_entropy: Bits
     noise_bias: float  # bits per pixel
 
@@ -191,8 +191,8 @@ def estimate(
     """How many bits measurements tell of their objects: an upper bound on the mutual information I(X; Y).
 
     Without clean means, the entropy of noise is a mean over measured values of a function whose expectation
-    is it, or a little less, at every mean that these can have: so the bound stays one. Clean means are assumed
-    to be within the range of values.
+    is it, or a little less, at every mean that these can have: so the bound stays one. Means are assumed to
+    be within the range of values.
 
     Args:
       model: `AuxiliaryModel` or `engine.Model`, trained on other measurements of the same kind: on those that
@@ -285,7 +285,8 @@ class _Unbiased(NamedTuple):
 def _unbiased(noise, images, num_values):
     """`_Unbiased` for the means that images can have: least squares near the entropies at the means y."""
     share = float((images == num_values - 1).mean())
-    expected = f"measurements of which at most {_MOST_SATURATED:.1%} are at {num_values - 1}, the largest value"
+    largest = f"{num_values - 1}, the largest value"
+    expected = f"measurements of which at most {_MOST_SATURATED:.1%} are at {largest}"
     remedy = "Give clean means, or measure with a shorter exposure"
     expect(share <= _MOST_SATURATED, expected, f"{share:.1%}", remedy)
     seen = noise.means(np.array([images.min(), images.max()], np.float64))
@@ -307,7 +308,7 @@ def _unbiased(noise, images, num_values):
 
 
 def _knots(noise, ends, num_values):
-    """Values between which g is linear: each where few are likely, half a standard deviation apart elsewhere."""
+    """Values between which g is linear: every one where noise is low, half its deviation apart elsewhere."""
     reach = noise.locations(ends) + (_REACH * noise.spreads(ends) + 12) * [-1, 1]
     low, high = np.clip(np.rint(reach), 0, num_values - 1).astype(int).tolist()
     knots = [low]
