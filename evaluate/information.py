@@ -4,17 +4,16 @@
     python -m evaluate.information --image_file scans.npz --channels 1 --bits 16 --noise both --sigmas 1,4,16
 
 Images are what is measured. Their random squares are scaled to each exposure, the clean value of the largest
-one: of counts (poisson), or in steps of the values (gaussian); then noise is drawn. A small PixelCNN is
-trained on the measurements of the training split, and evaluated on others of held-out images, whose clean
+one: of counts (poisson), or in steps of the values (gaussian). Then noise is drawn. A small PixelCNN is
+trained on the measurements of the training split, and evaluated on those of held-out images, whose clean
 values are known. Prints, for each exposure and sigma, an upper bound on the mutual information of measurement
-and image in bits per pixel, and the entropies that it is the difference of, with intervals; and writes them to
-WORKDIR/information.json, and a plot to WORKDIR/information.png. The runs are left in WORKDIR: the same command
-goes on where it was stopped, and evaluates what is trained already. For measurements of your own call
+and image in bits per pixel, and the entropies that it is the difference of, with intervals. Writes them to
+WORKDIR/information.json, and a plot to WORKDIR/information.png. The runs are left in WORKDIR: the same
+command goes on where it was stopped, and evaluates again what is trained. Measurements of your own are for
 `pixelcnn_aux.information.estimate`.
 """
 
 import itertools
-import math
 import pathlib
 import sys
 
@@ -24,116 +23,90 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, information
 from pixelcnn_aux.commands import chosen_run, plots, program
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
-STEPS_PER_EPOCH = 100
+STEPS = 100  # of an epoch
 COUNTS = {"train": 4096, "validation": 128}  # squares
 
 
 def main():
     plots.figure()  # which may need a package
-    poisson, gaussian = FLAGS.noise != "gaussian", FLAGS.noise != "poisson"
-    exposures = numbers("exposures", FLAGS.exposures)
-    sigmas = numbers("sigmas", FLAGS.sigmas) if gaussian else [0.0]
-    images = {split: loaded(split) for split in data.SPLITS}
-    largest = max(int(batch.max()) for batch in images["train"].batches(64))
-    expect(largest, "images that are not black", "zeros alone", "Give others")
+    received = f"{FLAGS.exposures} and {FLAGS.sigmas}"
+    with restated("--exposures and --sigmas as numbers above 0", received, "Give such as 4,16,64"):
+        exposures = [arguments.positive("exposure", float(x)) for x in FLAGS.exposures]
+        noises = [information.Gaussian(float(x)) for x in FLAGS.sigmas]
+    if FLAGS.noise != "gaussian":
+        poisson = information.Poisson()
+        noises = [poisson] if FLAGS.noise == "poisson" else [poisson + x for x in noises]
     folder = pathlib.Path(FLAGS.workdir or RunFolder.RUNS / f"information-{FLAGS.noise}")
-    out, rows = disk.writable(folder), []
-    if images["test"].num_images < FLAGS.num_images:
-        print(
-            f"{FLAGS.num_images} squares of {images['test'].num_images} images: intervals are of squares"
-        )
-    for exposure, sigma in itertools.product(exposures, sigmas):
-        noise = information.Gaussian(sigma) if gaussian else information.Poisson()
-        noise = noise + information.Poisson() if poisson and gaussian else noise
-        clean = {x: squares(split, x) * (exposure / largest) for x, split in images.items()}
-        print(f"\nExposure {exposure:g}, sigma {sigma:g}", flush=True)
-        found = measure(noise, clean, exposure, out / f"exposure-{exposure:g}-sigma-{sigma:g}")
-        rows.append({"exposure": exposure, "sigma": sigma, **entries(found)})
+    out, rows, images = disk.writable(folder), [], {split: squares(split) for split in data.SPLITS}
+    largest = images["train"].max()
+    expect(largest, "images that are not black", "zeros alone", "Give others")
+    for exposure, noise in itertools.product(exposures, noises):
+        print(f"\nExposure {exposure:g}, sigma {noise.sigma:g}", flush=True)
+        clean = {split: x * (exposure / largest) for split, x in images.items()}
+        found = measure(noise, clean, out / f"exposure-{exposure:g}-sigma-{noise.sigma:g}")
+        names = ("information", "entropy", "noise_entropy")
+        bits = {name: getattr(found, name)._asdict() for name in names}
+        rows.append({"exposure": exposure, "sigma": noise.sigma, **bits})
     print_table(rows)
-    how = {name: FLAGS[name].value for name in ("dataset", "noise", "side", "num_images", "seed")}
+    how = {x: FLAGS[x].value for x in ("dataset", "noise", "side", "num_images", "epochs", "seed")}
     disk.write_json(out / "information.json", {**how, "rows": rows})
     plots.write(out / "information.png", draw(rows), bbox_inches="tight")
     print(f"Wrote {out / 'information.json'} and {out / 'information.png'}")
 
 
-def numbers(name, given):
-    """list of the numbers of a flag. Raises ValueError for others than positive ones."""
-    try:
-        return [arguments.positive(name, float(x)) for x in given]
-    except ValueError as error:
-        received, remedy = ",".join(given), "Give such as 4,16,64"
-        raise ValueError(
-            f"Expected --{name} as positive numbers. Received: {received}. {remedy}."
-        ) from error
-
-
-def loaded(split):
-    """The whole images of a split that flags choose."""
+def squares(split):
+    """Random squares of the images of a split, which a seed draws: float64 [N, side, side, C]."""
+    kind = {"channels": FLAGS.channels, "num_values": 2**FLAGS.bits}
     dataset = FLAGS.dataset or (
         "arrays" if FLAGS.image_file else "folder" if FLAGS.image_dir else "photos"
     )
-    kind = {"channels": FLAGS.channels, "num_values": 2**FLAGS.bits}
-    size = None if dataset != "photos" else (64, 64)
-    return data.load(dataset, split, size, **chosen_run.image_flags(), **kind)
-
-
-def squares(images, split):
-    """Random squares of images, float64 [N, side, side, C], which a seed draws."""
+    size = (64, 64) if dataset == "photos" else None
+    images = data.load(dataset, split, size, **chosen_run.image_flags(), **kind)
     count = COUNTS.get(split, FLAGS.num_images)
-    return next(images.training_batches(count, FLAGS.seed, crop=FLAGS.side, flip=False)).astype(
-        np.float64
-    )
+    if split == "test" and count > images.num_images:
+        print(
+            f"{count} squares of {images.num_images} images, as if all were independent", flush=True
+        )
+    batches = images.training_batches(count, FLAGS.seed, crop=FLAGS.side, flip=False)
+    return next(batches).astype(np.float64)
 
 
-def measure(noise, clean, exposure, folder):
+def measure(noise, clean, folder):
     """`Information` of held-out clean squares in noise, by a model that is trained in a folder."""
-    highest = float(noise.locations(np.float64(exposure)) + 6 * noise.spreads(np.float64(exposure)))
-    bits = max(1, math.ceil(math.log2(highest + 1)))
-    expect(bits <= 16, "measurements of at most 16 bits", bits, "Choose lower --exposures")
+    drawn = [noise.draw(x, 2**16, 3 * FLAGS.seed + i) for i, x in enumerate(clean.values())]
+    bits = max(1, int(max(x.max() for x in drawn)).bit_length())
+    train, validation, test = (x.astype(arguments.pixel_dtype(2**bits)) for x in drawn)
+    expected, remedy = "measurements below 65535", "Choose lower --exposures"
+    expect(max(x.max() for x in drawn) < 2**16 - 1, expected, "saturated ones", remedy)
     network = {"topology": pa.networks.topology.flat(2), "filters": FLAGS.filters}
     size = (FLAGS.side, FLAGS.side)
     model = pa.chain([], size, network, channels=FLAGS.channels, bits=bits)
-    measured = {
-        split: noise.draw(means, 2**bits, seed=3 * FLAGS.seed + number)
-        for number, (split, means) in enumerate(clean.items())
-    }
     how = {"batch_size": 16, "learning_rate": 4e-3, "muon_ratio": 12.5, "flip": False}
-    settings = pa.Training(epochs=FLAGS.epochs, steps_per_epoch=STEPS_PER_EPOCH, **how)
+    settings = pa.Training(epochs=FLAGS.epochs, steps_per_epoch=STEPS, **how)
     with pa.training.Stop() as stop:
         try:
-            parts = measured["train"], measured["validation"]
-            pa.train(model, settings, *parts, folder, seed=FLAGS.seed, stop=stop)
+            pa.train(model, settings, train, validation, folder, seed=FLAGS.seed, stop=stop)
         except pa.training.Stopped:
             print("\nStopped. The same command goes on.", flush=True)
             sys.exit(128 + stop.signal)
     model = chosen_run.in_numpy(folder)
-    return information.estimate(model, measured["test"], noise, clean["test"], seed=FLAGS.seed)
-
-
-def entries(found):
-    """`Information` as JSON has it."""
-    names = ("information", "entropy", "noise_entropy")
-    return {name: getattr(found, name)._asdict() for name in names}
+    return information.estimate(model, test, noise, clean["test"], seed=FLAGS.seed)
 
 
 def print_table(rows):
     """A row for each exposure and sigma, in bits per pixel."""
-    print(
-        f"\n{'exposure':>10}{'sigma':>8}{'information, at most':>28}{'entropy, at most':>26}{'of noise':>10}"
-    )
-    for row in rows:
-        cells = [
-            "{:.4f} ({:.4f} to {:.4f})".format(x["per_pixel"], *x["per_pixel_interval"])
-            for x in (row["information"], row["entropy"])
-        ]
-        noise = row["noise_entropy"]["per_pixel"]
-        print(f"{row['exposure']:10g}{row['sigma']:8g}{cells[0]:>28}{cells[1]:>26}{noise:10.4f}")
+    titles = ("information, at most", "entropy, at most", "entropy of noise")
+    print(f"\n{'exposure':>9}{'sigma':>7}", *(f"{title:>26}" for title in titles))
+    for exposure, sigma, *bits in (row.values() for row in rows):
+        found = ((x["per_pixel"], *x["per_pixel_interval"]) for x in bits)
+        cells = (f"{'{:.4f} ({:.4f} to {:.4f})'.format(*x):>26}" for x in found)
+        print(f"{exposure:9g}{sigma:7g}", *cells)
 
 
 def draw(rows):
@@ -144,19 +117,13 @@ def draw(rows):
     figure = plots.figure(figsize=(5, 3.5))
     panel = figure.subplots()
     for value in dict.fromkeys(row[other] for row in rows):
-        line = [row for row in rows if row[other] == value]
-        middle = np.array([row["information"]["per_pixel"] for row in line])
-        ends = np.array([row["information"]["per_pixel_interval"] for row in line]).T
-        errors = np.abs(ends - middle)
-        label = f"{other} {value:g}"
-        panel.errorbar(
-            [row[axis] for row in line], middle, errors, marker="o", markersize=3, label=label
-        )
+        line = [(row[axis], row["information"]) for row in rows if row[other] == value]
+        middle = [bits["per_pixel"] for _, bits in line]
+        errors = np.abs(np.array([bits["per_pixel_interval"] for _, bits in line]).T - middle)
+        panel.errorbar([x for x, _ in line], middle, errors, marker="o", label=f"{other} {value:g}")
     panel.set(xscale="log", xlabel=axis, ylabel="information, bits per pixel (upper bound)")
     panel.set_ylim(bottom=0)
-    panel.grid(alpha=0.25)
-    if len({row[other] for row in rows}) > 1:
-        panel.legend(frameon=False)
+    panel.legend(frameon=False)
     return figure
 
 
@@ -175,9 +142,9 @@ def define_flags():
     flags.DEFINE_list("exposures", ["4", "16", "64", "256", "1024"], exposures)
     flags.DEFINE_list("sigmas", ["2"], "Of Gaussian noise, in steps of the values.")
     flags.DEFINE_integer("side", 16, "Of the squares, in pixels.", 1, arguments.LARGEST)
-    flags.DEFINE_integer("num_images", 256, "Held-out squares.", 2, 2**20)
+    flags.DEFINE_integer("num_images", 256, "Held-out squares.", 2, 2**16)
     flags.DEFINE_integer("filters", 16, "Of the networks.", 1, arguments.LARGEST)
-    flags.DEFINE_integer("epochs", 6, f"Of {STEPS_PER_EPOCH} steps of 16 squares.", 1, 10**6)
+    flags.DEFINE_integer("epochs", 6, f"Of {STEPS} steps of 16 squares.", 1, 10**6)
     flags.DEFINE_integer("seed", 0, "Of squares, noise, training and resamples.", 0, 2**30)
 
 

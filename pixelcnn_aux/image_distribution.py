@@ -1,25 +1,19 @@
 """A model as a distribution of TensorFlow Probability."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import ArrayLike, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.likelihoods.distributions import tfd, tfp
 from pixelcnn_aux.model import AuxiliaryModel
 
-if TYPE_CHECKING:
-    Base: Any = object
-else:
-    Base = tfd.Distribution
 
-
-class ImageDistribution(Base):
-    """The distribution of images by an `AuxiliaryModel`: `pixelcnn_aux.distribution` makes it.
+class ImageDistribution(tfp.distributions.Distribution):
+    """The distribution of images by an `AuxiliaryModel`: `pixelcnn_aux.distribution`.
 
     ```python
     dist = pa.distribution(pa.load("cifar10-pyramid"))
@@ -43,6 +37,8 @@ class ImageDistribution(Base):
       is not differentiable.
     - There are no `cdf`, `quantile`, `mean`, `variance`, `mode`, `entropy`, nor divergences in closed form.
     - There are no batches of distributions: `batch_shape` is [], and parameters are no tensors.
+
+    Raises ValueError for anything but an `AuxiliaryModel`, and for one of images of any size.
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "ImageDistribution"):
@@ -77,57 +73,54 @@ class ImageDistribution(Base):
     # TFP would turn floats into whole numbers.
 
     def _call_log_prob(self, value, name, **kwargs):
-        return super()._call_log_prob(self._as_it_is(value), name, **kwargs)
+        return super()._call_log_prob(_as_it_is(value), name, **kwargs)
 
     def _call_prob(self, value, name, **kwargs):
-        return super()._call_prob(self._as_it_is(value), name, **kwargs)
+        return super()._call_prob(_as_it_is(value), name, **kwargs)
 
-    def _as_it_is(self, value):
-        return keras.ops.convert_to_tensor(arguments.array("value", value))
-
-    def _log_prob(self, value: Tensor, conditional_input: ArrayLike | None = None) -> Tensor:
+    def _log_prob(self, value, conditional_input=None):
         ops, condition, shape = keras.ops, None, tuple(value.shape[:-3])
         if conditional_input is not None:
-            condition = ops.convert_to_tensor(conditional_input)
-            event = self._condition_shape()
-            own = tuple(condition.shape[: condition.ndim - len(event)])
+            condition, own, event = self._conditions(conditional_input)
             shape = np.broadcast_shapes(shape, own)
             condition = ops.reshape(ops.broadcast_to(condition, (*shape, *event)), (-1, *event))
             value = ops.broadcast_to(value, (*shape, *value.shape[-3:]))
         found = self.model.log_prob(ops.reshape(value, (-1, *value.shape[-3:])), condition)
         return ops.reshape(found, shape)
 
-    def _sample_n(self, n, seed=None, conditional_input: ArrayLike | None = None) -> Tensor:
+    def _sample_n(self, n, seed=None, conditional_input=None):
         condition, n = None, int(n)
         if conditional_input is not None:
-            event = self._condition_shape()
-            condition = np.asarray(conditional_input)
-            count = math.prod(condition.shape[: condition.ndim - len(event)])
+            condition, own, event = self._conditions(conditional_input)
+            count = math.prod(own)
             expected = f"as many conditions as the last sides of the sample shape, of {n} in all"
             expect(count and n % count == 0, expected, count, "Give one, or one for each of these")
-            condition = np.tile(condition.reshape(-1, *event), (n // count, *[1] * len(event)))
+            repeats = (n // count, *[1] * len(event))
+            condition = np.tile(np.reshape(condition, (-1, *event)), repeats)
         words = [0, seed]
         if not arguments.is_whole(seed, 0, 2**63):
             seed = tfp.random.sanitize_seed(seed)
-            expected, remedy = "to draw eagerly", "Draw outside of tf.function"
-            expect(
-                not arrays.is_symbolic(seed), expected, "a graph", remedy, kind=NotImplementedError
-            )
+            remedy = "Draw outside of tf.function"
+            is_known = not arrays.is_symbolic(seed)
+            expect(is_known, "to draw eagerly", "a graph", remedy, kind=NotImplementedError)
             words = [1, *np.asarray(seed).view(np.uint32).tolist()]
-        seeds = np.random.SeedSequence(words).generate_state(2 * n).view(np.int32).reshape(n, 2)
-        *_, images = self.model.sample(seeds, condition=condition).values()
+        seeds = np.random.SeedSequence(words).generate_state(2 * n).view(np.int32)
+        *_, images = self.model.sample(seeds.reshape(n, 2), condition=condition).values()
         return keras.ops.convert_to_tensor(images)
 
-    def _condition_shape(self):
-        kind = self.model.condition
-        expected = "no conditional_input, since the model has no condition"
-        expect(kind is not None, expected, "some", "Leave it out, or build the model with one")
-        return tuple(kind.shape)
+    def _conditions(self, given):
+        """Conditions as a tensor, their leading sides, and the shape of one."""
+        kind, given = self.model.condition, keras.ops.convert_to_tensor(given)
+        expected, remedy = (
+            "no conditional_input",
+            "Leave it out, or build the model with a condition",
+        )
+        expect(kind, expected, "some, and a model without a condition", remedy)
+        return given, tuple(given.shape[: len(given.shape) - len(kind.shape)]), tuple(kind.shape)
 
 
-def distribution(model: AuxiliaryModel) -> ImageDistribution:
-    """A model as a `tfp.distributions.Distribution` over its images: `ImageDistribution`.
+def _as_it_is(value):
+    return keras.ops.convert_to_tensor(arguments.array("value", value))
 
-    Raises ValueError for anything but an `AuxiliaryModel`, and for one of images of any size.
-    """
-    return ImageDistribution(model)
+
+distribution = ImageDistribution

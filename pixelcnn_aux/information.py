@@ -1,7 +1,6 @@
 """How many bits measurements tell of what was measured: an upper bound on the mutual information.
 
-    noise = pa.information.Poisson()
-    found = pa.information.estimate(model, counts, noise)  # counts: uint8 or uint16 [N, H, W, C]
+    found = pa.information.estimate(model, counts, pa.information.Poisson())
     found.information.per_pixel, found.information.per_pixel_interval
 
 With X the object and Y its measurement, I(X; Y) = H(Y) - H(Y | X). The model's cross-entropy bounds the first
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 SMALLEST_SIGMA = 0.1  # in steps of values: rounding hides what is below
 _REACH = 10  # standard deviations, outside of which noise has no probability
 _TOLERANCE = 3e-4  # bits, of entropies interpolated between means
-# Weights of the least squares of `_unbiased`: of the distance from the entropy at the mean y, which keeps its
+_MOST_SATURATED = 1e-3  # of the values of measurements without clean means
+# Weights in the least squares of `_unbiased`: of the distance from the entropy at the mean y, which keeps the
 # variance low, and of means whose entropy comes out too large, over others.
 _RIDGE, _TOO_LARGE = 0.03, 1e4
-_MOST_SATURATED = 1e-3  # of the values of measurements without clean means
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,70 +46,60 @@ class Noise:
     offset: float = 0.0
 
     def __add__(self, other: "Noise") -> "Noise":
-        fits = isinstance(other, Noise) and self.counts != other.counts
+        kinds = [(x.counts, x.sigma > 0) for x in (self, other) if isinstance(x, Noise)]
+        fits = sorted(kinds) == [(False, True), (True, False)]
         remedy = "Give Poisson() + Gaussian(sigma, gain, offset)"
         expect(fits, "Poisson and Gaussian noise, one of each", f"{self} + {other}", remedy)
-        counted, read = (self, other) if self.counts else (other, self)
-        expect(not counted.sigma, "Gaussian noise once", f"{self} + {other}", remedy)
-        return dataclasses.replace(read, counts=True)
+        return dataclasses.replace(other if self.counts else self, counts=True)
 
-    def locations(self, means: np.ndarray) -> np.ndarray:
-        """The expectation of values before they are rounded and clipped, of the means x."""
+    def _locations(self, means):
+        """Expectations of values before they are rounded and clipped, of the means x."""
         return self.gain * means + self.offset
 
-    def means(self, values: np.ndarray) -> np.ndarray:
-        """The means x whose `locations` are nearest to some values."""
-        found = (values - self.offset) / self.gain
-        return np.maximum(found, 0.0) if self.counts else found
+    def _means(self, values):
+        """The means x whose `_locations` are nearest to some values."""
+        return np.maximum((values - self.offset) / self.gain, 0.0 if self.counts else -np.inf)
 
-    def spreads(self, means: np.ndarray) -> np.ndarray:
-        """The standard deviations of values before they are rounded and clipped."""
+    def _spreads(self, means):
+        """Standard deviations of values before they are rounded and clipped."""
         return np.sqrt(self.counts * self.gain**2 * means + self.sigma**2)
 
     def draw(self, means: ArrayLike, num_values: int, seed: int = 0) -> np.ndarray:
         """Measurements of clean means: uint8, or uint16 above 256 values, of the shape of `means`."""
-        random = np.random.default_rng(arguments.whole("seed", seed, 0, sys.maxsize))
-        drawn = np.asarray(means, np.float64)
-        if self.counts:
-            drawn = random.poisson(drawn)
-        noisy = self.locations(drawn) + self.sigma * random.standard_normal(drawn.shape)
-        return np.clip(np.rint(noisy), 0, num_values - 1).astype(arguments.pixel_dtype(num_values))
+        random, drawn = np.random.default_rng(seed), np.asarray(means, np.float64)
+        noisy = self._locations(random.poisson(drawn) if self.counts else drawn)
+        noisy = np.rint(noisy + self.sigma * random.standard_normal(drawn.shape))
+        return np.clip(noisy, 0, num_values - 1).astype(arguments.pixel_dtype(num_values))
 
     def _probabilities(self, means, num_values):
-        """Of the values of a few means: probabilities float64 [M, n], and the values, clipped, int [M, n].
+        """Yields probabilities, float64 [m, n], and their values, clipped, int [m, n], of some means at once.
 
-        They are a Fourier transform of the characteristic function, which is a product for a sum. Rounding
-        multiplies it by that of a step, and adds all frequencies that whole numbers do not tell apart.
+        Means ascend. Probabilities are a Fourier transform of the characteristic function, which is a product
+        for a sum. Rounding multiplies it by that of a step, and adds all frequencies that whole numbers do
+        not tell apart.
         """
-        size = 2 ** math.ceil(math.log2(2 * _REACH * float(self.spreads(means).max()) + 24))
-        first = np.rint(self.locations(means)).astype(int)[:, np.newaxis] - size // 2
-        angles = 2 * np.pi * np.fft.fftfreq(size)
-        most = math.ceil(9 / (2 * np.pi * self.sigma)) if self.sigma else 0
-        total = np.zeros([len(means), size], np.complex128)
-        for turn in range(-most, most + 1):
-            t, x = angles + 2 * np.pi * turn, means[:, np.newaxis]
-            log = 1j * t * (self.offset - first) - (self.sigma * t) ** 2 / 2
-            log += x * (np.exp(1j * self.gain * t) - 1) if self.counts else 1j * self.gain * t * x
-            total += np.exp(log) * (np.sinc(t / (2 * np.pi)) if self.sigma else 1.0)
-        found = np.maximum(np.fft.fft(total).real / size, 0.0)
-        return found, np.clip(first + np.arange(size), 0, num_values - 1)
-
-    def _batches(self, means, num_values):
-        """`_probabilities` of many means, in ascending order, as many at once as fit a cache."""
-        start = 0
-        while start < len(means):
-            rows = max(1, int(2**15 / (2 * _REACH * self.spreads(means[start]) + 24)))
-            yield self._probabilities(means[start : start + rows], num_values)
-            start += rows
+        while len(means):
+            rows = max(1, int(2**15 / (2 * _REACH * self._spreads(means[0]) + 24)))
+            x, means = means[:rows, np.newaxis], means[rows:]
+            size = 2 ** math.ceil(math.log2(2 * _REACH * float(self._spreads(x[-1, 0])) + 24))
+            first = np.rint(self._locations(x)).astype(int) - size // 2
+            turns = math.ceil(9 / (2 * np.pi * self.sigma)) if self.sigma else 0
+            total = np.zeros([len(x), size], np.complex128)
+            for turn in range(-turns, turns + 1):
+                t = 2 * np.pi * (np.fft.fftfreq(size) + turn)
+                log = 1j * t * (self.offset - first) - (self.sigma * t) ** 2 / 2
+                log += x * (np.exp(1j * self.gain * t) - 1 if self.counts else 1j * self.gain * t)
+                total += np.exp(log) * (np.sinc(t / (2 * np.pi)) if self.sigma else 1.0)
+            values = np.clip(first + np.arange(size), 0, num_values - 1)
+            yield np.maximum(np.fft.fft(total).real / size, 0.0), values
 
     def entropies(self, means: np.ndarray, num_values: int) -> np.ndarray:
         """H(Y | x) in bits, float64 [M], of means x in ascending order."""
         found = [np.zeros(0)]
-        for probs, values in self._batches(means, num_values):
-            ends = [values == 0, values == num_values - 1]
-            inner = np.where(ends[0] | ends[1], 0.0, probs)
+        for probs, values in self._probabilities(means, num_values):
+            ends = values == 0, values == num_values - 1
             outer = [(probs * end).sum(axis=1, keepdims=True) for end in ends]
-            probs = np.concatenate([inner, *outer], axis=1)
+            probs = np.concatenate([np.where(ends[0] | ends[1], 0.0, probs), *outer], axis=1)
             found.append(-(probs * np.log2(np.maximum(probs, 1e-300))).sum(axis=1))
         return np.concatenate(found)
 
@@ -118,8 +107,8 @@ class Noise:
         """Means from one to another, and their entropies, between which a line is within the tolerance."""
         means = [float(ends[0])]
         while means[-1] < ends[1]:
-            step = max(self.spreads(np.float64(means[-1])), SMALLEST_SIGMA)
-            means.append(min(means[-1] + step / self.gain, float(ends[1])))
+            step = max(self._spreads(np.float64(means[-1])), SMALLEST_SIGMA) / self.gain
+            means.append(min(means[-1] + step, float(ends[1])))
         x, left = np.array(means), np.arange(len(means) - 1)
         y = self.entropies(x, num_values)
         while len(left):  # of intervals that are halved
@@ -131,18 +120,13 @@ class Noise:
             left = np.sort(np.concatenate([left, left + 1]))
         return x, y
 
-    def _at_most(self, means, num_values):
-        """Means within those that noise takes to values that are not all clipped."""
-        ends = self.means(np.array([0.0, num_values - 1.0]))
-        return np.clip(means, *(ends + 4 * _REACH * self.spreads(ends) / self.gain * [-1, 1]))
 
-
-def Poisson() -> Noise:  # noqa: N802
-    """Noise of counts: a value is drawn from a Poisson distribution, whose mean is the clean value."""
+def Poisson() -> Noise:
+    """Noise of counts: each is drawn from a Poisson distribution, whose mean is the clean value."""
     return Noise(counts=True)
 
 
-def Gaussian(sigma: float, gain: float = 1.0, offset: float = 0.0) -> Noise:  # noqa: N802
+def Gaussian(sigma: float, gain: float = 1.0, offset: float = 0.0) -> Noise:
     """Noise of a detector: round(gain * x + offset + sigma * z), z normal, clipped to the values there are.
 
     Args:
@@ -153,8 +137,7 @@ def Gaussian(sigma: float, gain: float = 1.0, offset: float = 0.0) -> Noise:  # 
     Raises ValueError for others.
     """
     sigma, gain = arguments.positive("sigma", sigma), arguments.positive("gain", gain)
-    expected = f"sigma of at least {SMALLEST_SIGMA} steps of the values"
-    remedy = "Leave this noise out, which rounding hides"
+    expected, remedy = f"sigma of at least {SMALLEST_SIGMA}", "Leave out what rounding hides"
     expect(sigma >= SMALLEST_SIGMA, expected, sigma, remedy)
     fits = isinstance(offset, (int, float, np.number)) and math.isfinite(offset)
     expect(fits, "offset as a finite number", arguments.short_repr(offset), "Give such a value")
@@ -183,7 +166,7 @@ class Information(NamedTuple):
 def estimate(
     model: "FactorChain",
     measurements: ArrayLike,
-    noise: Noise | Callable[[np.ndarray, np.ndarray], ArrayLike],
+    noise: Noise | Callable[[np.ndarray, ArrayLike], ArrayLike],
     clean: ArrayLike | None = None,
     *,
     seed: int = 0,
@@ -198,134 +181,100 @@ def estimate(
       model: `AuxiliaryModel` or `engine.Model`, trained on other measurements of the same kind: on those that
         it was trained on its cross-entropy bounds nothing.
       measurements: uint8 or uint16 [N, H, W, C], N >= 2 independent images, as the model takes them.
-      noise: `Noise`: `Poisson()`, `Gaussian(...)` or their sum; or a function (measurements, clean) -> float
-        [N], log p(y | x) in nats, whose mean estimates H(Y | X).
-      clean: float [N, H, W, C], the means x without noise, in its units: counts, or what `gain` multiplies.
-        A function may have them in any form. None if they are not known.
+      noise: `Poisson()`, `Gaussian(...)` or their sum; or a function (measurements, clean) -> float [N],
+        log p(y | x) in nats, whose mean estimates H(Y | X).
+      clean: float [N, H, W, C], the means x without noise, in its units: counts, or what `gain` multiplies;
+        for a function in any form. None if they are not known.
       seed: int, 0 or more, of the resamples.
 
-    Returns:
-      `Information`.
-
-    Raises:
-      ValueError: as `AuxiliaryModel.log_prob`, for fewer than two images, clean means of another shape or
-        negative counts, saturated measurements without clean means, or a function without them.
+    Raises ValueError as `AuxiliaryModel.log_prob`, for fewer than two images, clean means of another shape or
+    negative counts, saturated measurements without clean means, or a function without them.
     """
     images = np.asarray(model.checked(measurements))
-    pixels, remedy = math.prod(images.shape[1:3]), "Give more"
-    expect(len(images) >= 2, "two images or more, to resample them", len(images), remedy)
-    num_values, bias = model.likelihood.num_values, 0.0
+    expect(len(images) >= 2, "two images or more, to resample them", len(images), "Give more")
     random = np.random.default_rng(arguments.whole("seed", seed, 0, sys.maxsize))
-    if not isinstance(noise, Noise):
-        bits = _bits_by_function(noise, images, clean)
-    elif clean is None:
-        known = _unbiased(noise, images, num_values)
-        bits, bias = known.of(images), known.bias * images.shape[3]
-    else:
-        means = noise._at_most(_checked_means(clean, images, noise), num_values)
-        curve = noise._curve((means.min(), means.max()), num_values)
-        bits = np.interp(means, *curve).reshape(len(images), -1).sum(axis=1)
+    bits, bias = _noise_bits(noise, images, clean, model.likelihood.num_values)
     own = -np.asarray(model.log_prob(images), np.float64) / math.log(2.0)
-    every = np.stack([own - bits, own, bits], axis=1)
-    resampled = [
-        every[random.integers(len(every), size=len(every))].mean(0) for _ in range(RESAMPLES)
-    ]
-    ends = np.quantile(resampled, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
-    found = (_bits(x, interval, pixels) for x, interval in zip(every.mean(axis=0), ends.T))
-    return Information(*found, noise_bias=bias)
-
-
-def _bits(mean, interval, pixels):
-    (low, high), mean = interval.tolist(), float(mean)
-    return Bits(mean / pixels, (low / pixels, high / pixels), mean, (low, high))
-
-
-def _bits_by_function(log_prob, images, clean):
-    """-log2 p(y | x) of each image, by a function of one's own: float64 [N]."""
-    expected = "noise as pa.information.Poisson(), Gaussian(...), their sum, or a function"
-    expect(callable(log_prob), expected, arguments.short_repr(log_prob), "Give one of these")
-    expected, remedy = "clean means for noise that is a function of them", "Give clean"
-    expect(clean is not None, expected, "none", remedy)
-    nats = np.asarray(log_prob(images, clean), np.float64)
-    fits = nats.shape == (len(images),) and np.isfinite(nats).all()
-    expected = f"finite log-probabilities of noise as float [{len(images)}]"
-    received, remedy = (
-        f"{arguments.short_repr(nats)}, of shape {list(nats.shape)}",
-        "Sum over pixels",
+    every = np.stack([own - bits, own, bits], axis=1)  # [N, 3], of each image
+    picks = (random.integers(len(images), size=len(images)) for _ in range(RESAMPLES))
+    means = np.array([every.mean(axis=0), *(every[pick].mean(axis=0) for pick in picks)])
+    ends = np.quantile(means[1:], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
+    found, pixels = np.stack([means[0], *ends], axis=1), math.prod(images.shape[1:3])
+    each = (
+        (of_pixel, of_image)
+        for of_pixel, of_image in zip((found / pixels).tolist(), found.tolist())
     )
-    expect(fits, expected, received, remedy)
-    return -nats / math.log(2.0)
+    return Information(*(Bits(x, (a, b), y, (c, d)) for (x, a, b), (y, c, d) in each), bias)
 
 
-def _checked_means(clean, images, noise):
-    """Clean means as float64 [N, H, W, C]."""
+def _noise_bits(noise, images, clean, num_values):
+    """H(Y | X) of each image, or estimates of it: float64 [N]; and the bias per pixel."""
+    if not isinstance(noise, Noise):
+        expected = "noise as pa.information.Poisson(), Gaussian(...), their sum, or a function"
+        expect(callable(noise), expected, arguments.short_repr(noise), "Give one of these")
+        expect(clean is not None, "clean means for a function of them", "none", "Give clean")
+        nats = np.asarray(noise(images, clean), np.float64)
+        fits = nats.shape == (len(images),) and np.isfinite(nats).all()
+        expected = f"finite log-probabilities of noise, [{len(images)}]"
+        expect(fits, expected, f"{arguments.short_repr(nats)}", "Sum over the pixels of an image")
+        return -nats / math.log(2.0), 0.0
+    if clean is None:
+        table, bias = _unbiased(noise, images, num_values)
+        return table[images].sum(axis=(1, 2, 3)), bias * images.shape[3]
     means = np.asarray(arguments.array("clean", clean), np.float64)
     expected = f"clean means of the shape of the measurements, {list(images.shape)}"
     expect(means.shape == images.shape, expected, list(means.shape), "Give the mean of each value")
-    least = float(means.min()) if np.isfinite(means).all() else math.nan
-    fits = least >= 0 or (least < 0 and not noise.counts)
+    fits = np.isfinite(means).all() and (not noise.counts or means.min() >= 0)
     expected = f"clean means as finite numbers{', 0 or more, of counts' * noise.counts}"
-    expect(fits, expected, f"one of {least:g}", "Give means in the units before the gain")
-    return means
-
-
-class _Unbiased(NamedTuple):
-    """A function g of values, linear between knots, so that E[g(Y) | x] is H(Y | x), or less by a bias."""
-
-    knots: np.ndarray
-    bits: np.ndarray
-    bias: float
-
-    def of(self, images):
-        """The sums of g over images: float64 [N]."""
-        table = np.interp(np.arange(self.knots[-1] + 1), self.knots, self.bits)
-        return table[images].reshape(len(images), -1).sum(axis=1)
+    expect(fits, expected, arguments.short_repr(means), "Give them in the units before the gain")
+    ends = noise._means(np.array([0.0, num_values - 1.0]))
+    # Outside of these all values are clipped.
+    means = means.clip(*(ends + 4 * _REACH * noise._spreads(ends) / noise.gain * [-1, 1]))
+    curve = noise._curve((means.min(), means.max()), num_values)
+    return np.interp(means, *curve).sum(axis=(1, 2, 3)), 0.0
 
 
 def _unbiased(noise, images, num_values):
-    """`_Unbiased` for the means that images can have: least squares near the entropies at the means y."""
+    """A function g of values with E[g(Y) | x] <= H(Y | x) at the means that images can have, and the bias.
+
+    It is linear between knots, half a standard deviation apart where that is more than a value, and, by least
+    squares, near the entropies at the means y: float64, of the values up to the last one that is likely.
+    """
     share = float((images == num_values - 1).mean())
-    largest = f"{num_values - 1}, the largest value"
-    expected = f"measurements of which at most {_MOST_SATURATED:.1%} are at {largest}"
+    expected = f"at most {_MOST_SATURATED:.1%} of values at {num_values - 1}, the largest one"
     remedy = "Give clean means, or measure with a shorter exposure"
     expect(share <= _MOST_SATURATED, expected, f"{share:.1%}", remedy)
-    seen = noise.means(np.array([images.min(), images.max()], np.float64))
-    ends = seen + 2 * noise.spreads(seen) / noise.gain * [-1, 1]
-    ends = np.clip(ends, *noise.means(np.array([0.0, num_values - 1.0])))
+    seen = noise._means(np.array([images.min(), images.max()], np.float64))
+    ends = seen + 2 * noise._spreads(seen) / noise.gain * [-1, 1]
+    ends = ends.clip(*noise._means(np.array([0.0, num_values - 1.0])))
     means, bits = noise._curve(ends, num_values)
-    knots = _knots(noise, ends, num_values)
-    chances = _chances(noise, means, knots, num_values)
-    first = np.interp(noise.means(knots), means, bits)
-    missing, weights = bits - chances @ first, np.ones(len(means))
-    for _ in range(15):  # which settles who is above
-        weighted = chances * weights[:, np.newaxis]
-        system = chances.T @ weighted + _RIDGE**2 * np.eye(len(knots))
-        found = np.linalg.solve(system, weighted.T @ missing)
-        excess = chances @ found - missing
-        weights = np.where(excess > 0, _TOO_LARGE, 1.0)
-    found -= excess.max()
-    return _Unbiased(knots, first + found, float(excess.max() - excess.min()))
-
-
-def _knots(noise, ends, num_values):
-    """Values between which g is linear: every one where noise is low, half its deviation apart elsewhere."""
-    reach = noise.locations(ends) + (_REACH * noise.spreads(ends) + 12) * [-1, 1]
-    low, high = np.clip(np.rint(reach), 0, num_values - 1).astype(int).tolist()
+    reach = noise._locations(ends) + (_REACH * noise._spreads(ends) + 12) * [-1, 1]
+    low, high = reach.round().clip(0, num_values - 1).astype(int).tolist()
     knots = [low]
     while knots[-1] < high:
-        step = int(noise.spreads(noise.means(np.float64(knots[-1]))) / 2)
+        step = int(noise._spreads(noise._means(np.float64(knots[-1]))) / 2)
         knots.append(min(knots[-1] + max(step, 1), high))
-    return np.array(knots)
+    chances = _chances(noise, means, knots, num_values)
+    first = np.interp(noise._means(np.array(knots)), means, bits)
+    missing, weights = bits - chances @ first, np.ones(len(means))
+    for _ in range(15):  # which settles the means that are above
+        weighted = chances.T * weights
+        system = weighted @ chances + _RIDGE**2 * np.eye(len(knots))
+        found = np.linalg.solve(system, weighted @ missing)
+        excess = chances @ found - missing
+        weights = np.where(excess > 0, _TOO_LARGE, 1.0)
+    table = np.interp(np.arange(high + 1), knots, first + found - excess.max())
+    return table, float(excess.max() - excess.min())
 
 
 def _chances(noise, means, knots, num_values):
     """The matrix [M, K] that takes g at the knots to its expectations at means."""
     count, found = len(knots), []
-    for probs, values in noise._batches(means, num_values):
-        place = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, count - 2)
-        share = np.clip((values - knots[place]) / (knots[place + 1] - knots[place]), 0.0, 1.0)
-        place += count * np.arange(len(probs))[:, np.newaxis]
-        both = ((place, probs * (1 - share)), (place + 1, probs * share))
+    for probs, values in noise._probabilities(means, num_values):
+        place = np.interp(values, knots, np.arange(count))
+        low = np.minimum(place.astype(int), count - 2)
+        index = low + count * np.arange(len(probs))[:, np.newaxis]
+        both = ((index, probs * (low + 1 - place)), (index + 1, probs * (place - low)))
         sums = (np.bincount(x.ravel(), w.ravel(), count * len(probs)) for x, w in both)
         found.append(sum(sums).reshape(-1, count))
     return np.concatenate(found)
