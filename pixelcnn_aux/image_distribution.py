@@ -29,9 +29,7 @@ class ImageDistribution(tfp.distributions.Distribution):
 
     `sample` takes `seed`, an int, which always draws the same, or int32 [2], as of
     `tfp.random.sanitize_seed`; and `conditional_input` of one image, or of as many as the last sides of
-    `sample_shape`.
-
-    As of `tfd.PixelCNN`, not all of a distribution applies:
+    `sample_shape`. Not all of a distribution applies:
 
     - `sample` works eagerly alone, not in a graph that is traced, such as those of joint distributions, and
       is not differentiable.
@@ -41,8 +39,7 @@ class ImageDistribution(tfp.distributions.Distribution):
     Raises ValueError for anything but an `AuxiliaryModel`, and for one of images of any size.
     """
 
-    def __init__(self, model: AuxiliaryModel, name: str = "ImageDistribution"):
-        parameters = dict(locals())
+    def __init__(self, model: AuxiliaryModel):
         model = arguments.instance("model", model, AuxiliaryModel)
         expected, remedy = "a model of images of one size", "Give model.with_image_size((H, W))"
         expect(model.image_size is not None, expected, "one of images of any size", remedy)
@@ -53,8 +50,8 @@ class ImageDistribution(tfp.distributions.Distribution):
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
+            parameters={"model": model},
+            name="ImageDistribution",
         )
 
     @property
@@ -70,13 +67,12 @@ class ImageDistribution(tfp.distributions.Distribution):
     def _event_shape(self):
         return self.batch_shape.concatenate(self.image_shape)
 
-    # TFP would turn floats into whole numbers.
-
     def _call_log_prob(self, value, name, **kwargs):
-        return super()._call_log_prob(_as_it_is(value), name, **kwargs)
+        value = arguments.array("value", value)  # of which TFP would turn floats into whole numbers
+        return super()._call_log_prob(keras.ops.convert_to_tensor(value), name, **kwargs)
 
     def _call_prob(self, value, name, **kwargs):
-        return super()._call_prob(_as_it_is(value), name, **kwargs)
+        return keras.ops.exp(self._call_log_prob(value, name, **kwargs))
 
     def _log_prob(self, value, conditional_input=None):
         ops, condition, shape = keras.ops, None, tuple(value.shape[:-3])
@@ -89,18 +85,15 @@ class ImageDistribution(tfp.distributions.Distribution):
         return ops.reshape(found, shape)
 
     def _sample_n(self, n, seed=None, conditional_input=None):
-        condition, n = None, int(n)
+        condition, n, words = None, int(n), [0, seed]
         if conditional_input is not None:
             condition, own, event = self._conditions(conditional_input)
             count = math.prod(own)
             expected = f"as many conditions as the last sides of the sample shape, of {n} in all"
             expect(count and n % count == 0, expected, count, "Give one, or one for each of these")
-            repeats = (n // count, *[1] * len(event))
-            condition = np.tile(np.reshape(condition, (-1, *event)), repeats)
-        words = [0, seed]
+            condition = np.broadcast_to(condition, (n // count, *own, *event)).reshape(n, *event)
         if not arguments.is_whole(seed, 0, 2**63):
-            seed = tfp.random.sanitize_seed(seed)
-            remedy = "Draw outside of tf.function"
+            seed, remedy = tfp.random.sanitize_seed(seed), "Draw outside of tf.function"
             is_known = not arrays.is_symbolic(seed)
             expect(is_known, "to draw eagerly", "a graph", remedy, kind=NotImplementedError)
             words = [1, *np.asarray(seed).view(np.uint32).tolist()]
@@ -111,16 +104,9 @@ class ImageDistribution(tfp.distributions.Distribution):
     def _conditions(self, given):
         """Conditions as a tensor, their leading sides, and the shape of one."""
         kind, given = self.model.condition, keras.ops.convert_to_tensor(given)
-        expected, remedy = (
-            "no conditional_input",
-            "Leave it out, or build the model with a condition",
-        )
-        expect(kind, expected, "some, and a model without a condition", remedy)
+        received, remedy = "some, and a model without a condition", "Leave it out"
+        expect(kind, "no conditional_input", received, remedy)
         return given, tuple(given.shape[: len(given.shape) - len(kind.shape)]), tuple(kind.shape)
-
-
-def _as_it_is(value):
-    return keras.ops.convert_to_tensor(arguments.array("value", value))
 
 
 distribution = ImageDistribution

@@ -1,7 +1,6 @@
 """How many bits measurements tell of what was measured: an upper bound on the mutual information.
 
-    found = pa.information.estimate(model, counts, pa.information.Poisson())
-    found.information.per_pixel, found.information.per_pixel_interval
+    pa.information.estimate(model, counts, pa.information.Poisson()).information.per_pixel
 
 With X the object and Y its measurement, I(X; Y) = H(Y) - H(Y | X). The model's cross-entropy bounds the first
 term from above; noise that is independent at each pixel gives the second one.
@@ -53,15 +52,12 @@ class Noise:
         return dataclasses.replace(other if self.counts else self, counts=True)
 
     def _locations(self, means):
-        """Expectations of values before they are rounded and clipped, of the means x."""
         return self.gain * means + self.offset
 
     def _means(self, values):
-        """The means x whose `_locations` are nearest to some values."""
         return np.maximum((values - self.offset) / self.gain, 0.0 if self.counts else -np.inf)
 
     def _spreads(self, means):
-        """Standard deviations of values before they are rounded and clipped."""
         return np.sqrt(self.counts * self.gain**2 * means + self.sigma**2)
 
     def draw(self, means: ArrayLike, num_values: int, seed: int = 0) -> np.ndarray:
@@ -74,9 +70,8 @@ class Noise:
     def _probabilities(self, means, num_values):
         """Yields probabilities, float64 [m, n], and their values, clipped, int [m, n], of some means at once.
 
-        Means ascend. Probabilities are a Fourier transform of the characteristic function, which is a product
-        for a sum. Rounding multiplies it by that of a step, and adds all frequencies that whole numbers do
-        not tell apart.
+        Means ascend. The characteristic function, of a sum of noises a product, is transformed. Rounding
+        multiplies it by that of a step, and adds all frequencies that whole numbers do not tell apart.
         """
         while len(means):
             rows = max(1, int(2**15 / (2 * _REACH * self._spreads(means[0]) + 24)))
@@ -129,19 +124,13 @@ def Poisson() -> Noise:
 def Gaussian(sigma: float, gain: float = 1.0, offset: float = 0.0) -> Noise:
     """Noise of a detector: round(gain * x + offset + sigma * z), z normal, clipped to the values there are.
 
-    Args:
-      sigma: float, in steps of the values, at least `SMALLEST_SIGMA`.
-      gain: float above 0, steps of the values per unit of the clean values.
-      offset: float, in steps of the values.
-
-    Raises ValueError for others.
+    All are floats in steps of the values: `sigma` of `SMALLEST_SIGMA` or more, `gain` above 0 per unit of x,
+    `offset` of 0 or more. Raises ValueError for others.
     """
     sigma, gain = arguments.positive("sigma", sigma), arguments.positive("gain", gain)
     expected, remedy = f"sigma of at least {SMALLEST_SIGMA}", "Leave out what rounding hides"
     expect(sigma >= SMALLEST_SIGMA, expected, sigma, remedy)
-    fits = isinstance(offset, (int, float, np.number)) and math.isfinite(offset)
-    expect(fits, "offset as a finite number", arguments.short_repr(offset), "Give such a value")
-    return Noise(counts=False, sigma=sigma, gain=gain, offset=float(offset))
+    return Noise(False, sigma, gain, arguments.rate("offset", offset, arguments.MAX_VALUES))
 
 
 class Bits(NamedTuple):
@@ -199,12 +188,9 @@ def estimate(
     picks = (random.integers(len(images), size=len(images)) for _ in range(RESAMPLES))
     means = np.array([every.mean(axis=0), *(every[pick].mean(axis=0) for pick in picks)])
     ends = np.quantile(means[1:], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
-    found, pixels = np.stack([means[0], *ends], axis=1), math.prod(images.shape[1:3])
-    each = (
-        (of_pixel, of_image)
-        for of_pixel, of_image in zip((found / pixels).tolist(), found.tolist())
-    )
-    return Information(*(Bits(x, (a, b), y, (c, d)) for (x, a, b), (y, c, d) in each), bias)
+    n = math.prod(images.shape[1:3])
+    found = zip(means[0].tolist(), *ends.tolist())
+    return Information(*(Bits(x / n, (a / n, b / n), x, (a, b)) for x, a, b in found), bias)
 
 
 def _noise_bits(noise, images, clean, num_values):
@@ -214,9 +200,8 @@ def _noise_bits(noise, images, clean, num_values):
         expect(callable(noise), expected, arguments.short_repr(noise), "Give one of these")
         expect(clean is not None, "clean means for a function of them", "none", "Give clean")
         nats = np.asarray(noise(images, clean), np.float64)
-        fits = nats.shape == (len(images),) and np.isfinite(nats).all()
-        expected = f"finite log-probabilities of noise, [{len(images)}]"
-        expect(fits, expected, f"{arguments.short_repr(nats)}", "Sum over the pixels of an image")
+        fits, expected = nats.shape == (len(images),), f"log-probabilities of {len(images)} images"
+        expect(fits, expected, arguments.short_repr(nats), "Sum over the pixels of an image")
         return -nats / math.log(2.0), 0.0
     if clean is None:
         table, bias = _unbiased(noise, images, num_values)
@@ -227,8 +212,7 @@ def _noise_bits(noise, images, clean, num_values):
     fits = np.isfinite(means).all() and (not noise.counts or means.min() >= 0)
     expected = f"clean means as finite numbers{', 0 or more, of counts' * noise.counts}"
     expect(fits, expected, arguments.short_repr(means), "Give them in the units before the gain")
-    ends = noise._means(np.array([0.0, num_values - 1.0]))
-    # Outside of these all values are clipped.
+    ends = noise._means(np.array([0.0, num_values - 1.0]))  # far outside, all values are clipped
     means = means.clip(*(ends + 4 * _REACH * noise._spreads(ends) / noise.gain * [-1, 1]))
     curve = noise._curve((means.min(), means.max()), num_values)
     return np.interp(means, *curve).sum(axis=(1, 2, 3)), 0.0
