@@ -99,8 +99,7 @@ def draw(rows):
         middle = [bits["per_pixel"] for _, bits in line]
         errors = np.abs(np.array([bits["per_pixel_interval"] for _, bits in line]).T - middle)
         panel.errorbar([x for x, _ in line], middle, errors, marker="o", label=f"{other} {value:g}")
-    panel.set(xscale="log", xlabel=axis, ylabel="information, bits per pixel (upper bound)")
-    panel.set_ylim(bottom=0)
+    panel.set(xscale="log", xlabel=axis, ylabel="bits per pixel, at most", ylim=(0, None))
     panel.legend(frameon=False)
     return figure
 

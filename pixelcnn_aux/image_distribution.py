@@ -8,11 +8,13 @@ import numpy as np
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.likelihoods.distributions import tfd, tfp
+from pixelcnn_aux.likelihoods.distributions import random, tfd
 from pixelcnn_aux.model import AuxiliaryModel
 
+_Distribution: Any = tfd.Distribution
 
-class ImageDistribution(tfp.distributions.Distribution):
+
+class ImageDistribution(_Distribution):
     """The distribution of images by an `AuxiliaryModel`: `pixelcnn_aux.distribution`.
 
     ```python
@@ -45,14 +47,9 @@ class ImageDistribution(tfp.distributions.Distribution):
         expect(model.image_size is not None, expected, "one of images of any size", remedy)
         self.model, kind = model, model.likelihood
         self.image_shape = (*(model.image_size or ()), kind.num_channels)
-        super().__init__(
-            dtype=np.dtype(arguments.pixel_dtype(kind.num_values)),
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters={"model": model},
-            name="ImageDistribution",
-        )
+        dtype, how = np.dtype(arguments.pixel_dtype(kind.num_values)), tfd.NOT_REPARAMETERIZED
+        given = {"parameters": {"model": model}, "name": "ImageDistribution"}
+        super().__init__(dtype, how, validate_args=False, allow_nan_stats=True, **given)
 
     @property
     def trainable_variables(self) -> tuple[Any, ...]:
@@ -93,7 +90,7 @@ class ImageDistribution(tfp.distributions.Distribution):
             expect(count and n % count == 0, expected, count, "Give one, or one for each of these")
             condition = np.broadcast_to(condition, (n // count, *own, *event)).reshape(n, *event)
         if not arguments.is_whole(seed, 0, 2**63):
-            seed, remedy = tfp.random.sanitize_seed(seed), "Draw outside of tf.function"
+            seed, remedy = random.sanitize_seed(seed), "Draw outside of tf.function"
             is_known = not arrays.is_symbolic(seed)
             expect(is_known, "to draw eagerly", "a graph", remedy, kind=NotImplementedError)
             words = [1, *np.asarray(seed).view(np.uint32).tolist()]

@@ -8,7 +8,6 @@ term from above; noise that is independent at each pixel gives the second one.
 
 import dataclasses
 import math
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -181,7 +180,7 @@ def estimate(
     """
     images = np.asarray(model.checked(measurements))
     expect(len(images) >= 2, "two images or more, to resample them", len(images), "Give more")
-    random = np.random.default_rng(arguments.whole("seed", seed, 0, sys.maxsize))
+    random = np.random.default_rng(arguments.whole("seed", seed, 0, 2**63))
     bits, bias = _noise_bits(noise, images, clean, model.likelihood.num_values)
     own = -np.asarray(model.log_prob(images), np.float64) / math.log(2.0)
     every = np.stack([own - bits, own, bits], axis=1)  # [N, 3], of each image
@@ -190,7 +189,8 @@ def estimate(
     ends = np.quantile(means[1:], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
     n = math.prod(images.shape[1:3])
     found = zip(means[0].tolist(), *ends.tolist())
-    return Information(*(Bits(x / n, (a / n, b / n), x, (a, b)) for x, a, b in found), bias)
+    total, cross, noisy = (Bits(x / n, (a / n, b / n), x, (a, b)) for x, a, b in found)
+    return Information(total, cross, noisy, bias)
 
 
 def _noise_bits(noise, images, clean, num_values):
