@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         conditions as conditions,
         data as data,
         engine as engine,
+        information as information,
         interop as interop,
         layers as layers,
         likelihoods as likelihoods,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         training as training,
     )
     from pixelcnn_aux.factor import Factor as Factor
+    from pixelcnn_aux.image_distribution import distribution as distribution
     from pixelcnn_aux.model import AuxiliaryModel as AuxiliaryModel
     from pixelcnn_aux.models import (
         chain as chain,
@@ -50,11 +52,12 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    "auxiliary backend codec conditions data engine interop layers likelihoods networks scores serialization "
-    "sums training training.presets"
+    "auxiliary backend codec conditions data engine information interop layers likelihoods networks scores "
+    "serialization sums training training.presets"
 )
 _NAMES = {  # module: public names in it
     "factor": "Factor",
+    "image_distribution": "distribution",
     "model": "AuxiliaryModel",
     "models": "chain grayscale grayscale_pyramid parallel_pyramid pixelcnn_pp pyramid",
     "rounded_factor": "rounded",

@@ -12,7 +12,7 @@ if backend.NAME == "tensorflow":
 else:
     import tensorflow_probability.substrates.jax as tfp
 
-tfd = tfp.distributions
+tfd, random = tfp.distributions, tfp.random
 
 
 class DiscretizedLogistic(tfp.distributions.Distribution):

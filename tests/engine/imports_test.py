@@ -12,7 +12,7 @@ from tests.light_installation import ABSENT
 FRAMEWORKS = {"keras", "tensorflow", "tensorflow_probability", "jax"}
 FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
-    backend factor model rounded_factor
+    backend factor image_distribution model rounded_factor
     layers layers.contexts layers.residual_blocks layers.shifted layers.straight_through layers.weight_norm
     networks networks.architectures networks.embedding networks.network networks.parallel networks.pixelcnn
     likelihoods.distributions scanning.caches scanning.full scanning.incremental
