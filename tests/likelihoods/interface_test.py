@@ -217,8 +217,9 @@ class EntropyTest(tf.test.TestCase, parameterized.TestCase):
         pixels = np.zeros([1, 1], np.int32)
         bounds = Bounds(pixels, pixels + 2**16 - 1, pixels)
         expected = by_values(likelihood, params, pixels, bounds)
-        for given in (params, params.numpy()):
-            self.assertAllClose(likelihood.entropy(given, pixels), expected, atol=1e-3)
+        graph = tf.function(likelihood.entropy)
+        for evaluate, given in ((graph, params), (likelihood.entropy, params.numpy())):
+            self.assertAllClose(evaluate(given, pixels), expected, atol=1e-3)
 
     def test_any_number_of_pixels_in_a_graph(self):
         likelihood, params = likelihoods.LogisticMixture(), random_params(7).astype(np.float32)
