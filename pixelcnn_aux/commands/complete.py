@@ -26,7 +26,10 @@ def main(*files):
         known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
         return "complete", images, known
 
-    how = {"scenes": FLAGS.scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
+    scenes = FLAGS.scenes
+    if scenes is None and FLAGS["workdir"].using_default_value:
+        scenes = "cifar10-pixelcnn"
+    how = {"scenes": scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
     photographs.draw_each(files, "-completed", call, **how)
 
 
@@ -52,8 +55,8 @@ def upper_half(images):
 def define_flags():
     photographs.define_flags("photographs")
     flags.DEFINE_string("mask", None, "The picture that is white where photographs are known.")
-    text = "A run, or a trained model, that draws the small picture; with --scenes= all is by --workdir."
-    flags.DEFINE_string("scenes", "cifar10-pixelcnn", text)
+    text = "A run, or a trained model, that draws the small picture: cifar10-pixelcnn if --workdir is unset."
+    flags.DEFINE_string("scenes", None, text)
     text = "Completions that are drawn side by side, of which one is kept. 1 by --jit."
     flags.DEFINE_integer("particles", 64, text, 1, MAX_PARTICLES)
     flags.DEFINE_enum("known", None, ["half"], "Instead of --mask: the upper half is known.")

@@ -154,7 +154,7 @@ class PhotographsTest(helpers.TestCase):
 
     def test_several_completions(self):
         self.load.return_value = helpers.tiny_model(exact=True)
-        helpers.run_program(complete, "a.tiff", "--mask=mask.png", "--num=2", "--scenes=")
+        helpers.run_program(complete, "a.tiff", "--mask=mask.png", "--num=2", "--workdir=mine")
         first, second = (self.read(f"a-completed-{k}.png") for k in (1, 2))
         for found in (first, second):
             self.assertAllEqual(found * MASK[0], PHOTOGRAPHS[0] * MASK[0])
