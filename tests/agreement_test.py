@@ -41,8 +41,8 @@ CHAINS = {
     "halved_scans": ([HalfResolution(), HighBits(4, of=10)], (4, 4), {"channels": 1, "bits": 10}),
     "low": ([Grayscale()], (4, 6), {"network": {**FLAT, **LOW}, "embedding": [None, FLAT]}),
     "classes": ([Grayscale()], (4, 6), {"condition": pa.conditions.Classes(3)}),
-    # Taller and wider than what decides a row's delay behind the one above it.
-    "waves": ([HalfResolution()], (10, 12), {"network": TWO}),
+    # Several rows at once, and wider than the steps that are kept.
+    "waves": ([HalfResolution()], (6, 24), {"network": TWO}),
     "tall_kernels": (
         [Grayscale()],
         (8, 6),

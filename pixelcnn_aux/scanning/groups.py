@@ -5,7 +5,7 @@ of an image in two steps, such as a row, and a pixel of it: by two functions fro
 [B, W, ...], and from that to [B, ...]. A decider is a function of the first one, called once a row, that
 returns a function `decide(params, pick, bounds)`, from the parameters of some pixels, float [B, ..., P], the
 second function and the bounds that an auxiliary image sets, as for `Likelihood.draw`, to their values,
-int32 [B, ..., C].
+int32 [B, ..., C]. Scans of `engine` take all pixels that are decided at once, [B, n, ...], in one step.
 """
 
 import dataclasses
