@@ -15,7 +15,7 @@ from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import LogisticMixture
 from pixelcnn_aux.sums import Bounds, FixedSum
-from pixelcnn_aux.topology import DecidesGroups
+from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder
 
 
 def check_names(names):
@@ -112,8 +112,8 @@ def check_rounded(factor):
         expect(fits, expected, received, "Give it, or build a Factor")
 
     kind, known, network = factor.likelihood, factor.fixed_sum, factor.network
-    fits = isinstance(network, DecidesGroups)
-    check(fits, "a ParallelPixelCNN", type(network).__name__)
+    fits = isinstance(network, (DecidesGroups, DecidesInMaskedOrder))
+    check(fits, "a ParallelPixelCNN or MaskedPixelCNN", type(network).__name__)
     fits = isinstance(kind, LogisticMixture) and kind.num_values <= 256
     received = f"{type(kind).__name__} of {kind.num_values} values"
     check(fits, "a LogisticMixture of at most 256 values", received)

@@ -271,6 +271,8 @@ def parallel_pyramid(
     base_filters: int = 32,
     base_blocks: int = 3,
     base_parts: int | None = None,
+    masked=None,
+    image_trunk=None,
     dropout: float = 0.0,
     channels: int = 3,
     bits: int = 8,
@@ -308,11 +310,22 @@ def parallel_pyramid(
     base: Any = pa.networks.architectures.light(base_blocks, **how)
     if base_parts is not None:
         base = pa.networks.architectures.parallel(base_blocks, [base_parts], **how)
+    nets = [base, *(pa.networks.architectures.parallel(blocks, parts, **how) for how in widths)]
+    embs = [None, *(pa.networks.architectures.trunk(trunk_blocks, **how) for how in widths)]
+    if masked and "light" in masked:
+        nets[-1] = pa.networks.architectures.light(masked["light"][0], filters=masked["light"][1], dropout=0.0)
+        embs[-1] = pa.networks.architectures.super_resolution(1, 1, filters=masked["light"][1], dropout=0.0)
+    elif masked:
+        import functools
+
+        nets[-1] = functools.partial(pa.networks.MaskedPixelCNN, **masked)
+    if image_trunk:
+        embs[-1] = pa.networks.architectures.trunk(image_trunk[0], filters=image_trunk[1], dropout=0.0)
     model = chain(
         [pa.auxiliary.HalfResolution() for _ in range(halvings)],
         image_size,
-        [base, *(pa.networks.architectures.parallel(blocks, parts, **how) for how in widths)],
-        embedding=[None, *(pa.networks.architectures.trunk(trunk_blocks, **how) for how in widths)],
+        nets,
+        embedding=embs,
         names=[*reversed(_FRACTIONS[:halvings]), "image"],
         channels=channels,
         bits=bits,

@@ -202,10 +202,14 @@ class FixedSum(Configured):
 
     def positions(self, size: Size) -> list["BlockPosition"]:
         """`BlockPosition` of each place, in raster order, of all blocks of images of (H, W)."""
-        tables = self._tables
-        if not is_divided(size, self.ratio):
-            tables = _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
+        tables = self.tables(size)
         return [BlockPosition(self, tables.at(i)) for i in range(self.ratio**2)]
+
+    def tables(self, size: Size) -> "_Tables":
+        """The constants of bounds of images of (H, W): of each block, if the last ones are incomplete."""
+        if is_divided(size, self.ratio):
+            return self._tables
+        return _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
 
     def sums(self, images: Tensor) -> Tensor:
         """The weighted sum of each block of images [B, H, W, C]: [B, h, w, c], int32, or float for floats."""
@@ -478,9 +482,9 @@ class Remainders:
         """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
         return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
 
-    def pixels(self) -> "PixelRemainders":
-        """`PixelRemainders` of the blocks, all complete and in NumPy's arrays, before their first pixels."""
-        return PixelRemainders(self._fixed_sum, self._start, self._slack)
+    def pixels(self, size: Size) -> "PixelRemainders":
+        """`PixelRemainders` of the blocks of images of (H, W), NumPy's, before their first pixels."""
+        return PixelRemainders(self._fixed_sum, self._start, self._slack, size)
 
     def centers(self, images: Tensor) -> Tensor:
         """`FixedSum.centers`, for images of which some pixels may not be decided yet."""
@@ -564,8 +568,11 @@ class BlockRemainders:
 class PixelRemainders:
     """The remainders of all blocks of images, while pixels of different blocks are decided at once."""
 
-    def __init__(self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray]):
+    def __init__(
+        self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray], size: Size
+    ):
         self._fixed_sum, self._slack = fixed_sum, slack
+        self._tables = fixed_sum.tables(size)
         self._remainder = np.array(start)
 
     def state(self) -> list[np.ndarray]:
@@ -578,8 +585,10 @@ class PixelRemainders:
         If not `within`, later values may be any.
         """
         ratio = self._fixed_sum.ratio
-        self._blocks = slice(None), rows // ratio, columns // ratio
-        self._here = self._fixed_sum.at(rows, columns)
+        blocks, place = (rows // ratio, columns // ratio), rows % ratio * ratio + columns % ratio
+        self._blocks = slice(None), *blocks
+        where = (place, *blocks)[: self._tables.weights.ndim - 1]
+        self._here = BlockPosition(self._fixed_sum, _Tables(*(x[where] for x in self._tables)))
         slack = [x[:, rows, columns] for x in self._slack if within]
         return self._here.bounds(self._remainder[self._blocks], slack)
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+
 from pixelcnn_aux import arguments, arrays, sums
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
@@ -199,6 +201,16 @@ def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
 # The networks of `networks` and of `engine` have these in common, in Keras and in NumPy.
 
 
+def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
+    """1 where a masked kernel sees a pixel, else 0: float32 [height, width, 1, 1].
+
+    Its last row is the pixel's own, with the columns to the left, and the pixel `itself` or not.
+    """
+    mask = np.ones((height, width, 1, 1), np.float32)
+    mask[-1, width // 2 + itself :] = 0
+    return mask
+
+
 class DecidesInRasterOrder:
     """A network that decides pixels one by one: what follows from its topology."""
 
@@ -214,6 +226,19 @@ class DecidesInRasterOrder:
         received = f"resolutions divided by {[2.0**level for level in levels]}"
         expect(levels[-1] == min(levels) == 0, expected, received, "Choose such steps")
         self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
+
+
+class DecidesInMaskedOrder(DecidesInRasterOrder):
+    """A network of masked convolutions of one resolution: what follows from their size."""
+
+    def mask(self, blocks: int, kernel_size: Size, side: int) -> None:
+        """Sets `kernel_size`, `side`, and all that follows from these arguments of `MaskedPixelCNN`."""
+        self.follow(flat(blocks))
+        self.blocks = blocks
+        self.kernel_size = height, width = arguments.size("kernel_size", kernel_size)
+        self.side = arguments.whole("side", side, 1, MAX_SIDE)
+        pixels = max(height - 1, width // 2) * (1 + 2 * blocks)
+        self.radius = -(-pixels // self.side)
 
 
 class Embeds:

@@ -15,14 +15,14 @@ from pixelcnn_aux.engine.layers import Weights
 from pixelcnn_aux.engine.networks import NETWORKS
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.engine.raster import RasterScan, WholeScan
-from pixelcnn_aux.engine.waves import WaveScan
+from pixelcnn_aux.engine.waves import MaskedWaveScan, WaveScan
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.scanning.groups import known_nats
 from pixelcnn_aux.sums import FixedSum, Remainders
-from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
+from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder, DecidesInRasterOrder
 
 try:
     import threadpoolctl
@@ -258,14 +258,15 @@ class Factor(Conditional):
         shape = batch, *request.size, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
         features = self.embed(request.auxiliary)
-        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within).pixels()
+        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within).pixels(request.size)
         if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
             scan = WholeScan(network, features, shape)
         elif network.num_resolutions > 1:
             scan = RasterScan(network, features, shape)
         else:
             # The rows of a block are not decided at the same time.
-            scan = WaveScan(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
+            of_network = MaskedWaveScan if isinstance(network, DecidesInMaskedOrder) else WaveScan
+            scan = of_network(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
         decide = decider(lambda x: x)
         for rows, columns, params in scan.waves():
 

@@ -10,7 +10,7 @@ from concurrent import futures
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from pixelcnn_aux import arrays, rounding
+from pixelcnn_aux import arrays, rounding, topology
 
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
@@ -85,18 +85,18 @@ class Weights:
         paths = dict.fromkeys([*(path for path in asked if path in self.arrays), *self.arrays])
         return [self.arrays[path] for path in paths]
 
-    def raw(self, path, transposed):
+    def raw(self, path, layer):
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
         v, g, bias = (self.arrays[f"{path}/{name}"] for name in "vgb")
-        v = v.swapaxes(-1, -2) if transposed else v
+        v = layer.arranged(v)
         if not v.shape[-1:] == g.shape == bias.shape:  # NumPy would broadcast them
             raise ValueError(f"{v.shape}, {g.shape} and {bias.shape} as {path}/v, /g and /b")
         return v, g, bias
 
-    def normalized(self, path, transposed):
+    def normalized(self, path, layer):
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
         if path not in self._normalized:
-            v, g, bias = self.raw(path, transposed)
+            v, g, bias = self.raw(path, layer)
             kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
             if self.rounded:
                 units = rounding.kernel_units(kernel, bias)
@@ -117,33 +117,46 @@ class Dense:
     transposed = False
 
     def __init__(self, weights, path):
-        self.path, self.rounded, self.raw = (
-            path,
-            weights.rounded,
-            weights.raw(path, self.transposed),
-        )
-        self.kernel, self.bias = weights.normalized(path, self.transposed)
+        self.path, self.rounded = path, weights.rounded
+        self.raw = weights.raw(path, self)
+        self.kernel, self.bias = weights.normalized(path, self)
         *self.sides, self.channels, self.filters = self.kernel.shape
+
+    def arranged(self, v):
+        """The `v` of a layer as its kernel is used: [..., C, filters]."""
+        return v.swapaxes(-1, -2) if self.transposed else v
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""
         bias = self.bias
         y += bias if bias.ndim == 1 else bias.reshape(-1, *[1] * (y.ndim - 2), self.filters)
-        return np.round(y * rounding.SUMS) / rounding.SUMS if self.rounded else y
+        return self.rounding(y)
+
+    def rounding(self, y):
+        """Sums y, rounded in place if the layer is."""
+        if self.rounded:
+            y *= rounding.SUMS
+            np.rint(y, out=y)
+            y /= rounding.SUMS
+        return y
 
     def __call__(self, x):
         return self.biased(x @ self.kernel)
+
+    def part(self, x, index, count):
+        """One of `count` equal parts of the layer's outputs."""
+        here = slice(index * (size := self.filters // count), (index + 1) * size)
+        return self.rounding(x @ self.kernel[:, here] + self.bias[here])
 
 
 class Convolution(Dense):
     """A convolution of images [B, H, W, C] -> [B, H / stride, W / stride, filters], zeros outside of them.
 
-    `kind` is the stream's: "unshifted", "vertical" or "horizontal".
+    `kind` is the stream's: "unshifted", "vertical", "horizontal" or "masked". What is masked is 0.
     """
-
-    def __init__(self, *args, kind, stride=1, **kwargs):
+    def __init__(self, *args, kind, stride=1, itself=True, **kwargs):
+        self.kind, self.stride, self.itself = kind, stride, itself
         super().__init__(*args, **kwargs)
-        self.kind, self.stride = kind, stride
         self.height, self.width = self.sides
         above, left = (max(side - stride, 0) // 2 for side in (self.height, self.width))
         if kind != "unshifted":
@@ -156,6 +169,12 @@ class Convolution(Dense):
         self.pads = left, self.width - 1 - left  # zeros beside a row of input, in a scan
         if self.transposed:
             self.pads = (self.width - 1) // 2, 0
+
+    def arranged(self, v):
+        v = super().arranged(v)
+        if self.kind == "masked":
+            v = v * topology.raster_mask(*v.shape[:2], self.itself).astype(v.dtype)
+        return v
 
     @property
     def row_kernels(self):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pixelcnn_aux import arguments, topology
+from pixelcnn_aux import arguments, sums, topology
 from pixelcnn_aux.engine.layers import (
     Convolution,
     ConvolutionTranspose,
@@ -20,7 +20,12 @@ from pixelcnn_aux.engine.layers import (
     gated,
     silu,
 )
-from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder, Embeds
+from pixelcnn_aux.topology import (
+    DecidesGroups,
+    DecidesInMaskedOrder,
+    DecidesInRasterOrder,
+    Embeds,
+)
 
 _T = TypeVar("_T")
 NETWORKS: dict[str, Any] = {}  # registered name of the Keras class -> class
@@ -73,9 +78,9 @@ class Block:
 class PlainBlock:
     """A residual block without gates or skips."""
 
-    def __init__(self, weights, path):
-        self.conv_in = Convolution(weights, f"{path}/conv_in", kind="unshifted")
-        self.conv_out = Convolution(weights, f"{path}/conv_out", kind="unshifted")
+    def __init__(self, weights, path, kind):
+        self.conv_in = Convolution(weights, f"{path}/conv_in", kind=kind)
+        self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
         self.rounded = weights.rounded
 
     def __call__(self, x, *_):
@@ -94,7 +99,7 @@ class Stream:
         for k, step in enumerate(self.topology.steps):
             name = f"{path}/{k}_{step.kind}"
             if step.kind == "block":
-                made = Block(weights, name, kind) if is_gated else PlainBlock(weights, name)
+                made = (Block if is_gated else PlainBlock)(weights, name, kind)
             elif step.kind == "up":
                 made = ConvolutionTranspose(weights, name, kind=kind)
             else:
@@ -192,6 +197,15 @@ class ParallelPixelCNN(DecidesGroups):
     def __call__(self, x, features):
         return self.all_params(x, features)
 
+    def sums(self):
+        """Pairs of a stream and the layers whose outputs add up to its first activation."""
+        return [(stream, [first]) for stream, first in zip(self.streams, self.firsts)]
+
+    def inputs(self, layer, features):
+        """The kind of each channel of a first layer's input, `features` of which there are; None of others."""
+        known = ["one"] + ["feature"] * features
+        return layer in self.firsts and known + ["pixel"] * (layer.channels - len(known))
+
     def known_at_first(self, lattice, features):
         """The inputs of the first group's network: list of float [B, h, w, ...]."""
         ones = np.ones((*lattice, 1), self.lasts[0].kernel.dtype)
@@ -203,6 +217,43 @@ class ParallelPixelCNN(DecidesGroups):
         for block in self.streams[k].steps:
             x = block(x)
         return self.lasts[k](silu(x, self.rounded))
+
+
+@register("pixelcnn_aux>MaskedPixelCNN")
+class MaskedPixelCNN(DecidesInMaskedOrder):
+    """A network of masked convolutions: see `networks.MaskedPixelCNN`."""
+
+    entries = "blocks filters num_params kernel_size side dropout".split()
+
+    def __init__(self, config):
+        self.mask(config["blocks"], config["kernel_size"], config["side"])
+        self.num_params = config["num_params"]
+
+    def build(self, weights):
+        self.rounded = weights.rounded
+        self.first = Convolution(weights, "first", kind="masked", itself=False)
+        self.given = Dense(weights, "given") if "given/v" in weights.arrays else None
+        self.stream = Stream(weights, "stream", self.topology, "masked", is_gated=False)
+        self.last = Dense(weights, "last")
+        self.lasts = [self.last]
+
+    def sums(self):
+        """As of `ParallelPixelCNN`."""
+        return [(self.stream, list(filter(None, (self.first, self.given))))]
+
+    def inputs(self, layer, features):
+        """As of `ParallelPixelCNN`."""
+        return layer is self.first and ["pixel"] * (layer.channels - 1) + ["one"]
+
+    def __call__(self, x, features):
+        size, x = x.shape[1:3], self.first(append_ones(x))
+        for f in features:
+            given = self.given(silu(f, self.rounded))
+            by_place = np.split(given, self.side**2, axis=-1)
+            x += sums.from_places(by_place, self.side, size)
+        for block in self.stream.steps:
+            x = block(x)
+        return self.last(silu(x, self.rounded))
 
 
 def append_ones(x):

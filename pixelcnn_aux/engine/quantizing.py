@@ -27,17 +27,18 @@ def quantized(factor):
     exact.
     """
     network, embedding, found = factor.network, factor.embedding, {}
-    parts = {"network": [*network.firsts, *network.lasts]}
-    streams = [*zip(network.streams, network.firsts)]
-    parts["network"] += itertools.chain(*map(_layers, network.streams))
+    streams = [*network.sums()]
+    parts = {"network": [*network.lasts]}
+    for stream, first in streams:
+        parts["network"] += [*first, *_layers(stream)]
     if embedding is not None:
         parts["embedding"] = [embedding.first, *_layers(embedding.stream)]
-        streams.append((embedding.stream, embedding.first))
+        streams.append((embedding.stream, [embedding.first]))
     for layer in itertools.chain(*parts.values()):
         found[layer] = _of_layer(layer, *_inputs(factor, layer))
         _check_exact(layer.path, found[layer].largest_sum)
     for stream, first in streams:
-        added = [first, *(step.conv_out for step in stream.steps if isinstance(step, PlainBlock))]
+        added = [*first, *(step.conv_out for step in stream.steps if isinstance(step, PlainBlock))]
         _check_exact(stream.path, sum(found[x].largest_output for x in added) * rounding.SUMS)
     arrays = {}
     for part, layers in parts.items():
@@ -61,15 +62,14 @@ def _inputs(factor, layer):
     if embedding is not None and layer is embedding.first:
         values = factor.auxiliary_likelihood.num_values
         return 2.0 ** math.ceil(math.log2(values)), values - 1
-    if layer not in factor.network.firsts:
+    features = 0 if embedding is None else embedding.first.filters
+    if not (given := factor.network.inputs(layer, features)):
         return rounding.ACTIVATIONS, rounding.MOST
-    ones, features, pixels = 1.0, rounding.MOST / rounding.ACTIVATIONS, 1.0
-    units = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(kind.num_values)))
+    units, pixels = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(kind.num_values))), 1.0
     if kind.centered:
         units, pixels = rounding.ACTIVATIONS, (kind.num_values - 1) / kind.unit
-    count = 0 if embedding is None else embedding.first.filters
-    most = [ones] + [features] * count
-    return units, units * np.array(most + [pixels] * (layer.channels - len(most)))
+    most = {"one": 1.0, "feature": rounding.MOST / rounding.ACTIVATIONS, "pixel": pixels}
+    return units, units * np.array([most[x] for x in given])
 
 
 def _of_layer(layer, units, most):

@@ -1,4 +1,4 @@
-"""A `PixelCNN` of one resolution, in NumPy: all rows of an image go on at once, along a diagonal.
+"""Networks of one resolution, in NumPy: all rows of an image go on at once, along a diagonal.
 
 A pixel depends on the row above it only up to some columns further to the right. So in step t, row r is at
 column t - delay * r, for a delay that follows from the network's kernels and blocks:
@@ -13,7 +13,7 @@ latest steps of each are kept, so that memory grows with the height of an image.
 
 import numpy as np
 
-from pixelcnn_aux.engine.layers import concat_elu, elu, gated
+from pixelcnn_aux.engine.layers import concat_elu, elu, gated, silu
 from pixelcnn_aux.engine.networks import append_ones
 
 
@@ -50,33 +50,34 @@ class _Activation:
         """A shifted convolution `ahead`, of what lies some rows up and columns right: float [n, B, F]."""
         y = None
         for row in range(layer.height):
-            near = self.near(ahead, up + row, right - layer.pads[0], layer.width)
-            product = near @ layer.row_kernels[-1 - row]
+            kernel = layer.row_kernels[-1 - row]
+            if layer.kind == "masked" and row == 0:  # the rest is not known yet
+                kernel = kernel[: (layer.pads[0] + layer.itself) * layer.channels]
+            near = self.near(ahead, up + row, right - layer.pads[0], len(kernel) // layer.channels)
+            product = near @ kernel
             y = product if y is None else np.add(y, product, out=y)
         y = y.reshape(-1, self._scan.batch, layer.filters)
         y += layer.bias
-        return y
+        return layer.rounding(y)
 
 
-class WaveScan:
-    """Evaluates a flat `networks.PixelCNN` along diagonals, given features of an `Embedding`.
+class _Waves:
+    """Evaluates a network along diagonals, given features of an `Embedding`.
 
     Args:
-      network: `engine.networks.PixelCNN`, all of whose activations have the image's resolution.
-      features: list of float [B, H, W, F], or none.
+      network: `engine.networks.PixelCNN` or `MaskedPixelCNN`, all of whose activations have one resolution.
+      features: list of float [B, h, w, F], or none.
       shape: (B, H, W, C) of the images.
       least_delay: int, by how many columns a row is behind the one above it at least.
+
+    A subclass has `_params`, the parameters of a step's pixels, float [n, B, P].
     """
 
-    def __init__(self, network, features, shape, least_delay=1):
+    def __init__(self, network, features, shape, layers, ahead, delay):
         self.batch, self.height, self.width, _ = shape
         self._network, self.dtype = network, network.last.kernel.dtype
         self._features = features[0] if features else None
-        streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
-        # The first activation of the vertical stream is ahead by all that the later ones look to the right.
-        self._ahead = sum(layer.pads[1] for layer in streams[0])
-        self.delay = max(self._ahead + 1 + network.above.pads[1], least_delay)
-        layers = [network.above, network.row_above, network.left, *streams[0], *streams[1]]
+        self._ahead, self.delay = ahead, delay
         self.above = max(layer.height for layer in layers)
         self.widest = max(layer.width for layer in layers)
         self.period = self.delay * self.above + self.widest + 1  # more than is seen of them
@@ -116,6 +117,18 @@ class WaveScan:
         if key not in self._kept:
             self._kept[key] = _Activation(self, ahead, channels)
         return self._kept[key]
+
+
+class WaveScan(_Waves):
+    """Evaluates a flat `PixelCNN`."""
+
+    def __init__(self, network, features, shape, least_delay=1):
+        streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
+        # The first activation of the vertical stream is ahead by all that the later ones look to the right.
+        ahead = sum(layer.pads[1] for layer in streams[0])
+        delay = max(ahead + 1 + network.above.pads[1], least_delay)
+        layers = [network.above, network.row_above, network.left, *streams[0], *streams[1]]
+        super().__init__(network, features, shape, layers, ahead, delay)
 
     def _params(self):
         """The parameters of this step's pixels, float [n, B, P]."""
@@ -169,6 +182,42 @@ class WaveScan:
         y = gated(between.convolved(layer.conv_out, made.ahead))
         y += x.near(made.ahead).reshape(y.shape)
         return made.add(y)
+
+class MaskedWaveScan(_Waves):
+    """Evaluates a `MaskedPixelCNN`."""
+
+    def __init__(self, network, features, shape, least_delay=1):
+        layers = [network.first, *_convolutions(network.stream)]
+        delay = max(1 + max(layer.pads[1] for layer in layers), least_delay)
+        super().__init__(network, features, shape, layers, 0, delay)
+
+    def _params(self):
+        network, rounded = self._network, self._network.rounded
+        pixels = self._activation("pixels", 0, network.first.channels)
+        x = pixels.convolved(network.first, 0)
+        if self._features is not None:
+            x += self._given()
+        for block in network.stream.steps:
+            y = x
+            for layer in (block.conv_in, block.conv_out):
+                seen = self._activation(layer, 0, layer.channels).add(silu(y, rounded))
+                y = seen.convolved(layer, 0)
+            x += y
+        return network.last(silu(x, rounded))
+
+    def _given(self):
+        """What features add to this step's pixels: float [n, B, F]."""
+        side, layer = self._network.side, self._network.given
+        first, last = self.rows(0)
+        rows = np.arange(first, last)
+        columns = self.step - self.delay * rows
+        here = silu(self._features[:, rows // side, columns // side], self._network.rounded)
+        places = rows % side * side + columns % side
+        given = np.empty((len(rows), self.batch, layer.filters // side**2), self.dtype)
+        for place in np.unique(places):
+            chosen = places == place
+            given[chosen] = layer.part(here[:, chosen].swapaxes(0, 1), place, side**2)
+        return given
 
 
 def _convolutions(stream):

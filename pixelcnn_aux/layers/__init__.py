@@ -20,6 +20,7 @@ from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2DTranspose as DownRightShiftedConv2DTranspose,
     DownShiftedConv2D as DownShiftedConv2D,
     DownShiftedConv2DTranspose as DownShiftedConv2DTranspose,
+    MaskedConv2D as MaskedConv2D,
     ShiftedConv2D as ShiftedConv2D,
     ShiftedConv2DTranspose as ShiftedConv2DTranspose,
     shift_down as shift_down,

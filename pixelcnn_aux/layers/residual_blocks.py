@@ -20,6 +20,7 @@ STREAMS = {
     "unshifted": (weight_norm.WeightNormConv2D, weight_norm.WeightNormConv2DTranspose),
     "vertical": (shifted.DownShiftedConv2D, shifted.DownShiftedConv2DTranspose),
     "horizontal": (shifted.DownRightShiftedConv2D, shifted.DownRightShiftedConv2DTranspose),
+    "masked": (shifted.MaskedConv2D, None),
 }
 
 
@@ -177,21 +178,29 @@ class GatedResidualBlock(keras.layers.Layer):
 class ResidualBlock(keras.layers.Layer):
     """x + conv(silu(conv(silu(x)))): a third of the products of a `GatedResidualBlock` of as many filters.
 
-    It takes no skips, and nothing in it is shifted. A condition of the whole image (`layers.Context`)
+    It takes no skips. A condition of the whole image (`layers.Context`)
     adds to the bias of the first convolution.
 
-    Args: as for `GatedResidualBlock`, without `stream`.
+    Args: as for `GatedResidualBlock`, and a `stream` may be "masked".
     """
 
-    def __init__(self, filters: int, kernel_size: Size, dropout: float = 0.0, **kwargs: Any):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Size,
+        dropout: float = 0.0,
+        stream: str = "unshifted",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
-        dtype = self.dtype_policy
-        self.conv_in = weight_norm.WeightNormConv2D(
+        self.stream = arguments.choice("stream", stream, STREAMS)
+        convolution, dtype = STREAMS[stream][0], self.dtype_policy
+        self.conv_in = convolution(
             filters, kernel_size, conditional=True, dtype=dtype, name="conv_in"
         )
         self.dropout = Dropout(dropout, dtype=dtype, name="dropout")
-        self.conv_out = weight_norm.WeightNormConv2D(
+        self.conv_out = convolution(
             filters, kernel_size, init_scale=0.1, dtype=dtype, name="conv_out"
         )
 
@@ -216,4 +225,4 @@ class ResidualBlock(keras.layers.Layer):
 
     def get_config(self):
         size = {"filters": self.filters, "kernel_size": self.kernel_size}
-        return {**super().get_config(), **size, "dropout": self.rate}
+        return {**super().get_config(), **size, "dropout": self.rate, "stream": self.stream}

@@ -5,9 +5,12 @@ its own row, only its own column and those to the left (Salimans et al., 2017, s
 excludes the pixel itself: the network does that once, by shifting the outputs of its first convolutions.
 """
 
+from typing import Any
+
 from keras import ops
 
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux import arguments, topology
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers import weight_norm
 from pixelcnn_aux.serialization import register
@@ -90,3 +93,26 @@ class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, height - 1), (0, width - 1)
+
+
+@register()
+class MaskedConv2D(weight_norm.WeightNormConv2D):
+    """[B, H, W, C] -> [B, H, W, filters] from the pixels before each in raster order (van den Oord et al., 2016).
+
+    Of its own row a pixel sees the columns to the left, and itself, if `itself`; of those above, as many to
+    the right, too.
+    """
+
+    def __init__(self, filters: int, kernel_size: Size, itself: bool = True, **kwargs: Any):
+        super().__init__(filters, kernel_size, **kwargs)
+        self.itself = arguments.flag("itself", itself)
+
+    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (height - 1, 0), (width // 2, (width - 1) // 2)
+
+    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
+        mask = topology.raster_mask(*self.kernel_size, self.itself)
+        return super().normalize(v * ops.cast(mask, v.dtype), g)
+
+    def get_config(self):
+        return {**super().get_config(), "itself": self.itself}

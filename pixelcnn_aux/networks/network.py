@@ -97,16 +97,16 @@ class Stream(keras.layers.Layer):
         self.topology, self.stream, self.filters = Topology.make(topology), stream, filters
         self.kernel_size, self.dropout, self.gated = kernel_size, dropout, gated
         skips = any(step.skip is not None for step in self.topology.steps)
-        expected = "an unshifted topology without skips, for blocks that are not gated"
-        received, remedy = f"{stream}, {self.topology}", "Leave its skips out, or have gated blocks"
-        expect(gated or (stream == "unshifted" and not skips), expected, received, remedy)
+        expected = "a topology without skips, for blocks that are not gated"
+        remedy = "Leave its skips out, or have gated blocks"
+        expect(gated or not skips, expected, self.topology, remedy)
         size, (convolution, transposed) = (filters, kernel_size), layers.STREAMS[stream]
 
         def layer(kind, **how):
             if kind == "block" and gated:
                 return layers.GatedResidualBlock(*size, stream, dropout=dropout, **how)
             if kind == "block":
-                return layers.ResidualBlock(*size, dropout, **how)
+                return layers.ResidualBlock(*size, dropout, stream, **how)
             if kind == "up":
                 return transposed(*size, **how)
             return convolution(*size, strides=2 if kind == "down" else 1, **how)
