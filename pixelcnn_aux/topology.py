@@ -237,6 +237,9 @@ class DecidesInMaskedOrder(DecidesInRasterOrder):
         self.blocks = blocks
         self.kernel_size = height, width = arguments.size("kernel_size", kernel_size)
         self.side = arguments.whole("side", side, 1, MAX_SIDE)
+        # By how many columns a row is behind the one above it, if all are decided at once; the rows of a
+        # block are not.
+        self.delay = max(1 + (width - 1) // 2, self.side)
         pixels = max(height - 1, width // 2) * (1 + 2 * blocks)
         self.radius = -(-pixels // self.side)
 

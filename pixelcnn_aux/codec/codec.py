@@ -54,12 +54,12 @@ class Codec:
             f"other weights of {', '.join(moved)}",
             "Call factor.quantize_weights() once they are trained",
         )
-        from pixelcnn_aux.codec.group_coding import GroupCoding  # with constriction
+        from pixelcnn_aux.codec.coding import Coding  # with constriction
 
         self.model, self._name = model.with_exact(True), name  # exact where it can be
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self.model)
-        self._coding = GroupCoding(self.model)
+        self._coding = Coding(self.model)
 
     def compress(
         self,

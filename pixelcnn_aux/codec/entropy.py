@@ -29,7 +29,7 @@ class Encoder:
         """
         tables = np.ascontiguousarray(tables)
         self._coder.encode(values.astype(np.int32), _TABLES, tables)
-        return values, _bits(tables, values)
+        return values, bits_of(tables, values)
 
     def words(self):
         """uint32 [n], everything written."""
@@ -51,7 +51,7 @@ class Decoder:
             values = self._coder.decode(_TABLES, tables)
         except AssertionError as error:  # as constriction has it
             _expect_written(False, error)
-        bits = _bits(tables, values)
+        bits = bits_of(tables, values)
         _expect_written(not np.isinf(bits).any(), "a value that its table rules out")
         self._left -= bits.sum()
         _expect_written(self._left >= 0, "values that would take more words")
@@ -62,7 +62,7 @@ def _expect_written(fits, reason):
     expect(fits, "values that an encoder wrote", f"others ({reason})", "Get the file again")
 
 
-def _bits(tables, values):
+def bits_of(tables, values):
     """How many bits values [N] take by tables [N, V]: float32 [N]; inf for an impossible one."""
     shares = np.take_along_axis(tables, values[:, np.newaxis], axis=1)[:, 0]
     with np.errstate(divide="ignore"):

@@ -82,46 +82,40 @@ class Pixels:
 
 
 class Channel:
-    """The values of a channel of N pixels, each found by halving its interval: `value` is the least left."""
+    """The values of a channel of N pixels, each found by dividing its interval: `value` is the least left."""
 
     def __init__(self, weights, locations, inverses, low, high, num_values):
         self._weights, self._locations, self._inverses = weights, locations, inverses
         self._end, self._num_values, self.value = high + 1, num_values, low
-        # The probabilities below the values that are left, and below the first one after them.
-        self._ends = self._components_below(low), self._components_below(self._end)
-        self._middle = None
+        # The probabilities below the values that are left, and below the first one after them: [2, K, N].
+        self._ends = self._components_below(np.stack([low, self._end]))
 
-    def halves(self, count):
-        """Whole numbers in proportion to the probabilities of the first `count` left and the next: [N, 2]."""
-        first, last = self._ends
-        middle = np.minimum(self.value + count, self._end)
-        self._middle = self._components_below(middle)
-        weights = np.stack([self._weight(self._middle - first), self._weight(last - self._middle)])
-        values = np.stack([middle, np.minimum(self.value + 2 * count, self._end)])
-        values[1] -= values[0]
-        values[0] -= self.value
-        total = np.maximum(weights[0] + weights[1], 1)
-        return (values + (weights << SHARES) // total).astype(np.float32).T
+    def parts(self, count, number):
+        """Whole numbers in proportion to the probabilities of intervals of `count` values: [N, number]."""
+        places = np.arange(number + 1)[:, np.newaxis] * count
+        values = np.minimum(self.value + places, self._end)
+        inner = self._components_below(values[1:-1])
+        self._ends = np.concatenate([self._ends[:1], inner, self._ends[1:]])
+        # The mixture's weight of each part, in a unit of its own.
+        weights = (self._weights * np.diff(self._ends, axis=0)).sum(axis=1) >> 16
+        total = np.maximum(weights.sum(axis=0), 1)
+        return (np.diff(values, axis=0) + (weights << SHARES) // total).astype(np.float32).T
 
-    def choose(self, half, count):
-        """Keeps one of the two `halves`, int [N]."""
-        second = half > 0
-        first, last = self._ends
-        self._ends = np.where(second, self._middle, first), np.where(second, last, self._middle)
-        self.value = self.value + half * count
+    def choose(self, part, count):
+        """Keeps one of the `parts`, int [N]."""
+        index = np.stack([part, part + 1])[:, np.newaxis]
+        self._ends = np.take_along_axis(self._ends, index, axis=0)
+        self.value = self.value + part * count
 
     def masses(self):
         """The probability of the value by each component, once it is the only one left: int64 [K, N]."""
         first, last = self._ends
         return last - first
 
-    def _weight(self, masses):
-        """The mixture's weight of masses [K, N] by component: int64 [N], in a unit of its own."""
-        return (self._weights * masses).sum(axis=0) >> 16
-
     def _components_below(self, x):
-        """The probability of values below x [N], by each component: int64 [K, N]."""
+        """The probability of values below x [M, N], by each component: int64 [M, K, N]."""
         table, steps = _logistics()
+        x = x[:, np.newaxis]
         scales = ((2 * x - 1) << (_LOCATION - 1)) - self._locations
         scales *= self._inverses
         scales >>= _INVERSE
@@ -134,15 +128,14 @@ class Channel:
         scales *= steps.take(index, mode="clip")
         scales >>= _LOCATION - _STEP
         scales += table.take(index, mode="clip")
-        scales[:, x <= 0] = 0
-        scales[:, x >= self._num_values] = 1 << _PROBABILITY
+        np.copyto(scales, 0, where=x <= 0)
+        np.copyto(scales, 1 << _PROBABILITY, where=x >= self._num_values)
         return scales
 
 
-def halvings(low, high):
-    """The numbers of values in halves of intervals from `low` to `high`, int64 [N], down to 1: ints."""
-    longest = int(np.max(high - low, initial=0))
-    return [1 << k for k in reversed(range(longest.bit_length()))]
+def counts(longest, bits):
+    """The numbers of values in each of 2 ** bits parts, of intervals of up to `longest` + 1: list of int."""
+    return [1 << k * bits for k in reversed(range(-(-longest.bit_length() // bits)))]
 
 
 def _table(function, values, bits):

@@ -186,10 +186,9 @@ class WaveScan(_Waves):
 class MaskedWaveScan(_Waves):
     """Evaluates a `MaskedPixelCNN`."""
 
-    def __init__(self, network, features, shape, least_delay=1):
+    def __init__(self, network, features, shape, *_):
         layers = [network.first, *_convolutions(network.stream)]
-        delay = max(1 + max(layer.pads[1] for layer in layers), least_delay)
-        super().__init__(network, features, shape, layers, 0, delay)
+        super().__init__(network, features, shape, layers, 0, network.delay)
 
     def _params(self):
         network, rounded = self._network, self._network.rounded

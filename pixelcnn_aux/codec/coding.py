@@ -1,0 +1,257 @@
+"""Traversal of a chain of factors, shared by encoder and decoder.
+
+All of it is exact: factors are `RoundedFactor`s, and the probabilities of values are computed from their
+parameters in whole numbers (`integer_mixture`). So a file is the same whatever evaluates the networks, in
+tiles of whatever size.
+
+A network decides groups of pixels, or pixels in waves along diagonals. An encoder knows them all, and
+evaluates a network of waves whole.
+"""
+
+import math
+from concurrent import futures
+
+import numpy as np
+
+from pixelcnn_aux import batches, rounding, sums
+from pixelcnn_aux.codec import entropy
+from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, counts
+from pixelcnn_aux.engine.groups import TileScan
+from pixelcnn_aux.inputs import DrawRequest, Inputs
+from pixelcnn_aux.topology import DecidesGroups
+
+# Part of the format: pixels of a group whose values are coded together, in raster order; rows of pixels, about,
+# that are decided along one diagonal; and how many bits of a value are decided at once, in groups and in waves.
+AT_ONCE, ROWS, GROUP_BITS, WAVE_BITS = 2**13, 512, 1, 2
+
+
+class Coding:
+    """Codes the images of a chain of `RoundedFactor`s; `add` is called with numbers of pixels that are done."""
+
+    def __init__(self, model):
+        self._model = model
+        self._num_pixels = 0  # coded so far, or about to be
+        kinds = {name: factor.likelihood for name, factor in model.factors.items()}
+        self._mixtures = {name: IntegerMixture(x, rounding.CENTERS) for name, x in kinds.items()}
+
+    def encode(self, images, add):
+        """Codes images, uint8 [N, H, W, C]: (uint32 [n], dict, factor name -> int, its bits)."""
+        self._num_pixels += math.prod(images.shape[:3])
+        coder, bits = entropy.Encoder(), dict.fromkeys(self._model.factors, 0.0)
+        for image in images[:, np.newaxis]:
+            given = {name: np.asarray(x) for name, x in self._model.auxiliaries(image).items()}
+            for name, _, here in self._coded(coder, images.shape[1:3], add, given):
+                bits[name] += here.sum()
+        return coder.words(), {name: round(x) for name, x in bits.items()}
+
+    def decode(self, words, count, size, add):
+        """Yields images, uint8 [H, W, C], and bits, float32 [H, W], of words; fewer where none wrote them."""
+        self._num_pixels += count * math.prod(size)
+        coder = entropy.Decoder(words)
+        for _ in range(count):
+            try:
+                coded = list(self._coded(coder, size, add))
+            except ValueError:
+                return
+            bits = np.zeros(size, np.float32)
+            for _, _, here in coded:
+                # The bits of a pixel of a small image are spread over the pixels that it stands for.
+                down, right = (-(-x // y) for x, y in zip(size, here.shape))
+                here = here.repeat(down, axis=0).repeat(right, axis=1) / (down * right)
+                bits += here[: size[0], : size[1]]
+            yield coded[-1][1][0], bits
+
+    def _coded(self, coder, size, add, given=None):
+        """Yields the name, the image, uint8 [1, h, w, c], and the bits, float32 [h, w], of each factor."""
+        image = None
+        for name, factor_size in self._model.sizes(size).items():
+            code = self._code_waves
+            if isinstance(self._model.factors[name].network, DecidesGroups):
+                code = self._code_groups
+            image, bits = code(name, factor_size, image, coder, given and given[name], add)
+            yield name, image, bits
+
+    def _code_waves(self, name, size, auxiliary, coder, given, add):
+        factor, (height, _) = self._model.factors[name], size
+        side = factor.network.side
+        image, bits = np.zeros((1, *size, factor.likelihood.num_channels), np.uint8), np.zeros(size, np.float32)
+        if given is not None:
+            image[:] = given
+        blocks, _ = sums.num_blocks(size, side)
+        for span in batches.spans(blocks, factor.radius, 1, ROWS // side):
+            start, low, stop, high = (
+                min((blocks if x is None else x) * side, height)
+                for x in (span.start, span.low, span.stop, span.high)
+            )
+            below = auxiliary if auxiliary is None else auxiliary[:, span.evaluated()]
+            known, mixture = low - start, self._mixtures[name]
+            if given is None:
+                request = DrawRequest(size=(high - start, size[1]), auxiliary=below)
+                decider = _decoder(mixture, coder, image[:, start:high], bits[start:high], known, add)
+                factor.plain().decide_each_pixel(request, decider, 1)
+            else:
+                inputs = Inputs(image[:, start:stop], below)
+                params = np.asarray(factor.batch_params(inputs))[0, known : high - start]
+                bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(
+                    image[:, low:high], auxiliary[:, span.kept()]
+                )
+                waves = np.add.outer(
+                    factor.network.delay * np.arange(known, high - start), np.arange(size[1])
+                )
+                band = image[0, low:high], bits[low:high]
+                _encode_waves(mixture, coder, waves, params, bounds, *band, add)
+        return image, bits
+
+    def _code_groups(self, name, size, auxiliary, coder, given, add):
+        factor, bits = self._model.factors[name], []
+        side = factor.network.side
+        request = DrawRequest(size=size, auxiliary=auxiliary)
+        scan = TileScan(factor.plain(), request, 1, self._num_pixels)
+        for group in factor.network.groups:
+            scan.next_group()
+            values = None if given is None else np.asarray(sums.pixels_at(given, group.place, side))
+            values, here = self._code_group(scan, name, coder, values)
+            scan.decided(values)
+            add(int(scan.is_decided().sum()))
+            if group.part:
+                here = here + bits.pop()
+            bits.append(here)
+        bits = np.asarray(sums.from_places(bits, side, size))[0, ..., 0]
+        return np.asarray(scan.images()), bits
+
+    def _code_group(self, scan, name, coder, given):
+        """The pixels of a scan's group, `given` to write or None to read, and their bits: [1, h, w, ...]."""
+        factor, values, last = self._model.factors[name], scan.zeros(), scan.tiles[-1]
+        mixture = self._mixtures[name]
+        _, height, width, channels = values.shape
+        bits = np.zeros((1, height, width, 1), np.float32)
+        decided = scan.is_decided()
+        places, first = np.flatnonzero(decided), 0
+        limits = _limits(scan.bounds(), mixture, values.shape)
+        found = values.reshape(-1, channels)
+        waiting = np.zeros((0, factor.network.num_params), np.float32)
+
+        def params_of(row):
+            params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
+            return params[decided[row[0].rows.kept()]]
+
+        for row, params in zip(scan.tiles, _one_ahead(params_of, scan.tiles)):
+            waiting = np.concatenate([waiting, params]) if len(waiting) else params
+            while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
+                chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+                here = places[first : first + len(chunk)]
+                to_write = None if given is None else given.reshape(-1, channels)[here]
+                coded = _code_pixels(mixture, chunk, limits[:, :, here], coder, to_write, GROUP_BITS)
+                found[here], bits.reshape(-1)[here] = coded
+                first += len(chunk)
+        return values, bits
+
+
+def _one_ahead(function, items):
+    """Yields a function of each item, and computes that of the next one meanwhile."""
+    first, *rest = items
+    with futures.ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(function, first)
+        for item in rest:
+            now, ahead = ahead, pool.submit(function, item)
+            yield now.result()
+        yield ahead.result()
+
+
+def _limits(bounds, mixture, shape):
+    """Least and most values, and centers in `CENTERS`, of n pixels of C channels: int64 [3, C, n].
+
+    `bounds` is a function as for `Likelihood.draw`, of pixels of such a shape (..., C).
+    """
+    *shape, channels = shape
+    if bounds is None:
+        every = np.array([0, mixture.num_values - 1, 0])[:, np.newaxis, np.newaxis]
+        return np.broadcast_to(every, (3, channels, math.prod(shape)))
+    # Each channel has a sum of its own, on which those before it have no bearing.
+    found = [bounds(channel, []) for channel in range(channels)]
+    low, high, center = (np.stack([np.asarray(x).ravel() for x in each]) for each in zip(*found))
+    return np.stack([x.astype(np.int64) for x in (low, high, center * rounding.CENTERS)])
+
+
+def _code_pixels(mixture, params, limits, coder, given, bits):
+    """The values of pixels, int64 [N, C], and their bits, float32 [N]; `given` are those to write.
+
+    `limits` are as of `_limits`; so many `bits` of a value are coded at once.
+    """
+    pixels = Pixels(mixture, np.round(params * rounding.SUMS).astype(np.int64))
+    values, taken = [], np.zeros(len(params), np.float32)
+    for index in range(limits.shape[1]):
+        low, high, center = limits[:, index]
+        channel = pixels.channel(low, high, center)
+        longest = int(np.max(high - low, initial=0)) if bits == GROUP_BITS else mixture.num_values - 1
+        for count in counts(longest, bits):
+            part = None if given is None else (given[:, index] - low) // count % (1 << bits)
+            part, here = coder.code(channel.parts(count, 1 << bits), part)
+            channel.choose(part, count)
+            taken += here
+        pixels.finish(channel, center)
+        values.append(channel.value)
+    return np.stack(values, axis=-1), taken
+
+
+class _Recorder:
+    """Has the values of many waves coded as if they came wave by wave."""
+
+    def __init__(self):
+        self._turns = []
+
+    def code(self, tables, values):
+        """As of `entropy.Encoder`, later."""
+        self._turns.append((tables, values))
+        return values, entropy.bits_of(tables, values)
+
+    def write(self, coder, waves):
+        """Writes all by a coder, given the wave of each pixel, int [N], in their order."""
+        tables, values = map(np.stack, zip(*self._turns))
+        turns = waves * len(values) + np.arange(len(values))[:, np.newaxis]
+        order = np.argsort(turns, axis=None, kind="stable")
+        coder.code(tables.reshape(len(order), -1)[order], values.ravel()[order])
+
+
+def _encode_waves(mixture, coder, waves, params, bounds, pixels, bits, add):
+    """Writes a band of pixels, [h, w, C], of which the wave and the parameters are known, and notes bits."""
+    order = np.argsort(waves, axis=None, kind="stable")
+    waves, params = waves.ravel()[order], params.reshape(len(order), -1)
+    limits = _limits(bounds, mixture, pixels.shape)
+    pixels, bits = pixels.reshape(len(order), -1), bits.reshape(-1)
+    begin = np.flatnonzero(np.diff(waves, prepend=-1))  # of each wave
+    first = begin[np.unique(begin // AT_ONCE, return_index=True)[1]]
+    parts = [*map(slice, first, [*first[1:], len(order)])]
+
+    def record(part):
+        here, recorder = order[part], _Recorder()
+        given = limits[:, :, here], recorder, pixels[here].astype(np.int64), WAVE_BITS
+        _, bits[here] = _code_pixels(mixture, params[here], *given)
+        return recorder
+
+    with futures.ThreadPoolExecutor() as pool:
+        for part, recorder in zip(parts, pool.map(record, parts)):
+            recorder.write(coder, waves[part])
+            add(part.stop - part.start)
+
+
+def _decoder(mixture, coder, image, bits, known, add):
+    """The decider that reads a band of an image, [1, h, w, C], and its bits, [h, w], below `known` rows."""
+    indices = np.arange(bits.size).reshape(1, *bits.shape)
+    first = known * bits.shape[1]
+
+    def row(_):
+        def decide(params, pick, bounds):
+            here, values = pick(indices)[0], pick(image)
+            new = here >= first
+            limits = _limits(bounds, mixture, values.shape)[:, :, new]
+            found = _code_pixels(mixture, params[0, new], limits, coder, None, WAVE_BITS)
+            values[0, new], taken = found
+            bits[np.divmod(here[new], bits.shape[1])] = taken
+            image[0, *np.divmod(here[new], bits.shape[1])] = values[0, new]
+            add(int(new.sum()))
+            return values
+
+        return decide
+
+    return row
