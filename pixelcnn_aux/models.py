@@ -271,8 +271,8 @@ def parallel_pyramid(
     base_filters: int = 32,
     base_blocks: int = 3,
     base_parts: int | None = None,
-    masked=None,
-    image_trunk=None,
+    masked: int = 0,
+    masked_blocks: int = 4,
     dropout: float = 0.0,
     channels: int = 3,
     bits: int = 8,
@@ -280,6 +280,8 @@ def parallel_pyramid(
     **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
     """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
+
+    Or, of its largest images, the pixels of a diagonal: more evaluations, and fewer bits.
 
     The smallest image, the base, is modeled pixel by pixel, as in `pyramid`, or in groups too. The factors
     are named by the sides of their images over those of the full one: "sixteenth", "eighth", "quarter",
@@ -296,6 +298,8 @@ def parallel_pyramid(
       base_filters, base_blocks: int, the channels and gated blocks of the base's network.
       base_parts: int, into how many groups the pixels of the base are divided, by diagonals: then all of the
         chain is decided in groups. None for pixel by pixel.
+      masked: int, how many of the largest images `networks.MaskedPixelCNN`s model.
+      masked_blocks: int, residual blocks of each of those.
       dropout: float, the rate in the blocks.
       num_components, dtype, exact, centered, channels, bits, condition: as for `chain`.
       whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. To train such a
@@ -310,22 +314,18 @@ def parallel_pyramid(
     base: Any = pa.networks.architectures.light(base_blocks, **how)
     if base_parts is not None:
         base = pa.networks.architectures.parallel(base_blocks, [base_parts], **how)
-    nets = [base, *(pa.networks.architectures.parallel(blocks, parts, **how) for how in widths)]
-    embs = [None, *(pa.networks.architectures.trunk(trunk_blocks, **how) for how in widths)]
-    if masked and "light" in masked:
-        nets[-1] = pa.networks.architectures.light(masked["light"][0], filters=masked["light"][1], dropout=0.0)
-        embs[-1] = pa.networks.architectures.super_resolution(1, 1, filters=masked["light"][1], dropout=0.0)
-    elif masked:
-        import functools
-
-        nets[-1] = functools.partial(pa.networks.MaskedPixelCNN, **masked)
-    if image_trunk:
-        embs[-1] = pa.networks.architectures.trunk(image_trunk[0], filters=image_trunk[1], dropout=0.0)
+    kind = pa.networks.architectures
+    networks = [
+        kind.masked(masked_blocks, **how)
+        if scale >= halvings - arguments.whole("masked", masked, 0, halvings)
+        else kind.parallel(blocks, parts, **how)
+        for scale, how in enumerate(widths)
+    ]
     model = chain(
         [pa.auxiliary.HalfResolution() for _ in range(halvings)],
         image_size,
-        nets,
-        embedding=embs,
+        [base, *networks],
+        embedding=[None, *(kind.trunk(trunk_blocks, **how) for how in widths)],
         names=[*reversed(_FRACTIONS[:halvings]), "image"],
         channels=channels,
         bits=bits,

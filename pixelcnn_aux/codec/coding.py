@@ -195,22 +195,22 @@ def _code_pixels(mixture, params, limits, coder, given, bits):
 
 
 class _Recorder:
-    """Has the values of many waves coded as if they came wave by wave."""
+    """Notes what is to be coded of pixels, to write it wave by wave."""
 
     def __init__(self):
         self._turns = []
 
     def code(self, tables, values):
-        """As of `entropy.Encoder`, later."""
+        """As of `entropy.Encoder`."""
         self._turns.append((tables, values))
         return values, entropy.bits_of(tables, values)
 
-    def write(self, coder, waves):
-        """Writes all by a coder, given the wave of each pixel, int [N], in their order."""
+    def by_wave(self, waves):
+        """All tables and values, in the order in which waves are coded; those of pixels are int [N]."""
         tables, values = map(np.stack, zip(*self._turns))
         turns = waves * len(values) + np.arange(len(values))[:, np.newaxis]
         order = np.argsort(turns, axis=None, kind="stable")
-        coder.code(tables.reshape(len(order), -1)[order], values.ravel()[order])
+        return tables.reshape(len(order), -1)[order], values.ravel()[order]
 
 
 def _encode_waves(mixture, coder, waves, params, bounds, pixels, bits, add):
@@ -227,11 +227,11 @@ def _encode_waves(mixture, coder, waves, params, bounds, pixels, bits, add):
         here, recorder = order[part], _Recorder()
         given = limits[:, :, here], recorder, pixels[here].astype(np.int64), WAVE_BITS
         _, bits[here] = _code_pixels(mixture, params[here], *given)
-        return recorder
+        return recorder.by_wave(waves[part])
 
     with futures.ThreadPoolExecutor() as pool:
-        for part, recorder in zip(parts, pool.map(record, parts)):
-            recorder.write(coder, waves[part])
+        for part, recorded in zip(parts, pool.map(record, parts)):
+            coder.write(*recorded)
             add(part.stop - part.start)
 
 

@@ -27,9 +27,13 @@ class Encoder:
         Tables, float32 [N, V], are in proportion to the probabilities of each: whole numbers below 2 ** 24 in
         all, 0 where a value cannot be.
         """
+        self.write(tables, values)
+        return values, bits_of(tables, values)
+
+    def write(self, tables, values):
+        """As `code`, but returns nothing."""
         tables = np.ascontiguousarray(tables)
         self._coder.encode(values.astype(np.int32), _TABLES, tables)
-        return values, bits_of(tables, values)
 
     def words(self):
         """uint32 [n], everything written."""
@@ -64,6 +68,6 @@ def _expect_written(fits, reason):
 
 def bits_of(tables, values):
     """How many bits values [N] take by tables [N, V]: float32 [N]; inf for an impossible one."""
-    shares = np.take_along_axis(tables, values[:, np.newaxis], axis=1)[:, 0]
+    shares = tables[np.arange(len(tables)), values]
     with np.errstate(divide="ignore"):
-        return np.log2(tables.sum(axis=1)) - np.log2(shares)
+        return np.log2(tables.sum(axis=1) / shares)

@@ -94,17 +94,22 @@ class Channel:
         """Whole numbers in proportion to the probabilities of intervals of `count` values: [N, number]."""
         places = np.arange(number + 1)[:, np.newaxis] * count
         values = np.minimum(self.value + places, self._end)
-        inner = self._components_below(values[1:-1])
-        self._ends = np.concatenate([self._ends[:1], inner, self._ends[1:]])
+        ends = np.concatenate(
+            [self._ends[:1], self._components_below(values[1:-1]), self._ends[1:]]
+        )
+        self._ends = ends
         # The mixture's weight of each part, in a unit of its own.
-        weights = (self._weights * np.diff(self._ends, axis=0)).sum(axis=1) >> 16
+        weights = (self._weights * (ends[1:] - ends[:-1])).sum(axis=1) >> 16
         total = np.maximum(weights.sum(axis=0), 1)
-        return (np.diff(values, axis=0) + (weights << SHARES) // total).astype(np.float32).T
+        weights <<= SHARES
+        weights //= total
+        weights += values[1:] - values[:-1]
+        return weights.astype(np.float32).T
 
     def choose(self, part, count):
         """Keeps one of the `parts`, int [N]."""
-        index = np.stack([part, part + 1])[:, np.newaxis]
-        self._ends = np.take_along_axis(self._ends, index, axis=0)
+        ends = self._ends
+        self._ends = np.stack([np.choose(part, ends[:-1]), np.choose(part, ends[1:])])
         self.value = self.value + part * count
 
     def masses(self):
@@ -120,8 +125,9 @@ class Channel:
         scales *= self._inverses
         scales >>= _INVERSE
         far = _FAR << _LOCATION
-        np.clip(scales, -far, far - 1, out=scales)
         scales += far
+        np.maximum(scales, 0, out=scales)  # faster than clip
+        np.minimum(scales, 2 * far - 1, out=scales)
         index = scales >> (_LOCATION - _STEP)
         scales &= (1 << (_LOCATION - _STEP)) - 1
         # mode="clip" clips nothing any more: it is faster than a check.

@@ -34,6 +34,7 @@ _HELP = {
     "condition_dropout": "; the share of images whose labels are hidden from a conditional model",
     "decay": "; a factor of the learning rate after each step, instead of a fall to zero",
     "crop": "; the side of random squares that are cut from images, which are loaded whole then",
+    "vary": "; whether these squares are reduced, sharpened, colored and so on at random",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; micro-batches per device",
     "mixed_precision": "; whether the networks compute in 16 bits. If unset, as the factor was begun; a new "

@@ -143,6 +143,7 @@ class Images:
         flip: bool = True,
         rows: slice = slice(None),
         crop: int | None = None,
+        vary: bool = False,
     ) -> Iterator[np.ndarray]:
         """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.
 
@@ -155,14 +156,20 @@ class Images:
             epoch. The order of the images is the same either way.
           rows: slice, the rows of each batch to yield, where several hosts share it; others are not read.
           crop: int, the side of the square cut from each image, drawn in every epoch; None for whole images.
+          vary: bool, whether these squares are `variation.varied`.
 
         Raises ValueError as `check_side`.
         """
         if crop is not None:
             self.check_side(crop)
+        if vary:
+            from pixelcnn_aux.data.variation import varied  # with Pillow
         for draws in self._draws(batch_size, seed, first_step, rows):
             if crop is None:
                 batch = self.pixels[draws.indices]
+            elif vary:
+                keys = zip(draws.indices, draws.keys.tolist())
+                batch = np.stack([varied(self.pixels[i], crop, key) for i, key in keys])
             else:
                 places = zip(draws.indices, draws.down, draws.right)
                 squares = [training_batches.square(self.pixels[i], crop, *x) for i, *x in places]

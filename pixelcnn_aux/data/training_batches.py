@@ -21,6 +21,7 @@ class Draws(NamedTuple):
     drops: np.ndarray
     down: np.ndarray
     right: np.ndarray
+    keys: np.ndarray  # uint64, of what is drawn of the image alone
 
 
 def steps(num_images, batch_size, *, seed, first_step, rows):
@@ -28,7 +29,8 @@ def steps(num_images, batch_size, *, seed, first_step, rows):
     drawn = functools.lru_cache(maxsize=2)(_epoch)  # epochs last for many batches
     for step in itertools.count(first_step):
         epochs, places = np.divmod(step * batch_size + rows, num_images)
-        draws = Draws(*(np.empty(len(rows), x) for x in (np.int64, bool, float, float, float)))
+        kinds = np.int64, bool, float, float, float, np.uint64
+        draws = Draws(*(np.empty(len(rows), x) for x in kinds))
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
             for each, of_epoch in zip(draws, drawn(seed, epoch, num_images)):
@@ -52,11 +54,11 @@ def _epoch(seed, epoch, count):
     are always the same, so that a run goes on as it began whichever version is installed.
     """
     key = np.array([seed % 2**64, epoch], np.uint64)
-    order, flips, *uniforms = (
-        np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(5)
+    order, flips, *uniforms, keys = (
+        np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(6)
     )
     indices = np.argsort(order, kind="stable")
-    return Draws(indices, flips >= 2**63, *(x / 2.0**64 for x in uniforms))
+    return Draws(indices, flips >= 2**63, *(x / 2.0**64 for x in uniforms), keys)
 
 
 class Prefetched(Iterator[Any]):

@@ -15,10 +15,8 @@ from pixelcnn_aux import arrays, rounding, topology
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
 cores = os.cpu_count() or 1  # for threads; fewer in `processes`
-_LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
-_WHOLE_SILU = rounding.whole_silu(
-    np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.ACTIVATIONS
-)
+_LOWEST = 16 * rounding.SUMS  # from so many units of sums below 0 on, SiLU is 0 in whole units
+_WHOLE_SILU = rounding.whole_silu(np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.SUMS)
 
 
 @functools.cache
@@ -44,11 +42,12 @@ def elu(x):
 
 
 def silu(x, rounded):
-    """x sigmoid(x); if `rounded`, in whole units: see `rounding`."""
+    """x sigmoid(x); if `rounded`, of sums, in whole units: see `rounding`."""
     if not rounded:
         return x * arrays.sigmoid(x)
-    units = np.rint(x * rounding.ACTIVATIONS).astype(np.int32)
-    return _WHOLE_SILU.take(units + _LOWEST, mode="clip")
+    units = (x * rounding.SUMS).astype(np.int32)
+    units += _LOWEST
+    return _WHOLE_SILU.take(units, mode="clip")
 
 
 def gated(y):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from pixelcnn_aux import topology
 from pixelcnn_aux.arguments import Config
+from pixelcnn_aux.networks.masked import MaskedPixelCNN
 from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.parallel import ParallelPixelCNN
 
@@ -38,7 +39,12 @@ def parallel(
     )
 
 
+def masked(blocks: int, *, filters: int, dropout: float) -> Callable[..., Network]:
+    """A function that makes a `MaskedPixelCNN`, for images of twice their auxiliary image."""
+    return functools.partial(MaskedPixelCNN, blocks=blocks, filters=filters, dropout=dropout)
+
+
 def trunk(blocks: int, *, filters: int, dropout: float) -> Config:
-    """The embedding of a `parallel` network, at the resolution of the auxiliary image."""
+    """The embedding of a `parallel` or `masked` network, at the resolution of the auxiliary image."""
     shape = topology.flat(blocks)
     return {"topology": shape, "filters": filters, "dropout": dropout, "gated": False}

@@ -30,6 +30,7 @@ _CHECKS: dict[str, Any] = {
     "crop": (arguments.whole,),
     "condition_dropout": (arguments.rate, 1),
     "decay": (arguments.positive, 1),
+    "vary": (arguments.flag,),
     "flip": (arguments.flag,),
     "mixed_precision": (arguments.flag,),
 }
@@ -56,6 +57,7 @@ class Training:
     flip: bool = True  # whether images are flipped left to right at random
     # The side of random squares that are cut from images, in pixels of the full image; None for whole images.
     crop: int | None = None
+    vary: bool = False  # whether these squares are as other cameras and programs leave them
     accumulate: int = 1  # micro-batches per device
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
     # The share of images whose condition is hidden from a conditional model; CONDITION_DROPOUT where None.

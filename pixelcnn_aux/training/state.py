@@ -69,7 +69,8 @@ class TrainingState:
         training = self.training
         which = {"batch_size": training.batch_size, "seed": self.seed}
         which |= {"first_step": first_step, "rows": rows}
-        batches = [images.training_batches(**which, flip=training.flip, crop=training.crop)]
+        how = {"flip": training.flip, "crop": training.crop, "vary": training.vary}
+        batches = [images.training_batches(**which, **how)]
         if condition is not None:
             dropout = training.condition_dropout
             dropout = CONDITION_DROPOUT if dropout is None else dropout

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import batches
-from pixelcnn_aux.codec import codec as codec_module, container, group_coding, integer_mixture
+from pixelcnn_aux.codec import codec as codec_module, coding, container, integer_mixture
 from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.engine import groups
 from tests.codec.helpers import image, model
@@ -41,7 +41,7 @@ class PicturesTest(tf.test.TestCase):
             self.assertAllEqual(self.codec.decompress(data), images)
         with mock.patch.object(groups, "FEW", 0):  # by graphs
             self.assertAllEqual(Codec(self.model).decompress(data), images)
-        with mock.patch.object(group_coding, "AT_ONCE", 100):
+        with mock.patch.object(coding, "AT_ONCE", 100):
             small = self.codec.compress(images)
             self.assertAllEqual(self.codec.decompress(small), images)
 
@@ -67,8 +67,8 @@ class PicturesTest(tf.test.TestCase):
         images = [image()[:5, :7], image()[:4, :4], image()[:1, :2]]
         contents = container.read(self.codec.compress(images))
         other = contents._replace(checksums=contents.checksums ^ np.array([0, 1, 1], np.uint32))
-        data, decode = container.write(other), group_coding.GroupCoding.decode
-        with mock.patch.object(group_coding.GroupCoding, "decode", autospec=True) as decoding:
+        data, decode = container.write(other), coding.Coding.decode
+        with mock.patch.object(coding.Coding, "decode", autospec=True) as decoding:
             decoding.side_effect = decode
             found = self.codec.decoded(data)
             self.assertEqual(decoding.call_count, 0)
@@ -120,7 +120,7 @@ class ImagesTest(tf.test.TestCase):
 
     def test_what_no_file_can_hold_is_refused_before_anything_is_coded(self):
         with (
-            mock.patch.object(group_coding.GroupCoding, "encode", side_effect=AssertionError),
+            mock.patch.object(coding.Coding, "encode", side_effect=AssertionError),
             self.assertRaisesRegex(ValueError, "5 images for pictures of 1 tiles"),
         ):
             self.codec.compress(self.images, pictures=[("a.png", 4, 6)])

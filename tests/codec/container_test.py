@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux.codec import container, group_coding, integer_mixture
+from pixelcnn_aux.codec import coding, container, integer_mixture
 from tests.data.helpers import noise
 
 CONTENTS = container.Contents(
@@ -50,7 +50,7 @@ def named(name):
 class ContainerTest(tf.test.TestCase):
     def test_what_belongs_to_a_version_of_the_format(self):
         """Files that were written before do not decode after a change of these: it needs another version."""
-        found = container.MAGIC[-1], group_coding.AT_ONCE, integer_mixture.SHARES
+        found = container.MAGIC[-1], coding.AT_ONCE, integer_mixture.SHARES
         self.assertEqual(found, (2, 2**13, 22))
 
     def test_what_is_written_is_read(self):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import entropy
-from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, halvings
+from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, counts
 from pixelcnn_aux.sums import Bounds
 from tests.likelihoods.helpers import fixed_bounds
 
@@ -13,7 +13,7 @@ from tests.likelihoods.helpers import fixed_bounds
 class IntegerMixtureTest(tf.test.TestCase):
     def test_probabilities_are_those_of_the_likelihood(self):
         rng, count = np.random.default_rng(0), 300
-        for centered in (False, True):
+        for centered, at_once in ((False, 1), (True, 1), (True, 2)):
             likelihood = pa.likelihoods.LogisticMixture(4, centered=centered, unit=8.0)
             params = np.round(256 * rng.normal(0, 1, (count, 40))).astype(np.int64)
             low = rng.integers(0, 200 if centered else 1, (count, 3))
@@ -28,12 +28,12 @@ class IntegerMixtureTest(tf.test.TestCase):
             for index in range(3):
                 bounds_here = low[:, index], high[:, index], 4 * center[:, index]
                 channel = pixels.channel(*bounds_here)
-                for size in halvings(*bounds_here[:2]):
-                    tables = channel.halves(size)
+                for size in counts(255, at_once):
+                    tables = channel.parts(size, 2**at_once)
                     self.assertLess(tables.sum(axis=1).max(), 2**24)
-                    half = (values[:, index] - low[:, index]) // size % 2
-                    bits -= np.log2(tables[np.arange(count), half] / tables.sum(axis=1))
-                    channel.choose(half, size)
+                    part = (values[:, index] - low[:, index]) // size % 2**at_once
+                    bits -= np.log2(tables[np.arange(count), part] / tables.sum(axis=1))
+                    channel.choose(part, size)
                 self.assertAllEqual(channel.value, values[:, index])
                 pixels.finish(channel, 4 * center[:, index])
             expected = -likelihood.log_prob(params / 256.0, values, known) / np.log(2)

@@ -1,0 +1,91 @@
+"""Variations of photographs, so that a model of few also knows those of other origins."""
+
+import io
+import math
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from pixelcnn_aux.data import training_batches
+
+_FILTERS = [
+    *(Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.HAMMING),
+    *(Image.Resampling.BICUBIC, Image.Resampling.LANCZOS),
+]
+_AS_IT_IS = 0.3  # the share of squares that are only cut out
+
+
+def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
+    """A square of a photograph, as another camera or program may have left it.
+
+    It may be reduced to down to a half, have other contrast and colors or none, be sharpened, have noise or
+    grain, and have been a JPEG file before or after all that.
+
+    Args:
+      image: uint8 [H, W, C], of 1 or 3 channels.
+      side: int, of the square.
+      key: int, the seed of all draws.
+
+    Returns:
+      uint8 [side, side, C].
+    """
+    draws = np.random.Generator(np.random.Philox(key=key))
+    where = draws.random(2)
+    if draws.random() < _AS_IT_IS:
+        return training_batches.square(image, side, *where)
+
+    def chance(share):
+        return draws.random() < share
+
+    of_source = side
+    if chance(0.5):
+        of_source = min(int(side * draws.uniform(1, 2)), *image.shape[:2])
+    picture = Image.fromarray(training_batches.square(image, of_source, *where).squeeze())
+    if chance(0.2):
+        picture = _as_jpeg(picture, draws)
+    picture = picture.resize((side, side), draws.choice(_FILTERS))
+    if chance(0.15):
+        picture = picture.convert("L").convert(picture.mode)
+    if chance(0.4):
+        picture = _toned(picture, draws)
+    if chance(0.25):
+        how = draws.uniform(0.5, 2), int(draws.uniform(20, 150)), 0
+        picture = picture.filter(ImageFilter.UnsharpMask(*how))
+    if chance(0.35):
+        picture = _with_noise(picture, draws)
+    if chance(0.2):
+        picture = _as_jpeg(picture, draws)
+    return np.asarray(picture).reshape(side, side, -1)
+
+
+def _as_jpeg(picture, draws):
+    """The picture after a JPEG file, whose blocks begin anywhere."""
+    data, quality = io.BytesIO(), int(draws.uniform(60, 99))
+    left, top = draws.integers(0, 8, 2)
+    pixels = np.asarray(picture)
+    margins = ((top, 0), (left, 0), (0, 0))[: pixels.ndim]
+    moved = Image.fromarray(np.pad(pixels, margins, "edge"))
+    moved.save(data, "JPEG", quality=quality, subsampling=int(draws.integers(0, 3)))
+    return Image.open(data).crop((left, top, *moved.size))
+
+
+def _toned(picture, draws):
+    """The picture with another gamma, contrast and color cast."""
+    channels = len(picture.getbands())
+    gamma, contrast = np.exp(draws.normal(0, 0.25, 2))
+    cast = np.exp(draws.normal(0, 0.08, channels))
+    values = (np.arange(256) / 255) ** gamma
+    values = ((values - 0.5) * contrast * cast[:, np.newaxis] + 0.5) * 255
+    return picture.point(values.clip(0, 255).round().astype(int).ravel().tolist())
+
+
+def _with_noise(picture, draws):
+    """The picture with noise, or grain of a few pixels, in each channel or in all alike."""
+    pixels = np.asarray(picture, np.float32)
+    shape = (*pixels.shape[:2], *(draws.choice([1, n]) for n in pixels.shape[2:]))
+    noise = draws.normal(0, 1, shape)
+    if draws.random() < 0.5:
+        for axis in range(2):
+            noise = (noise + np.roll(noise, 1, axis)) / math.sqrt(2)
+    strength = np.exp(draws.uniform(math.log(0.4), math.log(10)))
+    return Image.fromarray((pixels + strength * noise).clip(0, 255).round().astype(np.uint8))
