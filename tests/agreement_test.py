@@ -54,10 +54,12 @@ SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (5, 2)).astype(np.int
 
 @functools.cache
 def build(name):
-    if name == "parallel":
+    if name in ("parallel", "masked"):
         how = {"halvings": 1, "num_components": 2, "dtype": "float64", "base_parts": 2, **SMALL}
-        how["parts"] = (2, 1, 3, 1)
-        return helpers.randomized(pa.parallel_pyramid((5, 6), **how))
+        own, size = {"parts": (2, 1, 3, 1)}, (5, 6)
+        if name == "masked":
+            own, size = {"masked": 1, "masked_blocks": 1}, (7, 23)
+        return helpers.randomized(pa.parallel_pyramid(size, **how, **own))
     transforms, size, how = CHAINS[name]
     return helpers.random_chain(transforms, size, **how)
 
@@ -147,7 +149,7 @@ WAYS = {
     "given_the_first": given_the_first,
     "by_whole_networks": lambda name: redrawn(name, drawn(name)),
 }
-NAMES = [*CHAINS, "parallel"]
+NAMES = [*CHAINS, "parallel", "masked"]
 # Graphs take long to trace. Those of bounds are in the tests of exports.
 GRAPHS = ("halves", "parallel")
 FEW = ("bound", *GRAPHS)
@@ -196,7 +198,7 @@ class AgreementTest(helpers.ImagesTestCase):
             for key, pixels in redrawn(name, images).items():
                 self.assertAllEqual(np.where(mask, chain[key], pixels), images[key])
 
-    @parameterized.parameters(*FEW, "classes", "resolutions", "tall_kernels")
+    @parameterized.parameters(*FEW, "classes", "resolutions", "tall_kernels", "masked")
     def test_parameters(self, name):
         """A pixel at a time, or a group, with given pixels in place of draws."""
         images = random_images(name)

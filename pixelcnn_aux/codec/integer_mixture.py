@@ -108,8 +108,11 @@ class Channel:
 
     def choose(self, part, count):
         """Keeps one of the `parts`, int [N]."""
-        ends = self._ends
-        self._ends = np.stack([np.choose(part, ends[:-1]), np.choose(part, ends[1:])])
+        _, *shape = self._ends.shape
+        index = np.arange(math.prod(shape)).reshape(shape)
+        index += part * index.size
+        ends = self._ends.ravel()
+        self._ends = np.stack([ends.take(index), ends[index.size :].take(index)])
         self.value = self.value + part * count
 
     def masses(self):
