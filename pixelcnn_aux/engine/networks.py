@@ -76,15 +76,19 @@ class Block:
 
 
 class PlainBlock:
-    """A residual block without gates or skips."""
+    """A residual block without gates; `given` adds to its first convolution."""
 
     def __init__(self, weights, path, kind):
         self.conv_in = Convolution(weights, f"{path}/conv_in", kind=kind)
         self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
         self.rounded = weights.rounded
 
-    def __call__(self, x, *_):
-        y = self.conv_in(silu(x, self.rounded), then=lambda y: silu(y, self.rounded))
+    def __call__(self, x, given=None, *_):
+        y = silu(x, self.rounded)
+        if given is None:
+            y = self.conv_in(y, then=lambda y: silu(y, self.rounded))
+        else:
+            y = silu(np.add(y := self.conv_in(y), given, out=y), self.rounded)
         return x + self.conv_out(y)
 
 
@@ -247,12 +251,18 @@ class MaskedPixelCNN(DecidesInMaskedOrder):
 
     def __call__(self, x, features):
         size, x = x.shape[1:3], self.first(append_ones(x))
+        given = [None] * (1 + self.blocks)
         for f in features:
-            given = self.given(silu(f, self.rounded))
-            by_place = np.split(given, self.side**2, axis=-1)
-            x += sums.from_places(by_place, self.side, size)
-        for block in self.stream.steps:
-            x = block(x)
+            known = self.given(silu(f, self.rounded))
+            by_pixel = np.split(known, self.side**2, axis=-1)
+            parts = zip(*(np.split(part, 1 + self.blocks, axis=-1) for part in by_pixel))
+            # One at a time, which are larger than the image.
+            given = (sums.from_places(part, self.side, size) for part in parts)
+        given = iter(given)
+        first = next(given)
+        x = x if first is None else x + first
+        for block, part in zip(self.stream.steps, given):
+            x = block(x, part)
         return self.last(silu(x, self.rounded))
 
 

@@ -11,6 +11,8 @@ An activation that later ones see to the right of their pixel is evaluated as ma
 latest steps of each are kept, so that memory grows with the height of an image.
 """
 
+import itertools
+
 import numpy as np
 
 from pixelcnn_aux.engine.layers import concat_elu, elu, gated, silu
@@ -193,19 +195,19 @@ class MaskedWaveScan(_Waves):
     def _params(self):
         network, rounded = self._network, self._network.rounded
         pixels = self._activation("pixels", 0, network.first.channels)
-        x = pixels.convolved(network.first, 0)
-        if self._features is not None:
-            x += self._given()
-        for block in network.stream.steps:
+        given = itertools.repeat(0) if self._features is None else self._given()
+        x = pixels.convolved(network.first, 0) + next(given)
+        for block, part in zip(network.stream.steps, given):
             y = x
-            for layer in (block.conv_in, block.conv_out):
+            for layer, more in ((block.conv_in, part), (block.conv_out, 0)):
                 seen = self._activation(layer, 0, layer.channels).add(silu(y, rounded))
                 y = seen.convolved(layer, 0)
+                y += more
             x += y
         return network.last(silu(x, rounded))
 
     def _given(self):
-        """What features add to this step's pixels: float [n, B, F]."""
+        """What features add to each activation of this step's pixels: an iterator of float [n, B, F]."""
         side, layer = self._network.side, self._network.given
         first, last = self.rows(0)
         rows = np.arange(first, last)
@@ -216,7 +218,7 @@ class MaskedWaveScan(_Waves):
         for place in np.unique(places):
             chosen = places == place
             given[chosen] = layer.part(here[:, chosen].swapaxes(0, 1), place, side**2)
-        return given
+        return iter(np.split(given, 1 + self._network.blocks, axis=-1))
 
 
 def _convolutions(stream):

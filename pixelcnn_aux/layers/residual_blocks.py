@@ -178,8 +178,7 @@ class GatedResidualBlock(keras.layers.Layer):
 class ResidualBlock(keras.layers.Layer):
     """x + conv(silu(conv(silu(x)))): a third of the products of a `GatedResidualBlock` of as many filters.
 
-    It takes no skips. A condition of the whole image (`layers.Context`)
-    adds to the bias of the first convolution.
+    A condition of the whole image (`layers.Context`) adds to the bias of the first convolution.
 
     Args: as for `GatedResidualBlock`, and a `stream` may be "masked".
     """
@@ -211,17 +210,17 @@ class ResidualBlock(keras.layers.Layer):
         """The layers that the block consists of."""
         return [self.conv_in, self.conv_out]
 
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        """float [B, H, W, filters] -> float [B, H, W, filters]."""
+    def call(self, x: Tensor, *given: Tensor, training: bool | None = None) -> Tensor:
+        """float [B, H, W, filters] -> float [B, H, W, filters]; `given` adds to the first convolution's."""
         seed = self.dropout.seed(training)
 
-        def evaluate(x):
-            y = silu(self.conv_in(silu(x)))
+        def evaluate(x, *given):
+            y = silu(sum((ops.cast(g, x.dtype) for g in given), start=self.conv_in(silu(x))))
             if seed is not None:
                 y = self.dropout(y, seed=seed)
             return x + self.conv_out(y)
 
-        return contexts.evaluate_block(evaluate, x)
+        return contexts.evaluate_block(evaluate, x, *given)
 
     def get_config(self):
         size = {"filters": self.filters, "kernel_size": self.kernel_size}

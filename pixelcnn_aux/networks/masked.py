@@ -16,8 +16,8 @@ from pixelcnn_aux.topology import DecidesInMaskedOrder
 class MaskedPixelCNN(Network, DecidesInMaskedOrder):
     """Parameters of every pixel's distribution, by masked convolutions (van den Oord et al., 2016).
 
-    One stream of residual blocks without gates. Features of the auxiliary image are added to the first
-    activation: each stands for a block of side x side pixels, and has a projection for each of them.
+    One stream of residual blocks without gates. Features of the auxiliary image condition the first
+    activation and each block: each stands for side x side pixels, and has a projection for each of them.
 
     Args:
       blocks: int, residual blocks.
@@ -52,7 +52,8 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         full = self.variable_dtype  # as in `PixelCNN`
         self.first = layers.MaskedConv2D(filters, kernel_size, itself=False, dtype=full, name="first")
-        self.given = layers.WeightNormDense(filters * side**2, dtype=full, name="given")
+        count = side**2 * (1 + blocks) * filters  # by pixel of a block, and by activation
+        self.given = layers.WeightNormDense(count, dtype=full, name="given")
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
         self.stream = Stream(self.topology, "masked", filters, gated=False, name="stream", **how)
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
@@ -68,8 +69,11 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
         """As `Network.call`, on images of any size; features have a pixel for each block."""
         size = x.shape[1:3]
         x = self.first(ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1))  # [B, H, W, filters]
+        given = None
         for f in features:
-            given = ops.split(self.given(layers.silu(f)), self.side**2, axis=-1)
-            x = x + sums.from_places(given, self.side, size)
-        activations, _ = self.stream(x, training=training)
+            by_pixel = ops.split(self.given(layers.silu(f)), self.side**2, axis=-1)
+            by_pixel = sums.from_places(by_pixel, self.side, size)
+            given = ops.split(by_pixel, 1 + self.blocks, axis=-1)
+            x = x + given[0]
+        activations, _ = self.stream(x, after=given, training=training)
         return self.last(layers.silu(activations[-1]))

@@ -132,7 +132,7 @@ class Stream(keras.layers.Layer):
 
         def block(layer, x, activated, skips):
             if not self.gated:
-                return layer(x, training=training)
+                return layer(x, *skips, training=training)
             return layer(x, activated, skips=skips or None, cache=cache, training=training)
 
         return self.topology.activations(
