@@ -121,6 +121,15 @@ class Stream:
         parts = {"block": block, "convolution": convolve, "activate": activate}
         return self.topology.activations(first, self.steps, before, after, **parts)
 
+    def layers(self):
+        """All layers, of a stream without gates."""
+        parts = ([x.conv_in, x.conv_out] if isinstance(x, PlainBlock) else [x] for x in self.steps)
+        return [*itertools.chain(*parts)]
+
+    def sum_of(self, first):
+        """The layers whose outputs are added up to its last activation, `first` among them."""
+        return [first, *(x.conv_out for x in self.steps if isinstance(x, PlainBlock))]
+
 
 @register("pixelcnn_aux>Embedding")
 class Embedding(Embeds):
@@ -201,9 +210,14 @@ class ParallelPixelCNN(DecidesGroups):
     def __call__(self, x, features):
         return self.all_params(x, features)
 
+    def layers(self):
+        """All layers."""
+        of_streams = (layer for stream in self.streams for layer in stream.layers())
+        return [*self.firsts, *self.lasts, *of_streams]
+
     def sums(self):
-        """Pairs of a stream and the layers whose outputs add up to its first activation."""
-        return [(stream, [first]) for stream, first in zip(self.streams, self.firsts)]
+        """Lists of layers whose outputs are added up."""
+        return [stream.sum_of(first) for stream, first in zip(self.streams, self.firsts)]
 
     def inputs(self, layer, features):
         """The kind of each channel of a first layer's input, `features` of which there are; None of others."""
@@ -239,11 +253,16 @@ class MaskedPixelCNN(DecidesInMaskedOrder):
         self.given = Dense(weights, "given") if "given/v" in weights.arrays else None
         self.stream = Stream(weights, "stream", self.topology, "masked", is_gated=False)
         self.last = Dense(weights, "last")
-        self.lasts = [self.last]
+
+    def layers(self):
+        """As of `ParallelPixelCNN`."""
+        return [self.first, *[self.given] * bool(self.given), *self.stream.layers(), self.last]
 
     def sums(self):
         """As of `ParallelPixelCNN`."""
-        return [(self.stream, list(filter(None, (self.first, self.given))))]
+        given = [self.given] * bool(self.given)
+        of_blocks = ([block.conv_in, *given] for block in self.stream.steps)
+        return [[*given, *self.stream.sum_of(self.first)], *of_blocks]
 
     def inputs(self, layer, features):
         """As of `ParallelPixelCNN`."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from pixelcnn_aux import rounding
-from pixelcnn_aux.engine.networks import PlainBlock
 from pixelcnn_aux.errors import expect
 
 
@@ -27,19 +26,16 @@ def quantized(factor):
     exact.
     """
     network, embedding, found = factor.network, factor.embedding, {}
-    streams = [*network.sums()]
-    parts = {"network": [*network.lasts]}
-    for stream, first in streams:
-        parts["network"] += [*first, *_layers(stream)]
+    parts, added = {"network": network.layers()}, network.sums()
     if embedding is not None:
-        parts["embedding"] = [embedding.first, *_layers(embedding.stream)]
-        streams.append((embedding.stream, [embedding.first]))
+        parts["embedding"] = [embedding.first, *embedding.stream.layers()]
+        added = [*added, embedding.stream.sum_of(embedding.first)]
     for layer in itertools.chain(*parts.values()):
         found[layer] = _of_layer(layer, *_inputs(factor, layer))
         _check_exact(layer.path, found[layer].largest_sum)
-    for stream, first in streams:
-        added = [*first, *(step.conv_out for step in stream.steps if isinstance(step, PlainBlock))]
-        _check_exact(stream.path, sum(found[x].largest_output for x in added) * rounding.SUMS)
+    for layers in added:
+        largest = sum(found[layer].largest_output for layer in layers)
+        _check_exact(" + ".join(layer.path for layer in layers), largest * rounding.SUMS)
     arrays = {}
     for part, layers in parts.items():
         arrays[part] = {}
@@ -49,11 +45,6 @@ def quantized(factor):
             named = {"v": v, "g": norm, "b": found[layer].bias.astype(np.float32)}
             arrays[part] |= {f"{layer.path}/{name}": x for name, x in named.items()}
     return arrays
-
-
-def _layers(stream):
-    for step in stream.steps:
-        yield from (step.conv_in, step.conv_out) if isinstance(step, PlainBlock) else [step]
 
 
 def _inputs(factor, layer):
