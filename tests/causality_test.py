@@ -9,7 +9,7 @@ from pixelcnn_aux import sums
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
-from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, PixelCNN, topology
+from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, ParallelPixelCNN, PixelCNN, topology
 from tests import helpers
 
 FILTERS = 4
@@ -34,6 +34,13 @@ def flat(likelihood, given=None, kernels=((3, 3), (3, 3))):
     """The network of Pyramid PixelCNN, given an image of half the resolution or nothing."""
     network = pixelcnn(topology.flat(2), likelihood, kernels)
     embedding = given and Embedding(topology.super_resolution(1, 2), FILTERS)
+    return Factor(likelihood, network, embedding, auxiliary_likelihood=given)
+
+
+def masked(likelihood, given):
+    """A network of masked convolutions, given an image of half the resolution."""
+    network = MaskedPixelCNN(1, FILTERS, likelihood.num_params)
+    embedding = Embedding(topology.flat(1), FILTERS, gated=False)
     return Factor(likelihood, network, embedding, auxiliary_likelihood=given)
 
 
@@ -82,14 +89,16 @@ class CausalityTest(helpers.TestCase):
         self.assertLen(of_features, len(features))
         for level, of_level in enumerate(of_features):
             # Features may be seen everywhere, and are at least at the pixel itself.
+            side = factor.network.side << level
             for n, (i, j) in enumerate(pixels):
-                self.assertGreater(of_level[n, i >> level, j >> level], 0, (level, i, j))
+                self.assertGreater(of_level[n, i // side, j // side], 0, (level, i, j))
 
     @parameterized.named_parameters(
         ("pixelcnn_pp_1_gray_conditional", (5, 6), pixelcnn_pp, 1, GRAY, GRAY),
         ("pixelcnn_pp_3_rgb_conditional", (8, 8), pixelcnn_pp, 3, RGB, GRAY),
         ("flat_rgb", (5, 7), flat, RGB),
         ("flat_gray_conditional", (8, 8), flat, GRAY, GRAY),
+        ("masked_rgb_conditional", (6, 8), masked, RGB, GRAY),
     )
     def test_pixels_depend_on_earlier_pixels_and_on_features(self, size, make, *arguments):
         factor = make(*arguments)

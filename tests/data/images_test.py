@@ -86,6 +86,18 @@ class ImagesTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "images of one size"):
             images.take([0])
 
+    def test_squares_that_are_varied(self):
+        pixels = np.random.default_rng(0).integers(0, 256, (6, 40, 50, 3), np.uint8)
+        for images in (data.from_arrays(pixels), data.from_arrays(pixels[..., :1])):
+            how = {"batch_size": 4, "seed": 5, "crop": 16}
+            plain, varied = (taken(images.training_batches(**how, vary=x), 30) for x in (False, True))
+            self.assertEqual((varied.dtype, varied.shape), (plain.dtype, plain.shape))
+            later = taken(images.training_batches(**how, vary=True, first_step=20), 10)
+            self.assertAllEqual(later, varied[20:])
+            grays = np.ptp(varied.astype(int), axis=-1).max(axis=(-2, -1)) == 0
+            if images.pixels.shape[-1] == 3:
+                self.assertBetween(grays.mean(), 0.02, 0.25)  # of 120, one in ten
+
     def test_training_batches_repeat_nothing_within_an_epoch(self):
         batches = self.train(25)  # 8 does not divide 50
         self.assertEqual((batches.dtype, batches.shape), (np.uint8, (25, 8, 2, 3, 3)))
