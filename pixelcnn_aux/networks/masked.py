@@ -53,7 +53,8 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
         full = self.variable_dtype  # as in `PixelCNN`
         self.first = layers.MaskedConv2D(filters, kernel_size, itself=False, dtype=full, name="first")
         count = side**2 * (1 + blocks) * filters  # by pixel of a block, and by activation
-        self.given = layers.WeightNormDense(count, dtype=full, name="given")
+        how = {"init_scale": 0.1, "dtype": full, "name": "given"}  # little at first: bits are fewer
+        self.given = layers.WeightNormDense(count, **how)
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
         self.stream = Stream(self.topology, "masked", filters, gated=False, name="stream", **how)
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
