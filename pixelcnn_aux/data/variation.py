@@ -12,7 +12,7 @@ _FILTERS = [
     *(Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.HAMMING),
     *(Image.Resampling.BICUBIC, Image.Resampling.LANCZOS),
 ]
-_AS_IT_IS = 0.3  # the share of squares that are only cut out
+_AS_IT_IS = 0.4  # the share of squares that are only cut out
 
 
 def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:

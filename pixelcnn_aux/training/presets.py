@@ -57,6 +57,11 @@ def _ours(epochs, steps, batch_size, learning_rate=4e-3, **others):
     return Training(epochs=epochs, steps_per_epoch=steps, **how, **others)
 
 
+def _varied(*how, **others):
+    """Of photographs as other cameras and programs leave them."""
+    return _ours(*how, vary=True, **others)
+
+
 def _rounded(epochs, crop):
     """With rounding, of weights that are trained already: at a quarter of the rates."""
     return _ours(epochs, 300, 4, learning_rate=1e-3, crop=crop)
@@ -231,8 +236,21 @@ PYRAMID = {
         },
     ),
     # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
-    # Photographs of any size, of 240 pixels and more. 161 minutes of one core: docs/results.md#photographs.
+    # Photographs of any size, of 240 pixels and more, and as others have them. HOURS
     "photographs": _parallel(
+        dataset="folder",
+        model={"base_parts": 8, "masked": 3, "num_components": 5},
+        training={
+            "sixteenth": _varied(4, 500, 16, crop=240),
+            "eighth": _varied(4, 500, 8, crop=240),
+            "quarter": _varied(10, 1000, 4, crop=240),
+            "half": _varied(16, 1000, 4, crop=128),
+            "image": _varied(40, 1000, 4, crop=64),
+        },
+    ),
+    # python -m train.pyramid --preset photographs_fast --image_dir PHOTOGRAPHS
+    # By groups of pixels alone. 161 minutes of one core: docs/results.md#photographs.
+    "photographs_fast": _parallel(
         dataset="folder",
         model={"base_parts": 8},
         training={
