@@ -74,7 +74,10 @@ class Coding:
     def _code_waves(self, name, size, auxiliary, coder, given, add):
         factor, (height, _) = self._model.factors[name], size
         side = factor.network.side
-        image, bits = np.zeros((1, *size, factor.likelihood.num_channels), np.uint8), np.zeros(size, np.float32)
+        image, bits = (
+            np.zeros((1, *size, factor.likelihood.num_channels), np.uint8),
+            np.zeros(size, np.float32),
+        )
         if given is not None:
             image[:] = given
         blocks, _ = sums.num_blocks(size, side)
@@ -87,7 +90,9 @@ class Coding:
             known, mixture = low - start, self._mixtures[name]
             if given is None:
                 request = DrawRequest(size=(high - start, size[1]), auxiliary=below)
-                decider = _decoder(mixture, coder, image[:, start:high], bits[start:high], known, add)
+                decider = _decoder(
+                    mixture, coder, image[:, start:high], bits[start:high], known, add
+                )
                 factor.plain().decide_each_pixel(request, decider, 1)
             else:
                 inputs = Inputs(image[:, start:stop], below)
@@ -141,7 +146,9 @@ class Coding:
                 chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
                 here = places[first : first + len(chunk)]
                 to_write = None if given is None else given.reshape(-1, channels)[here]
-                coded = _code_pixels(mixture, chunk, limits[:, :, here], coder, to_write, GROUP_BITS)
+                coded = _code_pixels(
+                    mixture, chunk, limits[:, :, here], coder, to_write, GROUP_BITS
+                )
                 found[here], bits.reshape(-1)[here] = coded
                 first += len(chunk)
         return values, bits
@@ -183,7 +190,9 @@ def _code_pixels(mixture, params, limits, coder, given, bits):
     for index in range(limits.shape[1]):
         low, high, center = limits[:, index]
         channel = pixels.channel(low, high, center)
-        longest = int(np.max(high - low, initial=0)) if bits == GROUP_BITS else mixture.num_values - 1
+        longest = (
+            int(np.max(high - low, initial=0)) if bits == GROUP_BITS else mixture.num_values - 1
+        )
         for count in counts(longest, bits):
             part = None if given is None else (given[:, index] - low) // count % (1 << bits)
             part, here = coder.code(channel.parts(count, 1 << bits), part)

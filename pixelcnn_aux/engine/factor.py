@@ -258,7 +258,9 @@ class Factor(Conditional):
         shape = batch, *request.size, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
         features = self.embed(request.auxiliary)
-        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within).pixels(request.size)
+        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within).pixels(
+            request.size
+        )
         if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
             scan = WholeScan(network, features, shape)
         elif network.num_resolutions > 1:

@@ -24,6 +24,19 @@ def _threads():
     return futures.ThreadPoolExecutor(cores)
 
 
+def _in_threads(function, count, at_once):
+    """Calls a function of slices of about `at_once` of `count` things, in several threads if there are many."""
+    share = max(-(-count // cores), at_once)  # of a thread
+
+    def evaluate(start):
+        stop = min(start + share, count)
+        for first in range(start, stop, at_once):
+            function(slice(first, min(first + at_once, stop)))
+
+    starts = range(0, count, share)
+    [*(_threads().map if len(starts) > 1 else map)(evaluate, starts)]
+
+
 def concat_elu(x, out=None):
     """ELU of x and of -x, side by side: [..., C] -> [..., 2 C], in `out` if it is given."""
     channels = x.shape[-1]
@@ -45,9 +58,16 @@ def silu(x, rounded):
     """x sigmoid(x); if `rounded`, of sums, in whole units: see `rounding`."""
     if not rounded:
         return x * arrays.sigmoid(x)
-    units = (x * rounding.SUMS).astype(np.int32)
-    units += _LOWEST
-    return _WHOLE_SILU.take(units, mode="clip")
+    y = np.empty(x.shape, np.float32)
+    flat, out = np.ravel(x), y.reshape(-1)
+
+    def evaluate(here):
+        units = (flat[here] * rounding.SUMS).astype(np.int32)
+        units += _LOWEST
+        _WHOLE_SILU.take(units, mode="clip", out=out[here])
+
+    _in_threads(evaluate, len(flat), _AT_ONCE)
+    return y
 
 
 def gated(y):
@@ -140,12 +160,22 @@ class Dense:
         return y
 
     def __call__(self, x):
+        if x.ndim == 4:
+            return self.product(x, self.kernel)
         return self.biased(x @ self.kernel)
 
-    def part(self, x, index, count):
-        """One of `count` equal parts of the layer's outputs."""
-        here = slice(index * (size := self.filters // count), (index + 1) * size)
-        return self.rounding(x @ self.kernel[:, here] + self.bias[here])
+    def product(self, x, kernel):
+        """The layer's output from what it sees, float [B, H, W, ...], in several threads if that is large."""
+        batch, rows, columns, *_ = x.shape
+        y = np.empty((batch, rows, columns, self.filters), x.dtype)
+
+        def evaluate(here):
+            part, out = x[:, here], y[:, here]
+            np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=out)
+            out[:] = self.biased(out)
+
+        _in_threads(evaluate, rows, max(1, _AT_ONCE // max(batch * columns * len(kernel), 1)))
+        return y
 
 
 class Convolution(Dense):
@@ -153,6 +183,7 @@ class Convolution(Dense):
 
     `kind` is the stream's: "unshifted", "vertical", "horizontal" or "masked". What is masked is 0.
     """
+
     def __init__(self, *args, kind, stride=1, itself=True, **kwargs):
         self.kind, self.stride, self.itself = kind, stride, itself
         super().__init__(*args, **kwargs)
@@ -180,8 +211,8 @@ class Convolution(Dense):
         """Each row of the kernel, for several columns side by side: [height, width * C, filters]."""
         return self.kernel.reshape(self.height, -1, self.filters)
 
-    def __call__(self, x, then=lambda y: y):
-        """The convolution of x, and a function of it, in several threads if x is large."""
+    def __call__(self, x):
+        """The convolution of x, in several threads if it is large."""
         batch, height, width, channels = x.shape
         rows, columns = height // self.stride, width // self.stride
         padded = np.zeros((batch, height + self.height, width + self.width, channels), x.dtype)
@@ -190,21 +221,7 @@ class Convolution(Dense):
         shape = (batch, rows, columns, self.height, self.width * channels)
         strides = (image, row * self.stride, column * self.stride, row, number)
         near = as_strided(padded, shape, strides, writeable=False)
-        kernel = self.kernel.reshape(-1, self.filters)
-        y = np.empty((*shape[:3], self.filters), x.dtype)
-        at_once = max(1, _AT_ONCE // max(batch * columns * len(kernel), 1))
-        share = max(-(-rows // cores), at_once)  # of a thread
-
-        def evaluate(start):
-            for first in range(start, min(start + share, rows), at_once):
-                here = slice(first, min(first + at_once, start + share))
-                part, out = near[:, here], y[:, here]
-                np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=out)
-                out[:] = then(self.biased(out))
-
-        starts = range(0, rows, share)
-        [*(_threads().map if len(starts) > 1 else map)(evaluate, starts)]
-        return y
+        return self.product(near, self.kernel.reshape(-1, self.filters))
 
     # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
     # column of the output is evaluated.

@@ -83,13 +83,12 @@ class PlainBlock:
         self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
         self.rounded = weights.rounded
 
-    def __call__(self, x, given=None, *_):
-        y = silu(x, self.rounded)
-        if given is None:
-            y = self.conv_in(y, then=lambda y: silu(y, self.rounded))
-        else:
-            y = silu(np.add(y := self.conv_in(y), given, out=y), self.rounded)
-        return x + self.conv_out(y)
+    def __call__(self, x, given=0, *_):
+        y = self.conv_in(silu(x, self.rounded))
+        y += given
+        y = self.conv_out(silu(y, self.rounded))
+        y += x
+        return y
 
 
 class Stream:
@@ -117,7 +116,7 @@ class Stream:
         def block(layer, x, activated, skips):
             return layer(x, activated, skips, convolve)
 
-        activate = concat_elu if self.is_gated else lambda x: None
+        activate = concat_elu if self.is_gated else lambda x: 0
         parts = {"block": block, "convolution": convolve, "activate": activate}
         return self.topology.activations(first, self.steps, before, after, **parts)
 
@@ -250,39 +249,37 @@ class MaskedPixelCNN(DecidesInMaskedOrder):
     def build(self, weights):
         self.rounded = weights.rounded
         self.first = Convolution(weights, "first", kind="masked", itself=False)
-        self.given = Dense(weights, "given") if "given/v" in weights.arrays else None
+        paths = (f"{k}_given" for k in range(1 + self.blocks))
+        # An unconditional network has none.
+        self.given = [Dense(weights, x) for x in paths if f"{x}/v" in weights.arrays]
         self.stream = Stream(weights, "stream", self.topology, "masked", is_gated=False)
         self.last = Dense(weights, "last")
 
+    def __call__(self, x, features):
+        size, x = x.shape[1:3], self.first(append_ones(x))
+        features = [silu(f, self.rounded) for f in features]
+
+        def given(k):  # one at a time, since it is as large as an activation
+            found = (np.split(self.given[k](f), self.side**2, axis=-1) for f in features)
+            return sum(sums.from_places(parts, self.side, size) for parts in found)
+
+        x += given(0)
+        for k, block in enumerate(self.stream.steps, start=1):
+            x = block(x, given(k))
+        return self.last(silu(x, self.rounded))
+
     def layers(self):
         """As of `ParallelPixelCNN`."""
-        return [self.first, *[self.given] * bool(self.given), *self.stream.layers(), self.last]
+        return [self.first, *self.given, *self.stream.layers(), self.last]
 
     def sums(self):
         """As of `ParallelPixelCNN`."""
-        given = [self.given] * bool(self.given)
-        of_blocks = ([block.conv_in, *given] for block in self.stream.steps)
-        return [[*given, *self.stream.sum_of(self.first)], *of_blocks]
+        added = self.stream.sum_of(self.first), *([x.conv_in] for x in self.stream.steps)
+        return [[*layers, *self.given[k : k + 1]] for k, layers in enumerate(added)]
 
     def inputs(self, layer, features):
         """As of `ParallelPixelCNN`."""
         return layer is self.first and ["pixel"] * (layer.channels - 1) + ["one"]
-
-    def __call__(self, x, features):
-        size, x = x.shape[1:3], self.first(append_ones(x))
-        given = [None] * (1 + self.blocks)
-        for f in features:
-            known = self.given(silu(f, self.rounded))
-            by_pixel = np.split(known, self.side**2, axis=-1)
-            parts = zip(*(np.split(part, 1 + self.blocks, axis=-1) for part in by_pixel))
-            # One at a time, which are larger than the image.
-            given = (sums.from_places(part, self.side, size) for part in parts)
-        given = iter(given)
-        first = next(given)
-        x = x if first is None else x + first
-        for block, part in zip(self.stream.steps, given):
-            x = block(x, part)
-        return self.last(silu(x, self.rounded))
 
 
 def append_ones(x):

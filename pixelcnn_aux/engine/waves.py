@@ -11,8 +11,6 @@ An activation that later ones see to the right of their pixel is evaluated as ma
 latest steps of each are kept, so that memory grows with the height of an image.
 """
 
-import itertools
-
 import numpy as np
 
 from pixelcnn_aux.engine.layers import concat_elu, elu, gated, silu
@@ -185,6 +183,7 @@ class WaveScan(_Waves):
         y += x.near(made.ahead).reshape(y.shape)
         return made.add(y)
 
+
 class MaskedWaveScan(_Waves):
     """Evaluates a `MaskedPixelCNN`."""
 
@@ -195,8 +194,8 @@ class MaskedWaveScan(_Waves):
     def _params(self):
         network, rounded = self._network, self._network.rounded
         pixels = self._activation("pixels", 0, network.first.channels)
-        given = itertools.repeat(0) if self._features is None else self._given()
-        x = pixels.convolved(network.first, 0) + next(given)
+        first, *given = self._given() if network.given else [0] * (1 + network.blocks)
+        x = pixels.convolved(network.first, 0) + first
         for block, part in zip(network.stream.steps, given):
             y = x
             for layer, more in ((block.conv_in, part), (block.conv_out, 0)):
@@ -207,18 +206,23 @@ class MaskedWaveScan(_Waves):
         return network.last(silu(x, rounded))
 
     def _given(self):
-        """What features add to each activation of this step's pixels: an iterator of float [n, B, F]."""
-        side, layer = self._network.side, self._network.given
+        """What features add to each activation of this step's pixels: list of float [n, B, F]."""
+        side, dtype = self._network.side, self.dtype
         first, last = self.rows(0)
         rows = np.arange(first, last)
         columns = self.step - self.delay * rows
         here = silu(self._features[:, rows // side, columns // side], self._network.rounded)
-        places = rows % side * side + columns % side
-        given = np.empty((len(rows), self.batch, layer.filters // side**2), self.dtype)
-        for place in np.unique(places):
-            chosen = places == place
-            given[chosen] = layer.part(here[:, chosen].swapaxes(0, 1), place, side**2)
-        return iter(np.split(given, 1 + self._network.blocks, axis=-1))
+        here, places = here.swapaxes(0, 1), rows % side * side + columns % side
+        chosen = [(place, places == place) for place in np.unique(places)]
+        given = []
+        for layer in self._network.given:
+            filters = layer.filters // side**2
+            y = np.empty((len(rows), self.batch, filters), dtype)
+            for place, which in chosen:
+                part = slice(place * filters, (place + 1) * filters)
+                y[which] = here[which] @ layer.kernel[:, part] + layer.bias[part]
+            given.append(layer.rounding(y))
+        return given
 
 
 def _convolutions(stream):

@@ -51,10 +51,15 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         full = self.variable_dtype  # as in `PixelCNN`
-        self.first = layers.MaskedConv2D(filters, kernel_size, itself=False, dtype=full, name="first")
-        count = side**2 * (1 + blocks) * filters  # by pixel of a block, and by activation
-        how = {"init_scale": 0.1, "dtype": full, "name": "given"}  # little at first: bits are fewer
-        self.given = layers.WeightNormDense(count, **how)
+        self.first = layers.MaskedConv2D(
+            filters, kernel_size, itself=False, dtype=full, name="first"
+        )
+        # Features of a block have outputs for each of its pixels: little at first, by which bits are fewer.
+        how = {"init_scale": 0.1, "dtype": full}
+        self.given = [
+            layers.WeightNormDense(side**2 * filters, name=f"{k}_given", **how)
+            for k in range(1 + blocks)
+        ]
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
         self.stream = Stream(self.topology, "masked", filters, gated=False, name="stream", **how)
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
@@ -69,12 +74,13 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
     ) -> Tensor:
         """As `Network.call`, on images of any size; features have a pixel for each block."""
         size = x.shape[1:3]
-        x = self.first(ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1))  # [B, H, W, filters]
-        given = None
-        for f in features:
-            by_pixel = ops.split(self.given(layers.silu(f)), self.side**2, axis=-1)
-            by_pixel = sums.from_places(by_pixel, self.side, size)
-            given = ops.split(by_pixel, 1 + self.blocks, axis=-1)
+        x = self.first(
+            ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+        )  # [B, H, W, filters]
+        given = []
+        for f in map(layers.silu, features):
+            by_place = [ops.split(layer(f), self.side**2, axis=-1) for layer in self.given]
+            given = [sums.from_places(parts, self.side, size) for parts in by_place]
             x = x + given[0]
         activations, _ = self.stream(x, after=given, training=training)
         return self.last(layers.silu(activations[-1]))

@@ -46,7 +46,10 @@ class PicturesTest(tf.test.TestCase):
             self.assertAllEqual(self.codec.decompress(small), images)
 
     def test_pixels_that_are_decided_in_waves(self):
-        images, made = [image(), image()[:7, :1], image()[:1, :20]], model(masked=1, masked_blocks=1)
+        images, made = (
+            [image(), image()[:7, :1], image()[:1, :20]],
+            model(masked=1, masked_blocks=1),
+        )
         codec = Codec(made)
         data = codec.compress(images)
         for found, expected in zip(codec.decompress(data), images, strict=True):
@@ -55,7 +58,9 @@ class PicturesTest(tf.test.TestCase):
         expected = np.sum(made.bits_per_dim(images[0][np.newaxis])["total"]) * images[0].size
         self.assertAllClose(sum(contents.bits.values()), expected, rtol=0.02)
         self.assertAllClose(32 * len(contents.streams[0]), expected, rtol=0.02)
-        with mock.patch.object(coding, "ROWS", 40):  # each band but the first begins below known rows
+        with mock.patch.object(
+            coding, "ROWS", 40
+        ):  # each band but the first begins below known rows
             in_bands = codec.compress(images)
             self.assertNotEqual(in_bands, data)
             for found, expected in zip(codec.decompress(in_bands), images, strict=True):

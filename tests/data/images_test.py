@@ -90,7 +90,9 @@ class ImagesTest(tf.test.TestCase):
         pixels = np.random.default_rng(0).integers(0, 256, (6, 40, 50, 3), np.uint8)
         for images in (data.from_arrays(pixels), data.from_arrays(pixels[..., :1])):
             how = {"batch_size": 4, "seed": 5, "crop": 16}
-            plain, varied = (taken(images.training_batches(**how, vary=x), 30) for x in (False, True))
+            plain, varied = (
+                taken(images.training_batches(**how, vary=x), 30) for x in (False, True)
+            )
             self.assertEqual((varied.dtype, varied.shape), (plain.dtype, plain.shape))
             later = taken(images.training_batches(**how, vary=True, first_step=20), 10)
             self.assertAllEqual(later, varied[20:])
