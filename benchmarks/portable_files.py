@@ -25,8 +25,9 @@ from keras import ops
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, codec
-from pixelcnn_aux.codec import coding, container, pictures
+from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import chosen_run, program
+from pixelcnn_aux.engine import groups
 
 FLAGS = flags.FLAGS
 
@@ -130,7 +131,7 @@ def _computing(way):
         return in_dtype("float64", "float64")
     if way == "tiles of 192 x 192":
         return mock.patch.object(batches, "MAX_TILE_PIXELS", 192**2)
-    return mock.patch.object(coding, "_FEW", 0 if way == "with graphs" else 2**20)
+    return mock.patch.object(groups, "FEW", 0 if way == "with graphs" else 2**20)
 
 
 def define_flags():

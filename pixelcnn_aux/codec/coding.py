@@ -20,13 +20,13 @@ from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.topology import DecidesGroups
 
-# Part of the format: pixels of a group whose values are coded together, in raster order; rows of pixels, about,
-# that are decided along one diagonal; and how many bits of a value are decided at once, in groups and in waves.
+# Parts of the format: pixels of a group whose values are coded together, in raster order; rows, about, that
+# diagonals go through; and how many bits of a value are coded at once, in groups and in waves.
 AT_ONCE, ROWS, GROUP_BITS, WAVE_BITS = 2**13, 512, 1, 2
 
 
 class Coding:
-    """Codes the images of a chain of `RoundedFactor`s; `add` is called with numbers of pixels that are done."""
+    """Codes the images of a chain of `RoundedFactor`s; `add` is called with numbers of pixels done."""
 
     def __init__(self, model):
         self._model = model
@@ -72,39 +72,31 @@ class Coding:
             yield name, image, bits
 
     def _code_waves(self, name, size, auxiliary, coder, given, add):
-        factor, (height, _) = self._model.factors[name], size
-        side = factor.network.side
-        image, bits = (
-            np.zeros((1, *size, factor.likelihood.num_channels), np.uint8),
-            np.zeros(size, np.float32),
-        )
+        """The image, `given` to write or None to read, and its bits, in bands of rows of whole blocks."""
+        factor, mixture = self._model.factors[name], self._mixtures[name]
+        height, width = size
+        side, delay = factor.network.side, factor.network.delay
+        image, bits = np.zeros((1, *size, factor.likelihood.num_channels), np.uint8), np.zeros(size)
         if given is not None:
             image[:] = given
         blocks, _ = sums.num_blocks(size, side)
         for span in batches.spans(blocks, factor.radius, 1, ROWS // side):
-            start, low, stop, high = (
-                min((blocks if x is None else x) * side, height)
-                for x in (span.start, span.low, span.stop, span.high)
-            )
-            below = auxiliary if auxiliary is None else auxiliary[:, span.evaluated()]
-            known, mixture = low - start, self._mixtures[name]
+            first, last, low, high = (min(row * side, height) for row in span)
+            seen = None if auxiliary is None else auxiliary[:, span.evaluated()]
             if given is None:
-                request = DrawRequest(size=(high - start, size[1]), auxiliary=below)
-                decider = _decoder(
-                    mixture, coder, image[:, start:high], bits[start:high], known, add
-                )
+                request = DrawRequest(size=(high - first, width), auxiliary=seen)
+                band = image[0, first:high], bits[first:high]
+                decider = _decoder(mixture, coder, *band, low - first, add)
                 factor.plain().decide_each_pixel(request, decider, 1)
-            else:
-                inputs = Inputs(image[:, start:stop], below)
-                params = np.asarray(factor.batch_params(inputs))[0, known : high - start]
-                bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(
-                    image[:, low:high], auxiliary[:, span.kept()]
-                )
-                waves = np.add.outer(
-                    factor.network.delay * np.arange(known, high - start), np.arange(size[1])
-                )
-                band = image[0, low:high], bits[low:high]
-                _encode_waves(mixture, coder, waves, params, bounds, *band, add)
+                continue
+            params = factor.batch_params(Inputs(image[:, first:last], seen))
+            params = np.asarray(params)[0, low - first : high - first]
+            here, bounds = image[:, low:high], None
+            if factor.fixed_sum is not None:
+                bounds = factor.fixed_sum.channel_bounds(here, auxiliary[:, span.kept()])
+            waves = np.add.outer(delay * np.arange(low - first, high - first), np.arange(width))
+            limits = _limits(bounds, mixture, here.shape)
+            _encode_waves(mixture, coder, waves, params, limits, here[0], bits[low:high], add)
         return image, bits
 
     def _code_groups(self, name, size, auxiliary, coder, given, add):
@@ -190,10 +182,9 @@ def _code_pixels(mixture, params, limits, coder, given, bits):
     for index in range(limits.shape[1]):
         low, high, center = limits[:, index]
         channel = pixels.channel(low, high, center)
-        longest = (
-            int(np.max(high - low, initial=0)) if bits == GROUP_BITS else mixture.num_values - 1
-        )
-        for count in counts(longest, bits):
+        # Of a group, as far as any of these intervals reaches; in waves, whatever is decided at once.
+        longest = np.max(high - low, initial=0) if bits == GROUP_BITS else mixture.num_values - 1
+        for count in counts(int(longest), bits):
             part = None if given is None else (given[:, index] - low) // count % (1 << bits)
             part, here = coder.code(channel.parts(count, 1 << bits), part)
             channel.choose(part, count)
@@ -222,44 +213,46 @@ class _Recorder:
         return tables.reshape(len(order), -1)[order], values.ravel()[order]
 
 
-def _encode_waves(mixture, coder, waves, params, bounds, pixels, bits, add):
-    """Writes a band of pixels, [h, w, C], of which the wave and the parameters are known, and notes bits."""
+def _encode_waves(mixture, coder, waves, params, limits, pixels, bits, add):
+    """Writes a band of pixels, [h, w, C], of which the waves and the parameters are known; notes bits."""
     order = np.argsort(waves, axis=None, kind="stable")
     waves, params = waves.ravel()[order], params.reshape(len(order), -1)
-    limits = _limits(bounds, mixture, pixels.shape)
-    pixels, bits = pixels.reshape(len(order), -1), bits.reshape(-1)
-    begin = np.flatnonzero(np.diff(waves, prepend=-1))  # of each wave
-    first = begin[np.unique(begin // AT_ONCE, return_index=True)[1]]
+    pixels, bits = pixels.reshape(len(order), -1).astype(np.int64), bits.reshape(-1)
+    # Parts of whole waves, which fit in a cache.
+    first = np.flatnonzero(np.diff(waves, prepend=-1))
+    first = first[np.unique(first // AT_ONCE, return_index=True)[1]]
     parts = [*map(slice, first, [*first[1:], len(order)])]
 
-    def record(part):
+    def recorded(part):
         here, recorder = order[part], _Recorder()
-        given = limits[:, :, here], recorder, pixels[here].astype(np.int64), WAVE_BITS
-        _, bits[here] = _code_pixels(mixture, params[here], *given)
+        found = _code_pixels(
+            mixture, params[here], limits[..., here], recorder, pixels[here], WAVE_BITS
+        )
+        bits[here] = found[1]
         return recorder.by_wave(waves[part])
 
     with futures.ThreadPoolExecutor() as pool:
-        for part, recorded in zip(parts, pool.map(record, parts)):
-            coder.write(*recorded)
+        for part, found in zip(parts, pool.map(recorded, parts)):
+            coder.write(*found)
             add(part.stop - part.start)
 
 
 def _decoder(mixture, coder, image, bits, known, add):
-    """The decider that reads a band of an image, [1, h, w, C], and its bits, [h, w], below `known` rows."""
-    indices = np.arange(bits.size).reshape(1, *bits.shape)
-    first = known * bits.shape[1]
+    """The decider that reads a band of an image, [h, w, C], and notes bits, [h, w], below `known` rows."""
+    height, width, channels = image.shape
+    indices, first = np.arange(height * width).reshape(1, height, width), known * width
+    image, bits = image.reshape(-1, channels), bits.reshape(-1)
 
     def row(_):
         def decide(params, pick, bounds):
-            here, values = pick(indices)[0], pick(image)
+            [here] = pick(indices)
+            limits = _limits(bounds, mixture, (len(here), channels))
             new = here >= first
-            limits = _limits(bounds, mixture, values.shape)[:, :, new]
+            here, limits = here[new], limits[..., new]
             found = _code_pixels(mixture, params[0, new], limits, coder, None, WAVE_BITS)
-            values[0, new], taken = found
-            bits[np.divmod(here[new], bits.shape[1])] = taken
-            image[0, *np.divmod(here[new], bits.shape[1])] = values[0, new]
-            add(int(new.sum()))
-            return values
+            image[here], bits[here] = found
+            add(len(here))
+            return image[pick(indices)]
 
         return decide
 

@@ -25,7 +25,7 @@ def _threads():
 
 
 def _in_threads(function, count, at_once):
-    """Calls a function of slices of about `at_once` of `count` things, in several threads if there are many."""
+    """Calls a function of slices of up to `at_once` of `count` things, of many in several threads."""
     share = max(-(-count // cores), at_once)  # of a thread
 
     def evaluate(start):

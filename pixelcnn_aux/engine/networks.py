@@ -219,7 +219,7 @@ class ParallelPixelCNN(DecidesGroups):
         return [stream.sum_of(first) for stream, first in zip(self.streams, self.firsts)]
 
     def inputs(self, layer, features):
-        """The kind of each channel of a first layer's input, `features` of which there are; None of others."""
+        """The kind of each channel of a first layer's input, with so many features; False of other layers."""
         known = ["one"] + ["feature"] * features
         return layer in self.firsts and known + ["pixel"] * (layer.channels - len(known))
 

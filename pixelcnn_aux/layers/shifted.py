@@ -97,10 +97,10 @@ class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
 
 @register()
 class MaskedConv2D(weight_norm.WeightNormConv2D):
-    """[B, H, W, C] -> [B, H, W, filters] from the pixels before each in raster order (van den Oord et al., 2016).
+    """[B, H, W, C] -> [B, H, W, filters] from the pixels before each in raster order.
 
-    Of its own row a pixel sees the columns to the left, and itself, if `itself`; of those above, as many to
-    the right, too.
+    The masked convolution of van den Oord et al. (2016): of its own row a pixel sees the columns to the left,
+    and itself, if `itself`; of those above, as many to the right, too.
     """
 
     def __init__(self, filters: int, kernel_size: Size, itself: bool = True, **kwargs: Any):
