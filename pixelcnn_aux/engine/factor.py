@@ -9,6 +9,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
 from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.batches import Span
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -29,6 +30,7 @@ try:
 except ImportError:  # The light installation does without.
     threadpoolctl = None
 
+_BAND = 2**17  # pixels of an auxiliary image that are embedded together
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
 
 
@@ -223,7 +225,16 @@ class Factor(Conditional):
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self.embedding is None:
             return []
-        return self.embedding(self.scaled(np.asarray(auxiliary), self.auxiliary_likelihood))
+        auxiliary = np.asarray(auxiliary)
+        _, height, width, _ = auxiliary.shape
+        bands = [Span(0, height, 0, height)]
+        if self.embedding.radius is not None:  # so that only its outputs are as large as the image
+            bands = batches.spans(height, self.embedding.radius, 1, _BAND // width)
+        found = []
+        for band in bands:
+            seen = self.scaled(auxiliary[:, band.evaluated()], self.auxiliary_likelihood)
+            found.append([x[:, band.kept(1, band.start)] for x in self.embedding(seen)])
+        return [np.concatenate(x, axis=1) for x in zip(*found)] if len(bands) > 1 else found[0]
 
     @_by_own_threads
     def _evaluated(self, inputs):

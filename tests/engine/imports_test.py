@@ -14,7 +14,8 @@ FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
     backend factor image_distribution model rounded_factor
     layers layers.contexts layers.residual_blocks layers.shifted layers.straight_through layers.weight_norm
-    networks networks.architectures networks.embedding networks.network networks.parallel networks.pixelcnn
+    networks networks.architectures networks.embedding networks.masked networks.network networks.parallel
+    networks.pixelcnn
     likelihoods.distributions scanning.caches scanning.full scanning.incremental
     training.devices training.first_weights training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps

@@ -36,9 +36,10 @@ MODELS = {
     "categorical": lambda: helpers.randomized(agree.planes()),
     "parallel": lambda: helpers.randomized(pa.parallel_pyramid(**PARALLEL, **SMALL)),
     "rounded": codec_helpers.model,
+    "masked": lambda: codec_helpers.model(masked=1, masked_blocks=1),
 }
 TRAINED = [*pa.pretrained()]
-ROUNDED = ("rounded", "photographs")  # in float32 alone
+ROUNDED = ("rounded", "masked", "photographs")  # in float32 alone
 RUNS = tempfile.TemporaryDirectory()  # until the process ends
 ANY = (5, 7)  # of models of images of any size: blocks do not divide it
 SEEDS = np.array([[0, 0], [1, -7]], np.int32)
