@@ -9,7 +9,6 @@ import numpy as np
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.batches import Span
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
@@ -225,16 +224,21 @@ class Factor(Conditional):
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self.embedding is None:
             return []
-        auxiliary = np.asarray(auxiliary)
+        auxiliary, radius = np.asarray(auxiliary), self.embedding.radius
+
+        def embedded(part):
+            return self.embedding(self.scaled(part, self.auxiliary_likelihood))
+
         _, height, width, _ = auxiliary.shape
-        bands = [Span(0, height, 0, height)]
-        if self.embedding.radius is not None:  # so that only its outputs are as large as the image
-            bands = batches.spans(height, self.embedding.radius, 1, _BAND // width)
-        found = []
-        for band in bands:
-            seen = self.scaled(auxiliary[:, band.evaluated()], self.auxiliary_likelihood)
-            found.append([x[:, band.kept(1, band.start)] for x in self.embedding(seen)])
-        return [np.concatenate(x, axis=1) for x in zip(*found)] if len(bands) > 1 else found[0]
+        if radius is None or height * width <= _BAND:
+            return embedded(auxiliary)
+        # So that only its outputs are as large as the image.
+        bands = batches.spans(height, radius, 1, _BAND // width)
+        parts = [
+            [x[:, band.kept(1, band.start)] for x in embedded(auxiliary[:, band.evaluated()])]
+            for band in bands
+        ]
+        return [np.concatenate(x, axis=1) for x in zip(*parts)]
 
     @_by_own_threads
     def _evaluated(self, inputs):
