@@ -202,11 +202,25 @@ class FixedSum(Configured):
 
     def positions(self, size: Size) -> list["BlockPosition"]:
         """`BlockPosition` of each place, in raster order, of all blocks of images of (H, W)."""
-        tables = self.tables(size)
+        tables = self._tables_of(size)
         return [BlockPosition(self, tables.at(i)) for i in range(self.ratio**2)]
 
-    def tables(self, size: Size) -> "_Tables":
-        """The constants of bounds of images of (H, W): of each block, if the last ones are incomplete."""
+    def by_pixel(self, size: Size) -> Callable[[Tensor, Tensor], "BlockPosition"]:
+        """A function of the rows and columns of pixels of images of (H, W): their `BlockPosition`."""
+        ratio, tables, shape = self.ratio, self._tables_of(size), num_blocks(size, self.ratio)
+        is_complete = tables is self._tables
+        if not is_complete:
+            tables = _Tables(*(np.reshape(x, (-1, x.shape[-1])) for x in tables))
+
+        def at(row, column):
+            index = row % ratio * ratio + column % ratio
+            if not is_complete:
+                index = (index * shape[0] + row // ratio) * shape[1] + column // ratio
+            return BlockPosition(self, tables.at(index), is_complete)
+
+        return at
+
+    def _tables_of(self, size):
         if is_divided(size, self.ratio):
             return self._tables
         return _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
@@ -383,10 +397,12 @@ def _folded(weights, height, width):
 class BlockPosition:
     """Bounds of the pixels at one position in the blocks: from `FixedSum.at` or `FixedSum.positions`."""
 
-    def __init__(self, fixed_sum: FixedSum, tables: _Tables):
+    def __init__(self, fixed_sum: FixedSum, tables: _Tables, is_complete: bool | None = None):
         self._fixed_sum = fixed_sum
         self._tables, self.weights = tables, tables.weights  # int32 [c], or [h, w, c] of all blocks
-        self._unweighted = fixed_sum.unweighted and len(tables.weights.shape) == 1
+        if is_complete is None:
+            is_complete = len(tables.weights.shape) == 1
+        self._unweighted = fixed_sum.unweighted and is_complete
 
     def of(self, *where: slice) -> Self:
         """The same position in some of the blocks: rows and columns, or all if `where` is left out."""
@@ -496,7 +512,7 @@ class Remainders:
         remainder = self._start - self._fixed_sum.sums(images)  # [B, H / ratio, W / ratio, c]
         remainder = remainder[:, row // ratio, column // ratio]
         slack = [x[:, row, column] for x in self._slack]
-        return self._fixed_sum.at(row, column).bounds(remainder, slack)
+        return self._fixed_sum.by_pixel(images.shape[1:3])(row, column).bounds(remainder, slack)
 
 
 class RowRemainders:
@@ -572,7 +588,7 @@ class PixelRemainders:
         self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray], size: Size
     ):
         self._fixed_sum, self._slack = fixed_sum, slack
-        self._tables = fixed_sum.tables(size)
+        self._at = fixed_sum.by_pixel(size)
         self._remainder = np.array(start)
 
     def state(self) -> list[np.ndarray]:
@@ -585,10 +601,8 @@ class PixelRemainders:
         If not `within`, later values may be any.
         """
         ratio = self._fixed_sum.ratio
-        blocks, place = (rows // ratio, columns // ratio), rows % ratio * ratio + columns % ratio
-        self._blocks = slice(None), *blocks
-        where = (place, *blocks)[: self._tables.weights.ndim - 1]
-        self._here = BlockPosition(self._fixed_sum, _Tables(*(x[where] for x in self._tables)))
+        self._blocks = slice(None), rows // ratio, columns // ratio
+        self._here = self._at(rows, columns)
         slack = [x[:, rows, columns] for x in self._slack if within]
         return self._here.bounds(self._remainder[self._blocks], slack)
 

@@ -155,7 +155,7 @@ GRAPHS = ("halves", "parallel")
 FEW = ("bound", *GRAPHS)
 PAIRS = [
     *itertools.product(NAMES, ["by_whole_networks"]),
-    *itertools.product((*GRAPHS, "classes"), ["graph"]),
+    *itertools.product((*GRAPHS, "classes", "masked"), ["graph"]),
     *itertools.product((*FEW, "scans"), ["full"]),
     *itertools.product(
         ("bound", "classes", "parallel"), ("in_batches", "one_by_one", "given_the_first")
