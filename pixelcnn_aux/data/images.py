@@ -158,11 +158,16 @@ class Images:
           crop: int, the side of the square cut from each image, drawn in every epoch; None for whole images.
           vary: bool, whether these squares are `variation.varied`.
 
-        Raises ValueError as `check_side`.
+        Raises ValueError as `check_side`, and for images that cannot be varied.
         """
         if crop is not None:
             self.check_side(crop)
         if vary:
+            first = self.pixels[0]
+            expected = "squares (crop, --crop) of gray or RGB images of 8 bits, to be varied"
+            received = f"crop={crop} of {first.dtype} with {first.shape[-1]} channels"
+            fits = crop is not None and first.dtype == np.uint8 and first.shape[-1] in (1, 3)
+            expect(fits, expected, received, "Leave vary (--vary) out, or give such")
             from pixelcnn_aux.data.variation import varied  # with Pillow
         for draws in self._draws(batch_size, seed, first_step, rows):
             if crop is None:

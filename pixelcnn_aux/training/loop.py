@@ -171,14 +171,6 @@ def _checked_images(images, model, trainings):
         ", ".join(str(size or "of several sizes") for size in sizes),
         "Load them in that size, or cut squares from them (Training.crop, --crop)",
     )
-    varied = any(training.vary for training in trainings.values())
-    kind = model.likelihood.num_channels, model.likelihood.num_values
-    expect(
-        not varied or (None not in crops and kind in ((1, 256), (3, 256))),
-        "squares of gray or RGB images of 8 bits, which can be varied",
-        f"{kind[0]} channels of {kind[1]} values, and {'whole images' if None in crops else 'squares'}",
-        "Leave it out, or give Training.crop (--crop) for all factors",
-    )
     data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
     images.condition(model.condition)
     return images

@@ -99,6 +99,10 @@ class ImagesTest(tf.test.TestCase):
             grays = np.ptp(varied.astype(int), axis=-1).max(axis=(-2, -1)) == 0
             if images.pixels.shape[-1] == 3:
                 self.assertBetween(grays.mean(), 0.02, 0.25)  # of 120, one in ten
+        for wrong in ({"crop": None}, {}):
+            images = data.from_arrays(np.repeat(pixels, 2, -1) if wrong == {} else pixels)
+            with self.assertRaisesRegex(ValueError, "squares .*to be varied. Received: crop="):
+                next(images.training_batches(**{**how, **wrong}, vary=True))
 
     def test_training_batches_repeat_nothing_within_an_epoch(self):
         batches = self.train(25)  # 8 does not divide 50
