@@ -6,13 +6,15 @@
 
 On the test images of the run's data set, or on image files of any size: whole, by a model of images of any
 size, or in tiles. What the codec writes is decoded in another process, and compared with the images, value by
-value.
+value. JPEG XL at its best needs cjxl, of Debian's libjxl-tools.
 """
 
 import io
 import math
 import multiprocessing
 import pathlib
+import shutil
+import subprocess
 import tempfile
 import time
 
@@ -28,6 +30,7 @@ from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.progress import pixel_bar
 
 FLAGS = flags.FLAGS
+BEST = "-d 0 -e 10 -g 3 -E 3 -I 100 --num_threads=0".split()  # arguments of cjxl
 
 
 def main():
@@ -49,6 +52,16 @@ def main():
         if not all(map(np.array_equal, decoded, images)):
             raise RuntimeError(f"Expected the same images again from {name}. Received: others.")
         row(name, sum(map(len, files)), values, middle - start, end - middle)
+    if shutil.which("cjxl"):
+        start = time.perf_counter()
+        size = sum(len(jpeg_xl_at_best(image)) for image in images)
+        row("JPEG XL, at best", size, values, time.perf_counter() - start)
+
+
+def jpeg_xl_at_best(image):
+    """The file, bytes, that cjxl makes of an image on one core."""
+    command, pixels = ["cjxl", "-", "-", *BEST], lossless_files.encoded(image, {"format": "PPM"})
+    return subprocess.run(command, input=pixels, capture_output=True, check=True).stdout
 
 
 def formats():

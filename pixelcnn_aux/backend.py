@@ -128,6 +128,16 @@ def is_recording(layer: Any) -> bool:
     return is_symbolic(layer.weights[0].value)
 
 
+def on_host(function: Callable[..., Any], shape: Any, dtype: Any, *values: Any) -> Tensor:
+    """A function of NumPy's arrays as a tensor of this shape, computed when a graph has their values."""
+    if NAME == "tensorflow" and not tf.executing_eagerly():
+        return tf.ensure_shape(tf.numpy_function(function, values, dtype), shape)
+    if any(map(is_symbolic, values)):
+        found = jax.ShapeDtypeStruct(shape, dtype)
+        return jax.pure_callback(function, found, *values, vmap_method="sequential")
+    return keras.ops.convert_to_tensor(function(*map(np.asarray, values)))
+
+
 def traced_shape(
     function: Callable[[Tensor], Tensor], shape: Sequence[int | None], dtype: str
 ) -> list[int | None]:

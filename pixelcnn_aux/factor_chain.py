@@ -142,11 +142,9 @@ class FactorChain(serialization.Configured):
     def require(self, names: Iterable[str]) -> None:
         """Raises ValueError, which names them, if factors of these names are not trained yet."""
         missing = [name for name in names if name in self.untrained]
-        if missing:
-            raise ValueError(
-                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
-                f"Train with --factor {missing[0]}."
-            )
+        received = f"{', '.join(map(repr, missing))} not trained yet"
+        remedy = f"Train with --factor {''.join(missing[:1])}"
+        expect(not missing, "trained factors", received, remedy)
 
     # The images of the factors.
 

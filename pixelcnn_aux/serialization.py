@@ -98,12 +98,10 @@ def serialize(part: Any) -> Any:
     name = registered_name(cls)
     registered = registered_class(name)
     _check_registered(cls.__name__, registered)
-    expect(
-        registered is cls,
-        f"an object of the class that is registered as {name}",
-        "one of an earlier class of that name",
-        "Build the model again, or leave out --plugin for the module that is run",
-    )
+    expected = f"an object of the class that is registered as {name}"
+    received = "one of an earlier class of that name"
+    remedy = "Build the model again, or leave out --plugin for the module that is run"
+    expect(registered is cls, expected, received, remedy)
     config, parameters = part.get_config(), inspect.signature(cls).parameters
     # All arguments of the constructor but those that are left out where they are None.
     missing = [
@@ -113,12 +111,9 @@ def serialize(part: Any) -> Any:
         and (x.default is not None or getattr(part, x.name, x) is not None)
         and x.name not in config
     ]
-    expect(
-        not missing,
-        f"{cls.__name__}.get_config() to give all arguments of the constructor",
-        f"no {', '.join(missing)}",
-        "Define it to return them in a dict, beside those of a base class",
-    )
+    expected = f"{cls.__name__}.get_config() to give all arguments of the constructor"
+    remedy = "Define it to return them in a dict, beside those of a base class"
+    expect(not missing, expected, f"no {', '.join(missing)}", remedy)
     plain = {}
     for key, value in config.items():
         try:
@@ -214,12 +209,9 @@ def deserialize(description: Any, kind: Any) -> Any:
         )
     check(description)
     cls = registered_class(name)
-    expect(
-        isinstance(cls, type) and issubclass(cls, kind),
-        f"the description of a class {kind.__name__}",
-        f"that of {name}",
-        "Take the file from where it came from again",
-    )
+    fits = isinstance(cls, type) and issubclass(cls, kind)
+    remedy = "Take the file from where it came from again"
+    expect(fits, f"the description of a class {kind.__name__}", f"that of {name}", remedy)
     # Not by Keras's function, which also builds some objects of classes that are not registered.
     expected = f"the description of a {name} with its arguments"
     remedy = "Load it with the version of the package that wrote it"
@@ -234,12 +226,9 @@ def check_comes_back(part: Any) -> None:
         received = json.dumps(serialize(deserialize(json.loads(description), type(part))))
     except ValueError as error:
         received = str(error).rstrip(".")
-    expect(
-        received == description,
-        f"a part that is built again as {description}",
-        received,
-        f"Correct get_config of {type(part).__name__}, or what its constructor makes of the arguments",
-    )
+    expected, own = f"a part that is built again as {description}", type(part).__name__
+    remedy = f"Correct get_config of {own}, or what its constructor makes of the arguments"
+    expect(received == description, expected, received, remedy)
 
 
 def _check_registered(name, cls):

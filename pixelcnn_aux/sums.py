@@ -177,12 +177,9 @@ class FixedSum(Configured):
         self.largest = int(weights.sum()) * (num_values - 1)
         later = self._tables.weights - 1 - self._tables.below  # the most that later ones add
         least = int((self._tables.weights - later).max())
-        expect(
-            step >= least,
-            f"a step so large that some value agrees with any values before it: {least} or more",
-            f"step={step}",
-            "Give an auxiliary value a wider window of sums",
-        )
+        expected = f"a step so large that a value agrees with any values before it: {least} or more"
+        remedy = "Give an auxiliary value a wider window of sums"
+        expect(step >= least, expected, f"step={step}", remedy)
 
     def get_config(self) -> Config:
         return {**super().get_config(), "weights": self.weights.tolist()}
@@ -322,12 +319,10 @@ def _checked(weights: ArrayLike, last: int) -> np.ndarray:
     fits = len(shape) in (2, 3) and shape[0] == shape[1] and array.size
     expect(fits, expected, received, "Give such a list")
     whole = array.dtype.kind in "iuf" and np.isfinite(array).all() and not (array % 1).any()
-    expect(
-        whole and array.min() >= 1 and array.astype(float).sum() <= LARGEST_SUM // last,
-        f"weights that are whole numbers of 1 or more, together of at most {LARGEST_SUM // last:,}",
-        arguments.short_repr(array.tolist()),
-        "Give smaller ones",
-    )
+    most = LARGEST_SUM // last
+    fits = whole and array.min() >= 1 and array.astype(float).sum() <= most
+    expected = f"weights that are whole numbers of 1 or more, together of at most {most:,}"
+    expect(fits, expected, arguments.short_repr(array.tolist()), "Give smaller ones")
     return array
 
 

@@ -37,11 +37,27 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertAllClose(self.dist.log_prob(tf.constant(images[0])), expected[0])
         self.assertAllClose(self.dist.prob(images), np.exp(expected))
         self.assertAllClose(tfd.Sample(self.dist, 6).log_prob(images), np.sum(expected))
-        self.assertAllClose(self.dist.copy().log_prob(images), expected)
-        graph = tf.function(
-            self.dist.log_prob, input_signature=[tf.TensorSpec([2, 3, 4, 6, 3], "uint8")]
+        self.assertAllClose(self.dist.unnormalized_log_prob(images), expected)
+
+    def test_copies(self):
+        copy = self.dist.copy(name="digits", validate_args=True)
+        self.assertEqual((copy.name, copy.validate_args), ("digits", True))
+        self.assertIs(copy.model, self.model)
+        self.assertEqual(copy.copy().parameters, copy.parameters)
+        self.assertContainsSubset(
+            map(id, self.dist.trainable_variables), map(id, self.dist.variables)
         )
-        self.assertAllClose(graph(images.reshape(2, 3, 4, 6, 3))[1], expected[3:], rtol=1e-5)
+
+    def test_within_other_distributions(self):
+        images = helpers.pictures(2)
+        expected = self.model.log_prob(images)
+        joint = tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0), self.dist])
+        log_prob = tfd.Normal(0.0, 1.0).log_prob(1.0) + expected
+        self.assertAllClose(joint.log_prob([[1.0, 1.0], images]), log_prob)
+        self.assertEqual(joint.sample(2, seed=1)[1].shape, [2, 4, 6, 3])
+        self.assertAllClose(tfd.Independent(self.dist, 0).log_prob(images), expected)
+        mixture = tfd.Mixture(tfd.Categorical(probs=[0.5, 0.5]), [self.dist, self.dist])
+        self.assertAllClose(mixture.log_prob(images), expected)
 
     def test_gradients_are_those_of_the_model(self):
         """In each weight; one of them by finite differences."""
@@ -71,6 +87,26 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertAllEqual(self.dist.sample(2, seed=[0, -5]), self.dist.sample(2, seed=[0, -5]))
         images, found = self.dist.experimental_sample_and_log_prob(2, seed=[1, 2])
         self.assertAllClose(found, self.model.log_prob(images))
+
+    def test_in_a_graph(self):
+        """Of numbers, a seed and conditions that it does not know yet: as outside."""
+        kind = {"channels": 1, "bits": 2, "condition": pa.conditions.Classes(3)}
+        model = pa.pixelcnn_pp((1, 2), filters=2, blocks=1, resolutions=1, **kind)
+        dist, labels = pa.distribution(helpers.randomized(model)), tf.constant([0, 1, 2])
+        helpers.randomize_conditions(model)
+
+        @tf.function(
+            input_signature=[tf.TensorSpec(None, "int32"), *[tf.TensorSpec([None], "int32")] * 2]
+        )
+        def draw(count, seed, labels):
+            images = dist.sample([count, 3], seed, conditional_input=labels)
+            images = tf.ensure_shape(images, [None, 3, 1, 2, 1])
+            return images, dist.log_prob(images, conditional_input=labels), dist.sample(2, 5)
+
+        images, log_prob, known = draw(4, [3, -4], labels)
+        self.assertAllEqual(images, dist.sample([4, 3], [3, -4], conditional_input=labels))
+        self.assertAllClose(log_prob, dist.log_prob(images, conditional_input=labels), rtol=1e-5)
+        self.assertAllEqual(known, dist.sample(2, 5))
 
     def test_draws_have_their_probabilities(self):
         model = pa.pixelcnn_pp((1, 2), filters=2, blocks=1, resolutions=1, channels=1, bits=2)
@@ -112,6 +148,7 @@ class ImageDistributionTest(helpers.TestCase):
         for said, call in (
             ("uint8", lambda: self.dist.log_prob(images + 0.5)),
             ("uint8", lambda: self.dist.prob(images + 0.5)),
+            ("uint8", lambda: self.dist.unnormalized_log_prob(images + 0.5)),
             ("3 channels", lambda: self.dist.log_prob(images[..., :1])),
             ("no conditional_input", lambda: self.dist.log_prob(images, conditional_input=1)),
             ("any size", lambda: pa.distribution(pa.chain([], None, network))),
@@ -122,5 +159,6 @@ class ImageDistributionTest(helpers.TestCase):
         dist = pa.distribution(helpers.tiny_model(condition=pa.conditions.Classes(3)))
         with self.assertRaisesRegex(ValueError, "last sides of the sample shape"):
             dist.sample(5, seed=0, conditional_input=[0, 1])
-        with self.assertRaisesRegex(NotImplementedError, "eagerly"):
-            tf.function(lambda: self.dist.sample(2, seed=[1, 2]))()
+        for call in (self.dist.mean, self.dist.mode, self.dist.entropy, self.dist.covariance):
+            with self.assertRaisesRegex(NotImplementedError, "not implemented: ImageDistribution"):
+                call()

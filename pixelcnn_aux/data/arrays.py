@@ -42,12 +42,9 @@ def arrays(split, image_size, image_dir, image_file):
                 if beside.exists():
                     found[labels] = np.load(io.BytesIO(disk.contents(beside)), allow_pickle=False)
         pixels = checked_pixels(found[split])
-    expect(
-        image_size in (None, pixels.shape[1:3]),
-        f"images of {image_size} in {file}",
-        f"{split} of {pixels.shape[1:3]}",
-        "Choose a preset of that size, or give other arrays",
-    )
+    fits, received = image_size in (None, pixels.shape[1:3]), f"{split} of {pixels.shape[1:3]}"
+    remedy = "Choose a preset of that size, or give other arrays"
+    expect(fits, f"images of {image_size} in {file}", received, remedy)
     return Images(pixels, labels=found[labels])
 
 

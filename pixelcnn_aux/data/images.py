@@ -118,12 +118,10 @@ class Images:
     def check_side(self, side: int) -> None:
         """Raises ValueError where a square of this side does not fit in all images."""
         smallest = min((image.shape[:2] for image in self.pixels), key=min)
-        expect(
-            min(smallest) >= side,
-            f"images that squares of {side} x {side} can be cut from",
-            f"one of {' x '.join(map(str, smallest))}",
-            "Leave it out, or cut smaller ones (--crop)",
-        )
+        expected = f"images that squares of {side} x {side} can be cut from"
+        received = f"one of {' x '.join(map(str, smallest))}"
+        remedy = "Leave it out, or cut smaller ones (--crop)"
+        expect(min(smallest) >= side, expected, received, remedy)
 
     def spread(self, count: int) -> np.ndarray:
         """An array of `count` images, at most all, evenly over the split: neighbors may be much alike."""

@@ -157,12 +157,10 @@ def load(
 def check_kind(images: Images, channels: int, num_values: int) -> None:
     """Raises ValueError for images of another number of channels, another dtype, or with other values."""
     found, dtype = images.pixels[0], arguments.pixel_dtype(num_values)
-    expect(
-        (found.shape[2], found.dtype.name) == (channels, dtype),
-        f"images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has",
-        f"{found.shape[2]} of {found.dtype.name}",
-        "Give other images, or build the model with their channels and bits (--channels, --bits)",
-    )
+    kind = found.shape[2], found.dtype.name
+    expected = f"images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has"
+    remedy = "Give others, or build the model with their channels and bits (--channels, --bits)"
+    expect(kind == (channels, dtype), expected, f"{kind[0]} of {kind[1]}", remedy)
     if num_values not in (2**8, 2**16):  # not all that the dtype holds
         largest = max(int(batch.max()) for batch in images.batches(1024))
         expected = f"images of values from 0 to {num_values - 1:,}, as the model has"

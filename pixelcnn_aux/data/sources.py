@@ -40,12 +40,9 @@ def gathered(source, with_labels=False):
         if with_labels:
             labels.extend(_labels(label, is_batch, len(array), number))
         size = size or array.shape[1:]
-        expect(
-            array.shape[1:] == size,
-            "images of one size",
-            f"{size[:2]}, and {array.shape[1:3]} in element {number}",
-            "Resize them, or have data.load('folder', ...) crop and resize files",
-        )
+        received = f"{size[:2]}, and {array.shape[1:3]} in element {number}"
+        remedy = "Resize them, or have data.load('folder', ...) crop and resize files"
+        expect(array.shape[1:] == size, "images of one size", received, remedy)
         is_scaled = is_scaled and array.dtype.kind == "f" and array.max(initial=0) <= 1
         images = _as_uint8(array, number)
         num_gray += sum(map(decoding.is_gray, images))
@@ -66,12 +63,9 @@ def gathered(source, with_labels=False):
 def _elements(source):
     """An iterator over the elements of a source."""
     if hasattr(source, "as_numpy_iterator"):
-        expect(
-            int(source.cardinality()) != _INFINITE,
-            "a tf.data.Dataset that ends",
-            "one that does not",
-            "Leave out its repeat(): training repeats and shuffles images by itself",
-        )
+        ends = int(source.cardinality()) != _INFINITE
+        remedy = "Leave out its repeat(): training repeats and shuffles images by itself"
+        expect(ends, "a tf.data.Dataset that ends", "one that does not", remedy)
         return source.as_numpy_iterator()
     is_sequence = hasattr(source, "__len__") and hasattr(source, "__getitem__")
     expect(
@@ -92,12 +86,10 @@ def _image_and_label(element):
     if not isinstance(element, collections.abc.Mapping):
         return element, None
     keys = [key for key, x in element.items() if isinstance(x, Image.Image) or np.ndim(x) > 2]
-    expect(
-        "image" in element or len(keys) == 1,
-        "one image in each element, or the one called 'image'",
-        f"elements of {', '.join(map(str, element))}",
-        "Give the column of the images, as dataset['pixels']",
-    )
+    fits, received = "image" in element or len(keys) == 1, ", ".join(map(str, element))
+    expected = "one image in each element, or the one called 'image'"
+    remedy = "Give the column of the images, as dataset['pixels']"
+    expect(fits, expected, f"elements of {received}", remedy)
     return element["image" if "image" in element else keys[0]], element.get("label")
 
 

@@ -10,9 +10,16 @@ from pixelcnn_aux.likelihoods.logistic import Logistics
 if backend.NAME == "tensorflow":
     import tensorflow_probability as tfp
 else:
+    import jax
     import tensorflow_probability.substrates.jax as tfp
 
-tfd, random = tfp.distributions, tfp.random
+tfd = tfp.distributions
+
+
+def seed_words(seed):
+    """A seed of `sample` as int32 [2], or a key of JAX as uint32."""
+    seed = tfp.random.sanitize_seed(seed)
+    return seed if backend.NAME == "tensorflow" else jax.random.key_data(seed)
 
 
 class DiscretizedLogistic(tfp.distributions.Distribution):

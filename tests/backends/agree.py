@@ -242,6 +242,15 @@ def check_a_stopped_run(folder):
     print("a run that is stopped: the same weights", flush=True)
 
 
+def check_draws(model):
+    """Draws of a key by the distribution of a model: compiled as they are."""
+    import jax
+
+    dist, key = pa.distribution(model), jax.random.key(0)
+    drawn = jax.jit(lambda key: dist.sample(2, seed=key))(key)
+    np.testing.assert_array_equal(drawn, dist.sample(2, seed=key))
+
+
 def check_programs(folder):
     """Training and evaluation from the command line."""
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
@@ -286,6 +295,8 @@ def compare_model(folder, name):
     with CHECK.assertRaisesRegex(ValueError, "^Expected JAX_ENABLE_X64=1"):
         pa.load(folder / name, dtype="float64")
     received = evaluated(name, model) | differentiated(name, model)
+    if name == "classes":
+        check_draws(model)
     plain = evaluated(name, pa.engine.load(folder / name))
     with np.load(folder / f"{name}.npz") as expected:
         assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
