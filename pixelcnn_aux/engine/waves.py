@@ -68,7 +68,9 @@ class _Waves:
       network: `engine.networks.PixelCNN` or `MaskedPixelCNN`, all of whose activations have one resolution.
       features: list of float [B, h, w, F], or none.
       shape: (B, H, W, C) of the images.
-      least_delay: int, by how many columns a row is behind the one above it at least.
+      layers: its convolutions.
+      ahead: int, by how many columns its first activation is ahead of the pixels that are decided.
+      delay: int, by how many columns a row is behind the one above it.
 
     A subclass has `_params`, the parameters of a step's pixels, float [n, B, P].
     """
@@ -120,7 +122,7 @@ class _Waves:
 
 
 class WaveScan(_Waves):
-    """Evaluates a flat `PixelCNN`."""
+    """Evaluates a flat `PixelCNN`, of which a row is `least_delay` columns behind the one above it at least."""
 
     def __init__(self, network, features, shape, least_delay=1):
         streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
@@ -131,7 +133,6 @@ class WaveScan(_Waves):
         super().__init__(network, features, shape, layers, ahead, delay)
 
     def _params(self):
-        """The parameters of this step's pixels, float [n, B, P]."""
         network, ahead = self._network, self._ahead
         pixels = self._activation("pixels", 0, network.left.channels)
         given = None
