@@ -122,7 +122,7 @@ class _Waves:
 
 
 class WaveScan(_Waves):
-    """Evaluates a flat `PixelCNN`, of which a row is `least_delay` columns behind the one above it at least."""
+    """Evaluates a flat `PixelCNN`; a row is at least `least_delay` columns behind the one above it."""
 
     def __init__(self, network, features, shape, least_delay=1):
         streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
