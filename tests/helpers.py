@@ -5,6 +5,7 @@ import functools
 import gc
 import importlib
 import io
+import multiprocessing
 import pathlib
 import resource
 import sys
@@ -32,6 +33,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
 ABSENT = -1e6
+# Processes are made of one that has imported all of this and done nothing else.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
 
 
 def pictures(count, seed=0, size=SIZE):

@@ -74,7 +74,7 @@ class SumsInOrderTest(helpers.TestCase):
             self.assert_in_order(terms)
 
     def test_training_steps(self):
-        model = helpers.tiny_model(blocks=2, dropout=0.5)
+        model = helpers.tiny_model(dropout=0.5)
         weights = model.factors["image"].get_weights()
         for accumulate, remat in ((2, False), (1, True)):
             settings = training.Training(

@@ -22,6 +22,8 @@ FLAT = 64.0
 def in_chunks(function: Callable[[Tensor], Tensor], indices: Tensor, at_once: int) -> Tensor:
     """A function, int [n] -> [n], applied to indices [N], at most `at_once` at a time: [N]."""
     count = arrays.shape(indices)[0]
+    if isinstance(count, int) and count < at_once:  # Keras's `map` evaluates a first row twice
+        return function(indices)
     chunks = count // at_once + 1
     size = (count + chunks - 1) // chunks
     # The last chunk repeats the last index.

@@ -10,11 +10,11 @@ from pixelcnn_aux import layers
 SIZE = (45, 62)
 
 
-def model(image_size=None, **more):
+def model(image_size=None, **changes):
     """A tiny rounded parallel pyramid, whose weights are the same on all machines."""
     how = {"halvings": 1, "filters": 6, "blocks": 1, "trunk_blocks": 1, "parts": (1, 2, 1, 1)}
     how |= {"base_filters": 4, "base_blocks": 1, "base_parts": 3, "num_components": 3}
-    made = pa.rounded(pa.parallel_pyramid(image_size=image_size, **how, **more))
+    made = pa.rounded(pa.parallel_pyramid(image_size=image_size, **{**how, **changes}))
     for seed, factor in enumerate(made.factors.values()):
         rng = np.random.default_rng(seed)
         for layer in layers.normalized_layers(factor):

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import multiprocessing
 import os
 import pathlib
 import random
@@ -27,9 +26,6 @@ TRAINING = training.Training(
 # A moment is a call of its kind, counted from the start of a process, which ends there. An epoch takes two
 # steps and writes up to four files, of arrays in three pieces.
 LAST_CALL = {"step": 4, "write": 11, "fsync": 5, "replace": 5, "unlink": 2}
-# Processes are made of one that has imported all of this and done nothing else.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
 
 
 def train(folder, end=None, moment=(None, 0)):
@@ -38,7 +34,7 @@ def train(folder, end=None, moment=(None, 0)):
     `SIGXFSZ` stands for a full disk: the process continues, but its files cannot grow. A moment is (kind,
     call), as in `LAST_CALL`.
     """
-    process = PROCESSES.Process(target=_train, args=(folder, end, moment), daemon=True)
+    process = helpers.PROCESSES.Process(target=_train, args=(folder, end, moment), daemon=True)
     process.start()
     process.join()
     return process.exitcode

@@ -176,7 +176,8 @@ class SignaturesTest(ExportTestCase):
     def test_models_of_images_of_any_size(self):
         """They are exported at one size."""
         run = self.folder / "any_size"
-        model = helpers.make_run(run, codec_helpers.shared_model())
+        few = {"parts": (1, 1, 1, 1), "base_parts": 1}
+        model = helpers.make_run(run, codec_helpers.model(**few))
         images, how = helpers.pictures(2, size=(6, 10)), {"image_size": (6, 10)}
         with mock.patch.object(exporting, "verify"):
             path = export(run, self.folder / "whole", max_batch=4, names=["log_prob"], **how)

@@ -28,7 +28,6 @@ from tests import helpers
 SETTINGS = Training(
     epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, muon_ratio=1.0, decay=0.99
 )
-SPAWN = multiprocessing.get_context("spawn")
 
 
 class Stopping(keras.callbacks.Callback):
@@ -65,46 +64,45 @@ def two_devices():
 
 
 def train_on_two_devices(folder):
-    """Without dropout a whole run; with it, the losses of two replicas that see the same images."""
+    """A whole run, and steps with dropout."""
     helpers.trace_quickly()
     strategy = two_devices()
     train(folder, strategy, accumulate=2, remat=True)
-    model = helpers.shared_model(dropout=0.5)
-    step = steps.make(
-        model, "image", model.factors["image"].get_weights(), SETTINGS, strategy=strategy
-    )
-    images = tf.constant(helpers.pictures(1)[None])
-
-    run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients([images[0, :1]])[0]))
-    np.save(folder / "losses.npy", strategy.experimental_local_results(run()))
-    np.save(folder / "overflows.npy", overflows(strategy))
+    losses, found = overflows(strategy)
+    np.save(folder / "losses.npy", losses)
+    np.save(folder / "overflows.npy", found)
 
 
 def overflows(strategy):
     """Of steps in float16, of which the second and third overflow on the first and second replica.
 
-    How many were taken so far, the norm, and whether the weights are finite: [3, 3].
+    The replicas see the same images, with dropout: their losses in the last step, [2]. How many steps were
+    taken so far, the norm, and whether the weights are finite: [3, 3].
     """
-    model = helpers.shared_model()
+    keras.utils.set_random_seed(0)
+    model, images = helpers.shared_model(dropout=0.5), helpers.pictures(1).repeat(8, axis=0)
     weights = model.factors["grayscale"].get_weights()
     step = steps.make(
         model, "grayscale", weights, SETTINGS, strategy=strategy, policy="mixed_float16"
     )
+    helpers.randomize(step.factor)
     exact, large = step._loss_and_gradients, tf.Variable([1.0, 1.0])
+    losses = tf.Variable([0.0, 0.0])
 
     def overflowing(full):
         loss, gradients = exact(full)
         here = tf.distribute.get_replica_context().replica_id_in_sync_group
+        losses[here].assign(loss)
         return loss, [gradient * large[here] for gradient in gradients]
 
     step._loss_and_gradients = overflowing
     found = []
     for factors in ([1.0, 1.0], [np.inf, 1.0], [1.0, np.inf]):
         large.assign(factors)
-        _, norm = step(helpers.pictures(8))
+        _, norm = step(images)
         finite = all(np.isfinite(weight).all() for weight in step.factor.get_weights())
         found.append((step.optimizer.iterations.numpy(), norm.numpy(), finite))
-    return found
+    return losses.numpy(), found
 
 
 def train_on_a_host(folder, index, addresses):
@@ -143,22 +141,18 @@ class DevicesTest(helpers.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = helpers.temporary_folder(cls)
-        addresses = free_addresses(2)
-        cls.processes = {
-            "devices": SPAWN.Process(target=train_on_two_devices, args=(cls.folder / "devices",)),
-            **{
-                f"host {index}": SPAWN.Process(
-                    target=train_on_a_host, args=(cls.folder / "hosts", index, addresses)
-                )
-                for index in range(2)
-            },
-        }
-        for name, process in cls.processes.items():
-            process.daemon = True
-            # One host computes convolutions in another way, as another processor would.
-            with mock.patch.dict(os.environ, TF_ENABLE_ONEDNN_OPTS=str(int(name != "host 1"))):
-                process.start()
-            cls.addClassCleanup(process.kill)
+        cls.processes, addresses = {}, free_addresses(2)
+        hosts, spawn = cls.folder / "hosts", multiprocessing.get_context("spawn")
+        for name, context, target, arguments in (
+            ("devices", helpers.PROCESSES, train_on_two_devices, (cls.folder / "devices",)),
+            ("host 0", helpers.PROCESSES, train_on_a_host, (hosts, 0, addresses)),
+            # It computes convolutions in another way, as another processor would: TensorFlow is imported so.
+            ("host 1", spawn, train_on_a_host, (hosts, 1, addresses)),
+        ):
+            cls.processes[name] = context.Process(target=target, args=arguments, daemon=True)
+            with mock.patch.dict(os.environ, TF_ENABLE_ONEDNN_OPTS=str(int(context is not spawn))):
+                cls.processes[name].start()
+            cls.addClassCleanup(cls.processes[name].kill)
         train(cls.folder / "one")
 
     def check(self, folder, *names):
@@ -220,11 +214,15 @@ class DevicesTest(helpers.TestCase):
 
     def test_what_is_evaluated_twice_drops_the_same_elements(self):
         self.enter_context(helpers.eagerly())
-        how = {"dropout": 0.5, "epochs": 1, "steps_per_epoch": 3}
-        weights = [
-            train(self.folder / f"dropout-{remat}", remat=remat, **how).get_weights()
-            for remat in (False, True)
-        ]
+        model = helpers.shared_model(dropout=0.5)
+        weights = []
+        for remat in (False, True):
+            keras.utils.set_random_seed(0)
+            before, here = model.factors["image"].get_weights(), tf.distribute.get_strategy()
+            step = steps.make(model, "image", before, SETTINGS, strategy=here, remat=remat)
+            for _ in range(2):
+                step(helpers.pictures(8))
+            weights.append(step.factor.get_weights())
         for weight, other in zip(*weights, strict=True):
             self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
 
