@@ -171,8 +171,9 @@ class Dense:
 
         def evaluate(here):
             part, out = x[:, here], y[:, here]
-            np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=out)
-            out[:] = self.biased(out)
+            part = part.reshape(*part.shape[:3], -1)[..., : len(kernel)]
+            np.matmul(part, kernel, out=out)
+            self.biased(out)
 
         _in_threads(evaluate, rows, max(1, _AT_ONCE // max(batch * columns * len(kernel), 1)))
         return y
@@ -199,6 +200,8 @@ class Convolution(Dense):
         self.pads = left, self.width - 1 - left  # zeros beside a row of input, in a scan
         if self.transposed:
             self.pads = (self.width - 1) // 2, 0
+        # The last numbers of the kernel that are masked, of each output.
+        self.masked = (kind == "masked") * (self.pads[1] + 1 - itself) * self.channels
 
     def arranged(self, v):
         v = super().arranged(v)
@@ -221,7 +224,8 @@ class Convolution(Dense):
         shape = (batch, rows, columns, self.height, self.width * channels)
         strides = (image, row * self.stride, column * self.stride, row, number)
         near = as_strided(padded, shape, strides, writeable=False)
-        return self.product(near, self.kernel.reshape(-1, self.filters))
+        kernel = self.kernel.reshape(-1, self.filters)
+        return self.product(near, kernel[: len(kernel) - self.masked])
 
     # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
     # column of the output is evaluated.

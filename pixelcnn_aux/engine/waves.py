@@ -51,8 +51,8 @@ class _Activation:
         y = None
         for row in range(layer.height):
             kernel = layer.row_kernels[-1 - row]
-            if layer.kind == "masked" and row == 0:  # the rest is not known yet
-                kernel = kernel[: (layer.pads[0] + layer.itself) * layer.channels]
+            if row == 0:
+                kernel = kernel[: len(kernel) - layer.masked]
             near = self.near(ahead, up + row, right - layer.pads[0], len(kernel) // layer.channels)
             product = near @ kernel
             y = product if y is None else np.add(y, product, out=y)
