@@ -195,32 +195,29 @@ class FixedSum(Configured):
     def at(self, row: Tensor, column: Tensor) -> "BlockPosition":
         """`BlockPosition` of an image's pixel in a complete block; row and column are ints or int tensors."""
         index = 0 if self.ratio == 1 else row % self.ratio * self.ratio + column % self.ratio
-        return BlockPosition(self, self._tables.at(index))
+        return BlockPosition(self, self._tables.at(index), is_complete=True)
 
     def positions(self, size: Size) -> list["BlockPosition"]:
         """`BlockPosition` of each place, in raster order, of all blocks of images of (H, W)."""
-        tables = self._tables_of(size)
+        tables = self._tables
+        if not is_divided(size, self.ratio):
+            tables = _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
         return [BlockPosition(self, tables.at(i)) for i in range(self.ratio**2)]
 
     def by_pixel(self, size: Size) -> Callable[[Tensor, Tensor], "BlockPosition"]:
-        """A function of the rows and columns of pixels of images of (H, W): their `BlockPosition`."""
-        ratio, tables, shape = self.ratio, self._tables_of(size), num_blocks(size, self.ratio)
-        is_complete = tables is self._tables
-        if not is_complete:
-            tables = _Tables(*(np.reshape(x, (-1, x.shape[-1])) for x in tables))
+        """As `at`, of images of (H, W), whose last blocks may be incomplete."""
+        ratio, (height, width) = self.ratio, num_blocks(size, self.ratio)
+        if is_divided(size, ratio):
+            return self.at
+        tables = _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
+        tables = _Tables(*(np.reshape(x, (-1, x.shape[-1])) for x in tables))
 
         def at(row, column):
-            index = row % ratio * ratio + column % ratio
-            if not is_complete:
-                index = (index * shape[0] + row // ratio) * shape[1] + column // ratio
-            return BlockPosition(self, tables.at(index), is_complete)
+            place = row % ratio * ratio + column % ratio
+            index = (place * height + row // ratio) * width + column // ratio
+            return BlockPosition(self, tables.at(index), is_complete=False)
 
         return at
-
-    def _tables_of(self, size):
-        if is_divided(size, self.ratio):
-            return self._tables
-        return _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
 
     def sums(self, images: Tensor) -> Tensor:
         """The weighted sum of each block of images [B, H, W, C]: [B, h, w, c], int32, or float for floats."""

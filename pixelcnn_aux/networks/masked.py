@@ -74,9 +74,8 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
     ) -> Tensor:
         """As `Network.call`, on images of any size; features have a pixel for each block."""
         size = x.shape[1:3]
-        x = self.first(
-            ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
-        )  # [B, H, W, filters]
+        x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+        x = self.first(x)  # [B, H, W, filters]
         given = []
         for f in map(layers.silu, features):
             by_place = [ops.split(layer(f), self.side**2, axis=-1) for layer in self.given]
