@@ -16,9 +16,8 @@ from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.runs.tensors import fingerprint
 
-_MOST_NAMED = (
-    16  # images that are not as they were written: a file of 5 kB may have hundreds, of hours
-)
+# Images that are not as they were written: a file of 5 kB may have hundreds, of hours.
+_MOST_NAMED = 16
 
 
 class Codec:

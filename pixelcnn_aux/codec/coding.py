@@ -31,8 +31,7 @@ class Coding:
     def __init__(self, model):
         self._model = model
         self._num_pixels = 0  # coded so far, or about to be
-        kinds = {name: factor.likelihood for name, factor in model.factors.items()}
-        self._mixtures = {name: IntegerMixture(x, rounding.CENTERS) for name, x in kinds.items()}
+        self._mixtures = {name: IntegerMixture(x.likelihood) for name, x in model.factors.items()}
 
     def encode(self, images, add):
         """Codes images, uint8 [N, H, W, C]: (uint32 [n], dict, factor name -> int, its bits)."""
@@ -194,16 +193,14 @@ def _code_pixels(mixture, params, limits, coder, given, bits):
     return np.stack(values, axis=-1), taken
 
 
-class _Recorder:
-    """Notes what is to be coded of pixels, to write it wave by wave."""
+class _Recorder(entropy.Encoder):
+    """Notes what is to be written of pixels, to write it wave by wave."""
 
     def __init__(self):
         self._turns = []
 
-    def code(self, tables, values):
-        """As of `entropy.Encoder`."""
+    def write(self, tables, values):
         self._turns.append((tables, values))
-        return values, entropy.bits_of(tables, values)
 
     def by_wave(self, waves):
         """All tables and values, in the order in which waves are coded; those of pixels are int [N]."""

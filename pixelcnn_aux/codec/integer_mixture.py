@@ -22,6 +22,7 @@ from pixelcnn_aux.likelihoods.mixture import (
     Layout,
     conditional_mean,
 )
+from pixelcnn_aux.rounding import CENTERS
 
 SHARES = 22  # bits: a table adds up to at most this and the number of values, below 2 ** 24
 _PARAMS, _LOCATION, _WEIGHT, _INVERSE, _PROBABILITY = 8, 12, 20, 24, 30  # bits, as above
@@ -32,20 +33,20 @@ _FARTHEST = 1 << 22  # a location
 
 
 class IntegerMixture:
-    """A `LogisticMixture` of 256 values in whole numbers; `center_units` of a center are one pixel value."""
+    """A `LogisticMixture` of 256 values in whole numbers; `CENTERS` of a center are one pixel value."""
 
-    def __init__(self, likelihood, center_units):
+    def __init__(self, likelihood):
         half, unit = (likelihood.num_values - 1) / 2, likelihood.unit
-        self.num_values, self.center_units = likelihood.num_values, center_units
-        self.layout, self._centered = Layout(likelihood.num_channels), likelihood.centered
+        self.num_values, self._centered = likelihood.num_values, likelihood.centered
+        self.layout = Layout(likelihood.num_channels)
         self.unit = int((unit if self._centered else half) * 2 ** (_LOCATION - _PARAMS))
         self._middle = int(half * 2**_LOCATION)
         shift, factor = (CENTERED_LOG_SCALE_SHIFT, unit / 16) if self._centered else (0.0, 1.0)
-        self.inverse_scales = _inverse_scales(MIN_LOG_SCALE, shift, factor, half)
+        self.inverse_scales = _inverse_scales(shift, factor, half)
 
     def center(self, center):
         """The location at which means are 0: int64 [N] of centers [N]; or the middle of all values."""
-        return (center << _LOCATION) // self.center_units if self._centered else self._middle
+        return (center << _LOCATION) // CENTERS if self._centered else self._middle
 
 
 class Pixels:
@@ -55,7 +56,7 @@ class Pixels:
         self._mixture = mixture
         parts = np.split(np.ascontiguousarray(params.T, np.int64), mixture.layout.per_component)
         logits, self._means, self._log_scales, coefficients = mixture.layout.sorted(parts)
-        tanh = _tanhs(mixture.center_units)
+        tanh = _tanhs()
         reach = len(tanh) // 2
         self._coefficients = [tanh[np.clip(x, -reach, reach) + reach] for x in coefficients]
         exps = _exps()
@@ -74,11 +75,12 @@ class Pixels:
 
     def finish(self, channel, center):
         """Conditions the channels that follow on a `Channel` whose value is known."""
-        weights = self._weights * np.maximum(channel.masses(), 1)
+        below, until = channel.ends  # by each component
+        weights = self._weights * np.maximum(until - below, 1)
         _, bits = np.frexp(weights.max(axis=0).astype(np.float64))  # whole, below 2 ** 53: exact
         self._weights = weights >> np.maximum(bits - (_WEIGHT + 1), 0)
         deviation = (channel.value << _LOCATION) - self._mixture.center(center)
-        self._deviations.append(deviation * self._mixture.center_units >> _LOCATION)
+        self._deviations.append(deviation * CENTERS >> _LOCATION)
 
 
 class Channel:
@@ -88,16 +90,14 @@ class Channel:
         self._weights, self._locations, self._inverses = weights, locations, inverses
         self._end, self._num_values, self.value = high + 1, num_values, low
         # The probabilities below the values that are left, and below the first one after them: [2, K, N].
-        self._ends = self._components_below(np.stack([low, self._end]))
+        self.ends = self._components_below(np.stack([low, self._end]))
 
     def parts(self, count, number):
         """Whole numbers in proportion to the probabilities of intervals of `count` values: [N, number]."""
         places = np.arange(number + 1)[:, np.newaxis] * count
         values = np.minimum(self.value + places, self._end)
-        ends = np.concatenate(
-            [self._ends[:1], self._components_below(values[1:-1]), self._ends[1:]]
-        )
-        self._ends = ends
+        middle = self._components_below(values[1:-1])
+        self.ends = ends = np.concatenate([self.ends[:1], middle, self.ends[1:]])
         # The mixture's weight of each part, in a unit of its own.
         weights = (self._weights * (ends[1:] - ends[:-1])).sum(axis=1) >> 16
         total = np.maximum(weights.sum(axis=0), 1)
@@ -108,17 +108,12 @@ class Channel:
 
     def choose(self, part, count):
         """Keeps one of the `parts`, int [N]."""
-        _, *shape = self._ends.shape
+        _, *shape = self.ends.shape
         index = np.arange(math.prod(shape)).reshape(shape)
         index += part * index.size
-        ends = self._ends.ravel()
-        self._ends = np.stack([ends.take(index), ends[index.size :].take(index)])
+        ends = self.ends.ravel()
+        self.ends = np.stack([ends.take(index), ends[index.size :].take(index)])
         self.value = self.value + part * count
-
-    def masses(self):
-        """The probability of the value by each component, once it is the only one left: int64 [K, N]."""
-        first, last = self._ends
-        return last - first
 
     def _components_below(self, x):
         """The probability of values below x [M, N], by each component: int64 [M, K, N]."""
@@ -164,14 +159,14 @@ def _exps():
 
 
 @functools.cache
-def _tanhs(center_units):
+def _tanhs():
     """tanh(x), x in units of parameters from -7 to 7: the factors of deviations in units of centers."""
 
     def tanh(x):
         y = (2 * x / 2**_PARAMS).exp()
         return (y - 1) / (y + 1)
 
-    bits = _LOCATION + _MORE - (center_units.bit_length() - 1)
+    bits = _LOCATION + _MORE - (CENTERS.bit_length() - 1)
     return _table(tanh, range(-(7 << _PARAMS), (7 << _PARAMS) + 1), bits)
 
 
@@ -184,15 +179,15 @@ def _logistics():
 
 
 @functools.cache
-def _inverse_scales(least, shift, factor, half):
+def _inverse_scales(shift, factor, half):
     """(the first parameter, a table from there on) of 1 / (half exp(log-scale))."""
     with decimal.localcontext() as context:
         context.prec = 50
         moved = decimal.Decimal(shift) + decimal.Decimal(factor).ln()
-        first = math.floor((least - shift - math.log(factor)) * 2**_PARAMS)
+        first = math.floor((MIN_LOG_SCALE - shift - math.log(factor)) * 2**_PARAMS)
 
         def inverse(n):
-            log_scale = max(n / 2**_PARAMS + moved, decimal.Decimal(least))
+            log_scale = max(n / 2**_PARAMS + moved, decimal.Decimal(MIN_LOG_SCALE))
             return (-log_scale).exp() / decimal.Decimal(half)
 
         return first, _table(inverse, range(first, first + (13 << _PARAMS)), _INVERSE)

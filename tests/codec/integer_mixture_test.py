@@ -24,7 +24,7 @@ class IntegerMixtureTest(tf.test.TestCase):
             noise = likelihood.noise(uniforms, bounded=True)
             values = likelihood.draw(params / 256.0, noise, bounds=fixed_bounds(*known))
             values = values.astype(np.int64)
-            pixels, bits = Pixels(IntegerMixture(likelihood, 4), params), 0.0
+            pixels, bits = Pixels(IntegerMixture(likelihood), params), 0.0
             for index in range(3):
                 bounds_here = low[:, index], high[:, index], 4 * center[:, index]
                 channel = pixels.channel(*bounds_here)
