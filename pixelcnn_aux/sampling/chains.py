@@ -34,7 +34,11 @@ def sample(model, request, given, known, mask, particles=1):
         given[name] = _checked(f"given[{name!r}]", given[name], shape, kind.num_values, remedy)
     model.require(names_from(model, given))
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given, size)
-    return draw_in_batches(model, request._replace(size=size), given, kept, particles)
+    rows, (height, width) = (request._replace(size=size), given, kept), size
+    how = {"jit_compile": request.jit_compile, "by_tensors": False}
+    return in_batches(
+        lambda x: draw(model, *x, particles), rows, (particles * height, width), **how
+    )
 
 
 def checked(model, request, count=None):
@@ -87,14 +91,6 @@ def _size_of(model, given, known):
     above = model.transforms[: len(model.transforms) - model.position(name)]
     times = math.prod(transform.ratio for transform in above)
     return [times * side for side in np.shape(images)[1:3]]
-
-
-def draw_in_batches(model, request, given, kept, particles):
-    """`draw`, of as many images at once as fit in memory."""
-    height, width = request.size
-    rows, size = (request, given, kept), (particles * height, width)
-    how = {"jit_compile": request.jit_compile, "by_tensors": False}
-    return in_batches(lambda x: draw(model, *x, particles), rows, size, **how)
 
 
 def draw(model, request, given=None, kept=None, particles=1):
@@ -244,8 +240,3 @@ class Noise:
             found = self._of(philox.uniforms(np.asarray(self._seeds), *what, rows, columns))
             self._latest = (rows, columns), found
         return found
-
-
-def noise(*args, **kwargs):
-    """`Noise` of whole images, with the same arguments."""
-    return Noise(*args, **kwargs)[:, :, :]
