@@ -133,7 +133,7 @@ absolute, round = _either(np.absolute, "abs"), _either(np.rint, "round")
 all, mean, min, max = map(_either, (np.all, np.mean, np.min, np.max))
 shape, reshape, swapaxes = map(_either, (np.shape, np.reshape, np.swapaxes))
 broadcast_to = _either(np.broadcast_to)
-full_like, zeros_like = map(_either, (np.full_like, np.zeros_like))
+full_like, zeros_like, ones_like = map(_either, (np.full_like, np.zeros_like, np.ones_like))
 concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
 
 # By others.

@@ -176,17 +176,15 @@ def check_entries(name: str, config: Any, taken: Collection[str] | None) -> None
         expect(value in known, of_keras, arguments.short_repr(value), remedy)
 
 
-def arguments_of(cls: Any) -> set[str]:
+def arguments_of(cls: Any) -> list[str]:
     """The names of all arguments of a class and its bases, but of Keras's those in `OF_KERAS` alone."""
-    found: set[str] = set()
+    found: list[str] = []
     for base in getattr(cls, "__mro__", ()):
         if base.__module__.startswith("keras."):
-            found.update(OF_KERAS)
+            found += OF_KERAS
         elif "__init__" in vars(base):
             _, *taken = inspect.signature(base.__init__).parameters.values()  # without `self`
-            found.update(
-                x.name for x in taken if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)
-            )
+            found += [x.name for x in taken if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
     return found
 
 

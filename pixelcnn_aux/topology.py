@@ -5,6 +5,7 @@ convolution, and activation k that of step k; a step works on the activation bef
 how many streams there are, how they are shifted, and what conditions them.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
@@ -130,6 +131,13 @@ def _step(position, step):
     return Step(kind, arguments.whole(f"the skip of step {position}", skip[0], 0, position - 1))
 
 
+class _Steps(list):
+    def add(self, *step):
+        """Adds a step; returns its activation."""
+        self.append(Step(*step))
+        return len(self)
+
+
 def flat(blocks: int) -> Topology:
     """Blocks at one resolution: the light networks of Pyramid PixelCNN (section 4.2)."""
     blocks = arguments.whole("blocks", blocks)
@@ -146,12 +154,8 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
     """
     blocks = arguments.whole("blocks", blocks)
     resolutions = arguments.whole("resolutions", resolutions, 1, arguments.MAX_HALVINGS + 1)
-    steps, skips, outputs = [], [0], []
-
-    def add(*step):
-        steps.append(Step(*step))
-        return len(steps)
-
+    steps, skips, outputs = _Steps(), [0], []
+    add = steps.add
     for level in range(resolutions):
         if level > 0:
             skips.append(add("down"))
@@ -178,27 +182,41 @@ def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
     blocks = arguments.whole("blocks", blocks)
     depth = arguments.whole("depth", depth, 1, arguments.MAX_HALVINGS)
     resolutions = arguments.whole("resolutions", resolutions, 1, depth + 1)
-    steps, skips, outputs = [], [], []
+    steps, skips, outputs = _Steps(), [], []
+    add = steps.add
     for group in range(depth):
         if group > 0:
-            steps.append(Step("down"))
-        for _ in range(blocks):
-            steps.append(Step("block"))
-            skips.append(len(steps))
+            add("down")
+        skips.extend(add("block") for _ in range(blocks))
     for group in range(depth):
         if group > 0:
-            steps.append(Step("up"))
+            add("up")
         for _ in range(blocks):
-            steps.append(Step("block", skips.pop()))
-        outputs.append(len(steps))
-    steps.append(Step("up"))
-    steps.extend([Step("block")] * blocks)
-    steps.append(Step("conv"))
-    outputs.append(len(steps))
+            last = add("block", skips.pop())
+        outputs.append(last)
+    add("up")
+    for _ in range(blocks):
+        add("block")
+    outputs.append(add("conv"))
     return Topology(tuple(steps), tuple(reversed(outputs[-resolutions:])))
 
 
 # The networks of `networks` and of `engine` have these in common, in Keras and in NumPy.
+
+
+def append_ones(x: Tensor) -> Tensor:
+    """Adds a channel of ones, by which pixels of value zero differ from the zeros outside the image."""
+    return arrays.concatenate([x, arrays.ones_like(x[..., :1])], axis=-1)
+
+
+def kernels_of_parts(kernel: Tensor, channels: Sequence[int]) -> list[Tensor]:
+    """The kernel of each part, of so many channels, of a `layers.Projection`: [..., C, filters] each."""
+    # The rows of all parts' positive halves come first, then those of their negative halves.
+    halves = [count // 2 for count in channels]
+    stops = [*itertools.accumulate(halves + halves)][:-1]
+    pieces = arrays.split(kernel, stops, axis=-2)
+    pairs = zip(pieces[: len(halves)], pieces[len(halves) :])
+    return [arrays.concatenate(pair, axis=-2) for pair in pairs]
 
 
 def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
@@ -300,6 +318,7 @@ class DecidesGroups:
         self.groups = [Group(place, part, n) for place, n in enumerate(parts) for part in range(n)]
         self.period = math.lcm(*parts)
         self.blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
+        self.topologies = [flat(self.blocks[group.place]) for group in self.groups]
         self.kernel_size = arguments.size("kernel_size", kernel_size)
         self.radius = max(self.kernel_size) // 2 * (1 + 2 * max(self.blocks))
 

@@ -90,7 +90,7 @@ class Factor(Conditional):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
-        self._weights: dict[str, Weights] = {}
+        self.built: dict[str, Weights] = {}  # of the networks, with their layers
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -100,12 +100,10 @@ class Factor(Conditional):
     def of(cls, factor: Any) -> Self:
         """A Keras `Factor` with its weights of now."""
         parts = {name: getattr(factor, name) for name in conditional.PARTS}
-        of_keras = {"network": factor.network, "embedding": factor.embedding}
-        networks: dict[str, Any] = {}
+        networks: dict[str, Any] = {"network": None, "embedding": None}
         arrays = {}
-        for name, part in of_keras.items():
-            networks[name] = None
-            if part is not None:
+        for name in networks:
+            if (part := getattr(factor, name)) is not None:
                 kind = NETWORKS[serialization.registered_name(type(part))]
                 networks[name] = kind(part.get_config())
                 found = relative(part).items()
@@ -137,12 +135,10 @@ class Factor(Conditional):
                 serialization.check_entries(found["registered_name"], found["config"], taken)
                 networks[part] = kind(found["config"])
         for part, kind in conditional.PARTS.items():
-            found = rest.pop(part, None)
-            if (
-                found is not None
-                and serialization.registered_class(found["registered_name"]) is None
-            ):
-                known(f"the {part}", found["registered_name"], {})
+            if (found := rest.pop(part, None)) is not None:
+                registered = found["registered_name"]
+                if serialization.registered_class(registered) is None:
+                    known(f"the {part}", registered, {})
             parts[part] = serialization.deserialize(found, kind)
         serialization.check_entries(description["registered_name"], rest, serialization.OF_KERAS)
         policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
@@ -155,7 +151,7 @@ class Factor(Conditional):
     def with_weights(self, arrays: dict[str, dict[str, np.ndarray]]) -> Self:
         """The factor with arrays by their path, of "network" and of "embedding"."""
         made = copy.copy(self)
-        made._weights = {part: Weights(found, self.rounded) for part, found in arrays.items()}
+        made.built = {part: Weights(found, self.rounded) for part, found in arrays.items()}
         return made.given(None)
 
     def with_file(self, arrays: dict[str, np.ndarray]) -> Self:
@@ -166,11 +162,8 @@ class Factor(Conditional):
             part = "embedding" if part == "embedding" else "network"
             found[part]["/".join(rest)] = x.astype(self.variable_dtype)
         found = {part: x for part, x in found.items() if x}
-        kinds = (
-            KeyError,
-            ValueError,
-            AttributeError,
-        )  # AttributeError: of a block without projection
+        # AttributeError: of a block without projection
+        kinds = KeyError, ValueError, AttributeError
         with restated("weights of this network", "others", "Load its own", *kinds):
             made = self.with_weights(found)
             if self.rounded:  # training leaves their weights unrounded
@@ -183,7 +176,7 @@ class Factor(Conditional):
     @property
     def weights(self) -> list[np.ndarray]:
         """All arrays, in the order in which the Keras factor has them; none of an untrained factor."""
-        return [x for weights in self._weights.values() for x in weights.in_order()]
+        return [x for weights in self.built.values() for x in weights.in_order()]
 
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""
@@ -210,9 +203,10 @@ class Factor(Conditional):
         kind: Any = self.condition
         encoded = None if condition is None else kind.encode(np.asarray(condition))
         made = copy.copy(self)
-        for part, weights in self._weights.items():
+        made.built = {part: weights.given(encoded) for part, weights in self.built.items()}
+        for part, weights in made.built.items():
             network = copy.copy(getattr(self, part))
-            network.build(weights.given(encoded))
+            network.build(weights)
             setattr(made, part, network)
         return made
 

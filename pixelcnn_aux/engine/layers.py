@@ -90,6 +90,7 @@ class Weights:
 
     def __init__(self, arrays, rounded, condition=None):
         self.arrays, self.rounded, self.condition = arrays, rounded, condition
+        self.layers = []  # that were made of them
         self._normalized = {}  # path -> kernel and bias
 
     def given(self, condition):
@@ -137,7 +138,7 @@ class Dense:
 
     def __init__(self, weights, path):
         self.path, self.rounded = path, weights.rounded
-        self.raw = weights.raw(path, self)
+        weights.layers.append(self)
         self.kernel, self.bias = weights.normalized(path, self)
         *self.sides, self.channels, self.filters = self.kernel.shape
 
@@ -229,11 +230,6 @@ class Convolution(Dense):
 
     # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
     # column of the output is evaluated.
-
-    def rows(self, batch, width):
-        """The rows of the input that a scan keeps, and zeros as those above the image."""
-        shape, dtype = (batch, width, self.channels), self.kernel.dtype
-        return [Row(shape, self.pads, dtype) for _ in self.taps(False)]
 
     def taps(self, odd):
         """The rows of the kernel that meet the latest rows."""

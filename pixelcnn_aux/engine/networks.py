@@ -4,27 +4,19 @@ They are made from the configuration of the Keras networks of the same names, an
 weights. `raster` evaluates a `PixelCNN` pixel by pixel.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from pixelcnn_aux import arguments, sums, topology
-from pixelcnn_aux.engine.layers import (
-    Convolution,
-    ConvolutionTranspose,
-    Dense,
-    concat_elu,
-    elu,
-    gated,
-    silu,
-)
+from pixelcnn_aux.engine import layers
 from pixelcnn_aux.topology import (
     DecidesGroups,
     DecidesInMaskedOrder,
     DecidesInRasterOrder,
     Embeds,
+    append_ones,
 )
 
 _T = TypeVar("_T")
@@ -54,39 +46,42 @@ class Block:
     """A gated residual block; its skips are before, own and after, each if there is one."""
 
     def __init__(self, weights, path, kind):
-        self.conv_in = Convolution(weights, f"{path}/conv_in", kind=kind)
+        self.conv_in = layers.Convolution(weights, f"{path}/conv_in", kind=kind)
         self.projection = None
         if f"{path}/projection/v" in weights.arrays:
-            self.projection = Dense(weights, f"{path}/projection")
-        self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
+            self.projection = layers.Dense(weights, f"{path}/projection")
+        self.conv_out = layers.Convolution(weights, f"{path}/conv_out", kind=kind)
 
     def kernels(self, channels):
         """The projection's kernels of skips of so many channels, their concat_elus: list of [C, filters]."""
-        # The rows of all parts' positive halves come first, then those of their negative halves.
-        halves = [count // 2 for count in channels]
-        pieces = np.split(self.projection.kernel, [*itertools.accumulate(halves + halves)][:-1])
-        return [np.concatenate(pair) for pair in zip(pieces, pieces[len(halves) :])]
+        return topology.kernels_of_parts(self.projection.kernel, channels)
 
     def __call__(self, x, activated, skips, convolve):
         y = convolve(self.conv_in, activated)
         if skips:
             kernels = self.kernels([skip.shape[-1] for skip in skips])
             y += self.projection.biased(sum(x @ kernel for x, kernel in zip(skips, kernels)))
-        return x + gated(convolve(self.conv_out, concat_elu(y)))
+        return x + layers.gated(convolve(self.conv_out, layers.concat_elu(y)))
+
+
+def whole(layer, x):
+    """The convolution of whole images; scans have others."""
+    return layer(x)
 
 
 class PlainBlock:
     """A residual block without gates; `given` adds to its first convolution."""
 
     def __init__(self, weights, path, kind):
-        self.conv_in = Convolution(weights, f"{path}/conv_in", kind=kind)
-        self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
+        self.conv_in = layers.Convolution(weights, f"{path}/conv_in", kind=kind)
+        self.conv_out = layers.Convolution(weights, f"{path}/conv_out", kind=kind)
         self.rounded = weights.rounded
 
-    def __call__(self, x, given=0, *_):
-        y = self.conv_in(silu(x, self.rounded))
+    def __call__(self, x, given=0, skips=(), convolve=whole):
+        del skips
+        y = convolve(self.conv_in, layers.silu(x, self.rounded))
         y += given
-        y = self.conv_out(silu(y, self.rounded))
+        y = convolve(self.conv_out, layers.silu(y, self.rounded))
         y += x
         return y
 
@@ -96,7 +91,6 @@ class Stream:
 
     def __init__(self, weights, path, shape, kind, is_gated=True):
         self.topology, self.is_gated = topology.Topology.make(shape), is_gated
-        self.path = path
         self.levels = self.topology.levels()
         self.steps = []
         for k, step in enumerate(self.topology.steps):
@@ -104,26 +98,21 @@ class Stream:
             if step.kind == "block":
                 made = (Block if is_gated else PlainBlock)(weights, name, kind)
             elif step.kind == "up":
-                made = ConvolutionTranspose(weights, name, kind=kind)
+                made = layers.ConvolutionTranspose(weights, name, kind=kind)
             else:
                 stride = 2 if step.kind == "down" else 1
-                made = Convolution(weights, name, kind=kind, stride=stride)
+                made = layers.Convolution(weights, name, kind=kind, stride=stride)
             self.steps.append(made)
 
-    def __call__(self, first, before=None, after=None, convolve=lambda layer, x: layer(x)):
+    def __call__(self, first, before=None, after=None, convolve=whole):
         """`Topology.activations`. With another `convolve`, `first` is a row of an image."""
 
         def block(layer, x, activated, skips):
             return layer(x, activated, skips, convolve)
 
-        activate = concat_elu if self.is_gated else lambda x: 0
+        activate = layers.concat_elu if self.is_gated else lambda x: 0
         parts = {"block": block, "convolution": convolve, "activate": activate}
         return self.topology.activations(first, self.steps, before, after, **parts)
-
-    def layers(self):
-        """All layers, of a stream without gates."""
-        parts = ([x.conv_in, x.conv_out] if isinstance(x, PlainBlock) else [x] for x in self.steps)
-        return [*itertools.chain(*parts)]
 
     def sum_of(self, first):
         """The layers whose outputs are added up to its last activation, `first` among them."""
@@ -141,12 +130,16 @@ class Embedding(Embeds):
         self.gated = arguments.flag("gated", config.get("gated", True))
 
     def build(self, weights):
-        self.first = Convolution(weights, "first", kind="unshifted")
+        self.first = layers.Convolution(weights, "first", kind="unshifted")
         self.stream = Stream(weights, "stream", self.topology, "unshifted", self.gated)
 
     def __call__(self, x):
         activations, _ = self.stream(self.first(x))
         return [activations[index] for index in self.topology.outputs]
+
+    def sums(self):
+        """As of `ParallelPixelCNN`."""
+        return [self.stream.sum_of(self.first)]
 
 
 @register("pixelcnn_aux>PixelCNN")
@@ -161,13 +154,13 @@ class PixelCNN(DecidesInRasterOrder):
 
     def build(self, weights):
         self.above, self.row_above = (
-            Convolution(weights, name, kind="vertical") for name in ("above", "row_above")
+            layers.Convolution(weights, name, kind="vertical") for name in ("above", "row_above")
         )
-        self.left = Convolution(weights, "left", kind="horizontal")
+        self.left = layers.Convolution(weights, "left", kind="horizontal")
         self.vertical, self.horizontal = (
             Stream(weights, kind, self.topology, kind) for kind in ("vertical", "horizontal")
         )
-        self.last = Dense(weights, "last")
+        self.last = layers.Dense(weights, "last")
 
     def __call__(self, x, features):
         x = append_ones(x)
@@ -177,11 +170,11 @@ class PixelCNN(DecidesInRasterOrder):
         _, vertical = self.vertical(first, after=given)
         first = np.pad(self.row_above(x)[:, :-1], down) + np.pad(self.left(x)[:, :, :-1], right)
         activations, _ = self.horizontal(first, before=vertical, after=given)
-        return self.last(elu(activations[-1]))
+        return self.last(layers.elu(activations[-1]))
 
     def given(self, features):
         """The concat_elu of the features that condition each activation; None without features."""
-        features = [x if x is None else concat_elu(x) for x in features]
+        features = [x if x is None else layers.concat_elu(x) for x in features]
         return [features[level] for level in self.vertical.levels] if features else None
 
 
@@ -198,21 +191,15 @@ class ParallelPixelCNN(DecidesGroups):
 
     def build(self, weights):
         self.rounded, indices = weights.rounded, range(len(self.groups))
-        self.firsts = [Convolution(weights, f"{k}_first", kind="unshifted") for k in indices]
-        shapes = [topology.flat(self.blocks[group.place]) for group in self.groups]
+        self.firsts = [layers.Convolution(weights, f"{k}_first", kind="unshifted") for k in indices]
         self.streams = [
             Stream(weights, f"{k}_stream", shape, "unshifted", is_gated=False)
-            for k, shape in enumerate(shapes)
+            for k, shape in enumerate(self.topologies)
         ]
-        self.lasts = [Dense(weights, f"{k}_last") for k in indices]
+        self.lasts = [layers.Dense(weights, f"{k}_last") for k in indices]
 
     def __call__(self, x, features):
         return self.all_params(x, features)
-
-    def layers(self):
-        """All layers."""
-        of_streams = (layer for stream in self.streams for layer in stream.layers())
-        return [*self.firsts, *self.lasts, *of_streams]
 
     def sums(self):
         """Lists of layers whose outputs are added up."""
@@ -226,14 +213,14 @@ class ParallelPixelCNN(DecidesGroups):
     def known_at_first(self, lattice, features):
         """The inputs of the first group's network: list of float [B, h, w, ...]."""
         ones = np.ones((*lattice, 1), self.lasts[0].kernel.dtype)
-        return [ones, *(silu(x, self.rounded) for x in features)]
+        return [ones, *(layers.silu(x, self.rounded) for x in features)]
 
     def group_params(self, k, known):
         """The parameters of group k, given `known_at_first` and all pixels before: float [B, h, w, P]."""
         x = self.firsts[k](np.concatenate(known, axis=-1))
         for block in self.streams[k].steps:
             x = block(x)
-        return self.lasts[k](silu(x, self.rounded))
+        return self.lasts[k](layers.silu(x, self.rounded))
 
 
 @register("pixelcnn_aux>MaskedPixelCNN")
@@ -248,29 +235,28 @@ class MaskedPixelCNN(DecidesInMaskedOrder):
 
     def build(self, weights):
         self.rounded = weights.rounded
-        self.first = Convolution(weights, "first", kind="masked", itself=False)
+        self.first = layers.Convolution(weights, "first", kind="masked", itself=False)
         paths = (f"{k}_given" for k in range(1 + self.blocks))
         # An unconditional network has none.
-        self.given = [Dense(weights, x) for x in paths if f"{x}/v" in weights.arrays]
+        self.given = [layers.Dense(weights, x) for x in paths if f"{x}/v" in weights.arrays]
         self.stream = Stream(weights, "stream", self.topology, "masked", is_gated=False)
-        self.last = Dense(weights, "last")
+        self.last = layers.Dense(weights, "last")
 
     def __call__(self, x, features):
-        size, x = x.shape[1:3], self.first(append_ones(x))
-        features = [silu(f, self.rounded) for f in features]
+        size, features = x.shape[1:3], [layers.silu(f, self.rounded) for f in features]
 
         def given(k):  # one at a time, since it is as large as an activation
             found = (np.split(self.given[k](f), self.side**2, axis=-1) for f in features)
             return sum(sums.from_places(parts, self.side, size) for parts in found)
 
-        x += given(0)
-        for k, block in enumerate(self.stream.steps, start=1):
-            x = block(x, given(k))
-        return self.last(silu(x, self.rounded))
+        return self.params(self.first(append_ones(x)), map(given, range(1 + self.blocks)))
 
-    def layers(self):
-        """As of `ParallelPixelCNN`."""
-        return [self.first, *self.given, *self.stream.layers(), self.last]
+    def params(self, x, given, convolve=whole):
+        """Evaluates all after the first convolution; `given`, an iterator, adds to it and to each block."""
+        x += next(given)
+        for block in self.stream.steps:
+            x = block(x, next(given), convolve=convolve)
+        return self.last(layers.silu(x, self.rounded))
 
     def sums(self):
         """As of `ParallelPixelCNN`."""
@@ -280,8 +266,3 @@ class MaskedPixelCNN(DecidesInMaskedOrder):
     def inputs(self, layer, features):
         """As of `ParallelPixelCNN`."""
         return layer is self.first and ["pixel"] * (layer.channels - 1) + ["one"]
-
-
-def append_ones(x):
-    """Adds a channel of ones: see `networks.PixelCNN.append_ones`."""
-    return np.concatenate([x, np.ones_like(x[..., :1])], axis=-1)

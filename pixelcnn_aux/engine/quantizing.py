@@ -2,21 +2,11 @@
 
 import itertools
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from pixelcnn_aux import rounding
 from pixelcnn_aux.errors import expect
-
-
-class _Quantized(NamedTuple):
-    """The rounded weights of a layer, float64, and the largest numbers that it computes."""
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    largest_sum: float  # in units
-    largest_output: float
 
 
 def quantized(factor):
@@ -25,25 +15,21 @@ def quantized(factor):
     Raises ValueError, which names the layer, if a sum could reach 2 ** 24 of its units, and would not be
     exact.
     """
-    network, embedding, found = factor.network, factor.embedding, {}
-    parts, added = {"network": network.layers()}, network.sums()
-    if embedding is not None:
-        parts["embedding"] = [embedding.first, *embedding.stream.layers()]
-        added = [*added, embedding.stream.sum_of(embedding.first)]
-    for layer in itertools.chain(*parts.values()):
-        found[layer] = _of_layer(layer, *_inputs(factor, layer))
-        _check_exact(layer.path, found[layer].largest_sum)
-    for layers in added:
-        largest = sum(found[layer].largest_output for layer in layers)
-        _check_exact(" + ".join(layer.path for layer in layers), largest * rounding.SUMS)
-    arrays = {}
-    for part, layers in parts.items():
+    arrays, largest = {}, {}
+    for part, weights in factor.built.items():
         arrays[part] = {}
-        for layer in layers:
-            v = found[layer].kernel.astype(np.float32)
+        for layer in weights.layers:
+            kernel, bias, largest_sum, largest[layer] = _of_layer(
+                weights, layer, *_inputs(factor, layer)
+            )
+            _check_exact(layer.path, largest_sum)
+            v = kernel.astype(np.float32)
             norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
-            named = {"v": v, "g": norm, "b": found[layer].bias.astype(np.float32)}
+            named = {"v": v, "g": norm, "b": bias.astype(np.float32)}
             arrays[part] |= {f"{layer.path}/{name}": x for name, x in named.items()}
+    for layers in itertools.chain(*(part.sums() for part in factor.parts())):
+        most = rounding.SUMS * sum(largest[layer] for layer in layers)
+        _check_exact(" + ".join(layer.path for layer in layers), most)
     return arrays
 
 
@@ -63,9 +49,9 @@ def _inputs(factor, layer):
     return units, units * np.array([most[x] for x in given])
 
 
-def _of_layer(layer, units, most):
-    """`_Quantized` weights of a layer, for inputs as from `_inputs`."""
-    v, g, bias = (np.float64(x) for x in layer.raw)
+def _of_layer(weights, layer, units, most):
+    """The rounded kernel and bias of a layer, its largest sum in units, and its largest output: float64."""
+    v, g, bias = (np.float64(x) for x in weights.raw(layer.path, layer))
     inputs = tuple(range(v.ndim - 1))
     kernel = v * (g / np.sqrt(np.square(v).sum(axis=inputs)))
     per_kernel = rounding.kernel_units(kernel, bias).astype(np.float64)
@@ -73,7 +59,7 @@ def _of_layer(layer, units, most):
     bias = np.round(bias * per_bias) / per_bias
     sums = (np.abs(whole) * np.reshape(most, (-1, 1))).sum(axis=inputs)
     sums += np.abs(bias) * units * per_kernel
-    return _Quantized(whole / per_kernel, bias, sums.max(), (sums / (units * per_kernel)).max())
+    return whole / per_kernel, bias, sums.max(), (sums / (units * per_kernel)).max()
 
 
 def _check_exact(path, most):

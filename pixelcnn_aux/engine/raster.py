@@ -19,7 +19,8 @@ class _Rows:
     """The latest rows of a layer's input, newest first."""
 
     def __init__(self, layer, batch, width):
-        self.latest = layer.rows(batch, width)
+        shape, dtype = (batch, width, layer.channels), layer.kernel.dtype
+        self.latest = [Row(shape, layer.pads, dtype) for _ in layer.taps(False)]  # zeros above
         self._layer, self._is_odd = layer, True
         self._products = functools.cache(layer.over_columns)
 
@@ -190,7 +191,7 @@ class RasterScan:
         zeros = np.zeros((batch, width, filters), network.last.kernel.dtype)
         self._first_vertical = self._first_horizontal = zeros
         self._activations = [_Activation() for _ in self._levels]
-        self._steps = []  # (step, level) of each activation after the first
+        self._steps = []  # of the activations after the first
         for k, (step, layer) in enumerate(zip(topology.steps, network.horizontal.steps), start=1):
             source, size = self._activations[k - 1], (batch, width >> self._levels[k - 1])
             if step.kind == "block":

@@ -11,10 +11,12 @@ An activation that later ones see to the right of their pixel is evaluated as ma
 latest steps of each are kept, so that memory grows with the height of an image.
 """
 
+import itertools
+
 import numpy as np
 
 from pixelcnn_aux.engine.layers import concat_elu, elu, gated, silu
-from pixelcnn_aux.engine.networks import append_ones
+from pixelcnn_aux.topology import append_ones
 
 
 class _Activation:
@@ -62,17 +64,11 @@ class _Activation:
 
 
 class _Waves:
-    """Evaluates a network along diagonals, given features of an `Embedding`.
+    """Evaluates a network of one resolution, given features of an `Embedding`, for images (B, H, W, C).
 
-    Args:
-      network: `engine.networks.PixelCNN` or `MaskedPixelCNN`, all of whose activations have one resolution.
-      features: list of float [B, h, w, F], or none.
-      shape: (B, H, W, C) of the images.
-      layers: its convolutions.
-      ahead: int, by how many columns its first activation is ahead of the pixels that are decided.
-      delay: int, by how many columns a row is behind the one above it.
-
-    A subclass has `_params`, the parameters of a step's pixels, float [n, B, P].
+    `layers` are its convolutions. Its first activation is `ahead` columns ahead of the pixels that are
+    decided, and a row is `delay` columns behind the one above it. A subclass has `_params`, the parameters of
+    a step's pixels, float [n, B, P].
     """
 
     def __init__(self, network, features, shape, layers, ahead, delay):
@@ -193,21 +189,16 @@ class MaskedWaveScan(_Waves):
         super().__init__(network, features, shape, layers, 0, network.delay)
 
     def _params(self):
-        network, rounded = self._network, self._network.rounded
+        network = self._network
         pixels = self._activation("pixels", 0, network.first.channels)
-        first, *given = self._given() if network.given else [0] * (1 + network.blocks)
-        x = pixels.convolved(network.first, 0) + first
-        for block, part in zip(network.stream.steps, given):
-            y = x
-            for layer, more in ((block.conv_in, part), (block.conv_out, 0)):
-                seen = self._activation(layer, 0, layer.channels).add(silu(y, rounded))
-                y = seen.convolved(layer, 0)
-                y += more
-            x += y
-        return network.last(silu(x, rounded))
+        given = self._given() if network.given else itertools.repeat(0)
+        return network.params(pixels.convolved(network.first, 0), given, self._convolve)
+
+    def _convolve(self, layer, x):
+        return self._activation(layer, 0, layer.channels).add(x).convolved(layer, 0)
 
     def _given(self):
-        """What features add to each activation of this step's pixels: list of float [n, B, F]."""
+        """Yields what features add to each activation of this step's pixels: float [n, B, F]."""
         side, dtype = self._network.side, self.dtype
         first, last = self.rows(0)
         rows = np.arange(first, last)
@@ -215,15 +206,13 @@ class MaskedWaveScan(_Waves):
         here = silu(self._features[:, rows // side, columns // side], self._network.rounded)
         here, places = here.swapaxes(0, 1), rows % side * side + columns % side
         chosen = [(place, places == place) for place in np.unique(places)]
-        given = []
         for layer in self._network.given:
             filters = layer.filters // side**2
             y = np.empty((len(rows), self.batch, filters), dtype)
             for place, which in chosen:
                 part = slice(place * filters, (place + 1) * filters)
                 y[which] = here[which] @ layer.kernel[:, part] + layer.bias[part]
-            given.append(layer.rounding(y))
-        return given
+            yield layer.rounding(y)
 
 
 def _convolutions(stream):

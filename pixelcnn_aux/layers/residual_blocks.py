@@ -1,13 +1,12 @@
 """Residual blocks of two convolutions with dropout between them: gated, as in PixelCNN++, or plain."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, backend, topology
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers import contexts, shifted, weight_norm
@@ -76,12 +75,7 @@ class Projection(weight_norm.WeightNormDense):
 
     def split(self, kernel: Tensor) -> list[Tensor]:
         """The kernel of each part: [..., sum of all 2 C_k, filters] -> list of [..., 2 C_k, filters]."""
-        # The rows of all parts' positive halves come first, then those of their negative halves.
-        halves = [channels // 2 for channels in self.channels]
-        stops = [*itertools.accumulate(halves + halves)][:-1]
-        pieces = ops.split(kernel, stops, axis=-2)
-        positive, negative = pieces[: len(halves)], pieces[len(halves) :]
-        return [ops.concatenate(pair, axis=-2) for pair in zip(positive, negative)]
+        return topology.kernels_of_parts(kernel, self.channels)
 
     def apply_kernel(self, parts: Sequence[Tensor], kernel: Tensor) -> Tensor:
         pairs = zip(parts, self.split(kernel), strict=True)
@@ -91,8 +85,35 @@ class Projection(weight_norm.WeightNormDense):
         return (*shapes[0][:-1], self.filters)
 
 
+class _Block(keras.layers.Layer):
+    """Two convolutions of a stream, with dropout between them."""
+
+    def __init__(self, filters, kernel_size, stream, dropout, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
+        self.stream = arguments.choice("stream", stream, STREAMS)
+
+    def _layer(self, kind, name, *args, **how):
+        return kind(*args, dtype=self.dtype_policy, name=name, **how)
+
+    def _convolution(self, name, filters, **how):
+        convolution, _ = STREAMS[self.stream]
+        return self._layer(convolution, name, filters, self.kernel_size, **how)
+
+    def build(self, *shapes):
+        """Leaves it to the layers, which are built as they are called."""
+
+    def parts(self) -> list[Any]:
+        """The layers that the block consists of."""
+        return [self.conv_in, self.conv_out]
+
+    def get_config(self):
+        size = {"filters": self.filters, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **size, "stream": self.stream, "dropout": self.rate}
+
+
 @register()
-class GatedResidualBlock(keras.layers.Layer):
+class GatedResidualBlock(_Block):
     """x + a * sigmoid(b), where (a, b) are the halves of a two-layer convolutional network of x.
 
     ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` if there are skips,
@@ -111,18 +132,13 @@ class GatedResidualBlock(keras.layers.Layer):
     def __init__(
         self, filters: int, kernel_size: Size, stream: str, *, dropout: float = 0.0, **kwargs: Any
     ):
-        super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
-        self.stream = arguments.choice("stream", stream, STREAMS)
-        convolution, _ = STREAMS[stream]
-        dtype = self.dtype_policy
-        self.conv_in = convolution(filters, kernel_size, dtype=dtype, name="conv_in")
-        self.projection = Projection(filters, dtype=dtype, name="projection")
-        self.dropout = Dropout(dropout, dtype=dtype, name="dropout")
+        super().__init__(filters, kernel_size, stream, dropout, **kwargs)
+        self.conv_in = self._convolution("conv_in", filters)
+        self.projection = self._layer(Projection, "projection", filters)
+        self.dropout = self._layer(Dropout, "dropout", dropout)
         # A small scale at first: every block starts out close to the identity.
-        self.conv_out = convolution(
-            2 * filters, kernel_size, init_scale=0.1, conditional=True, dtype=dtype, name="conv_out"
-        )
+        how = {"init_scale": 0.1, "conditional": True}
+        self.conv_out = self._convolution("conv_out", 2 * filters, **how)
 
     def build(self, x_shape, activated_shape=None, skips_shape=None):
         expected = f"{self.filters} channels, the block's filters: it adds to its input"
@@ -136,8 +152,7 @@ class GatedResidualBlock(keras.layers.Layer):
             self.projection.build(skips_shape)
         self.conv_out.build(doubled)
 
-    def parts(self) -> list[Any]:
-        """The layers that the block consists of."""
+    def parts(self):
         return [self.conv_in, self.projection, self.conv_out]
 
     def call(
@@ -169,13 +184,9 @@ class GatedResidualBlock(keras.layers.Layer):
 
         return contexts.evaluate_block(evaluate, x, activated, *(skips or ()))
 
-    def get_config(self):
-        size = {"filters": self.filters, "kernel_size": self.kernel_size}
-        return {**super().get_config(), **size, "stream": self.stream, "dropout": self.rate}
-
 
 @register()
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(_Block):
     """x + conv(silu(conv(silu(x)))): a third of the products of a `GatedResidualBlock` of as many filters.
 
     A condition of the whole image (`layers.Context`) adds to the bias of the first convolution.
@@ -191,24 +202,10 @@ class ResidualBlock(keras.layers.Layer):
         stream: str = "unshifted",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
-        self.stream = arguments.choice("stream", stream, STREAMS)
-        convolution, dtype = STREAMS[stream][0], self.dtype_policy
-        self.conv_in = convolution(
-            filters, kernel_size, conditional=True, dtype=dtype, name="conv_in"
-        )
-        self.dropout = Dropout(dropout, dtype=dtype, name="dropout")
-        self.conv_out = convolution(
-            filters, kernel_size, init_scale=0.1, dtype=dtype, name="conv_out"
-        )
-
-    def build(self, *shapes):
-        """Leaves it to the layers, which are built as they are called."""
-
-    def parts(self) -> list[Any]:
-        """The layers that the block consists of."""
-        return [self.conv_in, self.conv_out]
+        super().__init__(filters, kernel_size, stream, dropout, **kwargs)
+        self.conv_in = self._convolution("conv_in", filters, conditional=True)
+        self.dropout = self._layer(Dropout, "dropout", dropout)
+        self.conv_out = self._convolution("conv_out", filters, init_scale=0.1)
 
     def call(self, x: Tensor, *given: Tensor, training: bool | None = None) -> Tensor:
         """float [B, H, W, filters] -> float [B, H, W, filters]; `given` adds to the first convolution's."""
@@ -221,7 +218,3 @@ class ResidualBlock(keras.layers.Layer):
             return x + self.conv_out(y)
 
         return contexts.evaluate_block(evaluate, x, *given)
-
-    def get_config(self):
-        size = {"filters": self.filters, "kernel_size": self.kernel_size}
-        return {**super().get_config(), **size, "dropout": self.rate, "stream": self.stream}

@@ -45,8 +45,7 @@ class Embedding(LazilyBuilt, Embeds):
         gated: bool = True,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.autocast = False
+        super().__init__(autocast=False, **kwargs)
         self.follow(topology, kernel_size)
         kernel_size = self.kernel_size
         self.filters = filters = arguments.whole("filters", filters)
@@ -57,11 +56,6 @@ class Embedding(LazilyBuilt, Embeds):
         how = {"kernel_size": kernel_size, "dropout": dropout, "gated": gated}
         how |= {"dtype": self.dtype_policy, "name": "stream"}
         self.stream = Stream(self.topology, "unshifted", filters, **how)
-
-    def get_config(self):
-        size = {"filters": self.filters, "kernel_size": [*self.kernel_size]}
-        own = {"topology": self.topology, **size, "dropout": self.dropout, "gated": self.gated}
-        return {**super().get_config(), **own}
 
     def call(self, x: Tensor, training: bool | None = None) -> list[Tensor]:
         """float [B, H, W, C], scaled to [-1, 1] -> f_w, list of float [B, h, w, filters], finest first.

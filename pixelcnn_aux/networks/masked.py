@@ -9,7 +9,7 @@ from pixelcnn_aux import arguments, layers, sums
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.networks.network import Network, Stream
 from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import DecidesInMaskedOrder
+from pixelcnn_aux.topology import DecidesInMaskedOrder, append_ones
 
 
 @register()
@@ -43,8 +43,7 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.autocast = False
+        super().__init__(autocast=False, **kwargs)
         self.mask(blocks, kernel_size, side)
         kernel_size = self.kernel_size
         self.filters = filters = arguments.whole("filters", filters)
@@ -64,18 +63,11 @@ class MaskedPixelCNN(Network, DecidesInMaskedOrder):
         self.stream = Stream(self.topology, "masked", filters, gated=False, name="stream", **how)
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
 
-    def get_config(self):
-        own = {"blocks": self.blocks, "filters": self.filters, "num_params": self.num_params}
-        own |= {"kernel_size": [*self.kernel_size], "side": self.side}
-        return {**super().get_config(), **own, "dropout": self.dropout}
-
     def call(
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
         """As `Network.call`, on images of any size; features have a pixel for each block."""
-        size = x.shape[1:3]
-        x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
-        x = self.first(x)  # [B, H, W, filters]
+        size, x = x.shape[1:3], self.first(append_ones(x))  # [B, H, W, filters]
         given = []
         for f in map(layers.silu, features):
             by_place = [ops.split(layer(f), self.side**2, axis=-1) for layer in self.given]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pixelcnn_aux import backend, layers
+from pixelcnn_aux import backend, layers, serialization
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.scanning.full import FullScan
@@ -14,7 +14,17 @@ from pixelcnn_aux.serialization import register
 from pixelcnn_aux.topology import Topology
 
 
-class LazilyBuilt(keras.Model):
+class Described:
+    """A layer that keeps each argument of its constructor in an attribute of its name."""
+
+    def get_config(self):
+        config = backend.layer_config(self)
+        names = serialization.arguments_of(type(self))
+        own = {x: getattr(self, x) for x in names if x not in config and hasattr(self, x)}
+        return {**config, **own}
+
+
+class LazilyBuilt(Described, keras.Model):
     """A Keras model whose layers are built as they are called, also if it is saved by itself."""
 
     def build(self, x_shape):
@@ -24,9 +34,6 @@ class LazilyBuilt(keras.Model):
         """Makes weights for inputs of the shapes that Keras recorded, before it loads them."""
         shapes = config.get("shapes_dict") or {"x_shape": config["input_shape"]}
         self(*(keras.tree.map_shape_structure(ops.zeros, shape) for shape in shapes.values()))
-
-    def get_config(self):
-        return backend.layer_config(self)
 
     def parts(self) -> list[Any]:
         """The layers that the network consists of, in the order of its attributes."""
@@ -85,7 +92,7 @@ class Network(LazilyBuilt):
 
 
 @register()
-class Stream(keras.layers.Layer):
+class Stream(Described, keras.layers.Layer):
     """The steps of a topology, as layers of one kind of stream: "unshifted", "vertical" or "horizontal".
 
     Blocks that are not `gated` are `ResidualBlock`s, which take no skips and shift nothing. All activations
@@ -103,10 +110,9 @@ class Stream(keras.layers.Layer):
         size, (convolution, transposed) = (filters, kernel_size), layers.STREAMS[stream]
 
         def layer(kind, **how):
-            if kind == "block" and gated:
-                return layers.GatedResidualBlock(*size, stream, dropout=dropout, **how)
             if kind == "block":
-                return layers.ResidualBlock(*size, dropout, stream, **how)
+                block = layers.GatedResidualBlock if gated else layers.ResidualBlock
+                return block(*size, stream=stream, dropout=dropout, **how)
             if kind == "up":
                 return transposed(*size, **how)
             return convolution(*size, strides=2 if kind == "down" else 1, **how)
@@ -121,11 +127,6 @@ class Stream(keras.layers.Layer):
 
     def parts(self):
         return self.steps
-
-    def get_config(self):
-        size = {"filters": self.filters, "kernel_size": [*self.kernel_size]}
-        own = {"topology": self.topology, "stream": self.stream, **size}
-        return {**super().get_config(), **own, "dropout": self.dropout, "gated": self.gated}
 
     def call(self, first, before=None, after=None, cache=None, training=None):
         """`Topology.activations` and their concat_elu, if gated. A cache evaluates rows and pixels."""

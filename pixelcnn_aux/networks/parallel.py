@@ -5,10 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import arguments, layers, topology
+from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.networks.network import Network, Stream
-from pixelcnn_aux.scanning.full import FullGroupScan
 from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.serialization import register
 from pixelcnn_aux.topology import DecidesGroups
@@ -53,33 +52,30 @@ class ParallelPixelCNN(Network, DecidesGroups):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.autocast = False
+        super().__init__(autocast=False, **kwargs)
         self.divide(parts, blocks, kernel_size)
-        blocks, kernel_size = self.blocks, self.kernel_size
+        kernel_size = self.kernel_size
         self.filters = filters = arguments.whole("filters", filters)
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         full = self.variable_dtype  # as in `PixelCNN`
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
-        indices, shapes = range(len(self.groups)), {n: topology.flat(n) for n in blocks}
+        indices = range(len(self.groups))
         self.firsts = [
             layers.WeightNormConv2D(filters, kernel_size, dtype=full, name=f"{k}_first")
             for k in indices
         ]
         how |= {"gated": False}
         self.streams = [
-            Stream(shapes[blocks[x.place]], "unshifted", filters, name=f"{k}_stream", **how)
-            for k, x in enumerate(self.groups)
+            Stream(shape, "unshifted", filters, name=f"{k}_stream", **how)
+            for k, shape in enumerate(self.topologies)
         ]
         self.lasts = [
             layers.WeightNormDense(self.num_params, dtype=full, name=f"{k}_last") for k in indices
         ]
 
     def get_config(self):
-        own = {"blocks": self.blocks, "filters": self.filters, "num_params": self.num_params}
-        own |= {"parts": self.place_parts, "kernel_size": [*self.kernel_size]}
-        return {**super().get_config(), **own, "dropout": self.dropout}
+        return {**super().get_config(), "parts": self.place_parts}
 
     def call(
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
@@ -104,5 +100,6 @@ class ParallelPixelCNN(Network, DecidesGroups):
         return self.lasts[k](layers.silu(activations[-1]))
 
     def scan(self, method: str) -> Callable[..., Any]:
-        """As `Network.scan`, all pixels of a group at once."""
-        return FullGroupScan if method == "full" else GroupScan
+        """As `Network.scan`, all pixels of a group at once, by either method."""
+        del method
+        return GroupScan

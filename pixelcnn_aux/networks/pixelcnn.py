@@ -11,7 +11,7 @@ from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network, Stream
 from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import DecidesInRasterOrder, Topology
+from pixelcnn_aux.topology import DecidesInRasterOrder, Topology, append_ones
 
 
 @register()
@@ -45,8 +45,7 @@ class PixelCNN(Network, DecidesInRasterOrder):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.autocast = False
+        super().__init__(autocast=False, **kwargs)
         self.follow(topology)
         self.filters = filters = arguments.whole("filters", filters)
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
@@ -66,18 +65,12 @@ class PixelCNN(Network, DecidesInRasterOrder):
         )
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
 
-    def get_config(self):
-        own = {"topology": self.topology, "filters": self.filters, "num_params": self.num_params}
-        own["vertical_kernel"] = [*self.vertical_kernel]
-        own["horizontal_kernel"] = [*self.horizontal_kernel]
-        return {**super().get_config(), **own, "dropout": self.dropout}
-
     def call(
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
         """As `Network.call`. Raises ValueError for H or W that `multiple` does not divide."""
         check_multiple(x, self.multiple)
-        x, given = self.append_ones(x), self.activate(features)  # [B, H, W, C + 1]
+        x, given = append_ones(x), self.activate(features)  # [B, H, W, C + 1]
         first = layers.shift_down(self.above(x))  # [B, H, W, filters]
         _, vertical = self.vertical(first, after=given, training=training)
         first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
@@ -90,10 +83,6 @@ class PixelCNN(Network, DecidesInRasterOrder):
         from pixelcnn_aux.scanning.incremental import IncrementalScan  # here: it needs TensorFlow
 
         return IncrementalScan
-
-    def append_ones(self, x: Tensor) -> Tensor:
-        """Adds a channel of ones, by which pixels of value zero differ from the zeros outside the image."""
-        return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
 
     def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""
