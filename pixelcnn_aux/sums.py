@@ -31,6 +31,13 @@ class Bounds(NamedTuple):
 _ChannelBounds: TypeAlias = Callable[[int, list[Tensor]], Bounds]
 
 
+def bounds_of(channel_bounds: _ChannelBounds, pixels: Tensor) -> Bounds:
+    """The bounds of all values of pixels, [..., C], given the earlier channels of each."""
+    channels = arrays.unstack(pixels, axis=-1)
+    by_channel = [channel_bounds(i, channels[:i]) for i in range(len(channels))]
+    return Bounds(*(arrays.stack(x, axis=-1) for x in zip(*by_channel)))
+
+
 def num_blocks(size: Sequence[Any], side: int) -> tuple[Any, ...]:
     """(h, w), the rows and columns of blocks of images of (H, W); None for an unknown side."""
     return tuple(length and -(-length // side) for length in size)
@@ -195,27 +202,30 @@ class FixedSum(Configured):
     def at(self, row: Tensor, column: Tensor) -> "BlockPosition":
         """`BlockPosition` of an image's pixel in a complete block; row and column are ints or int tensors."""
         index = 0 if self.ratio == 1 else row % self.ratio * self.ratio + column % self.ratio
-        return BlockPosition(self, self._tables.at(index), is_complete=True)
+        return BlockPosition(self, self._tables.at(index), True)
 
     def positions(self, size: Size) -> list["BlockPosition"]:
         """`BlockPosition` of each place, in raster order, of all blocks of images of (H, W)."""
-        tables = self._tables
-        if not is_divided(size, self.ratio):
-            tables = _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
-        return [BlockPosition(self, tables.at(i)) for i in range(self.ratio**2)]
+        tables, is_complete = self._tables_of(size), is_divided(size, self.ratio)
+        return [BlockPosition(self, tables.at(i), is_complete) for i in range(self.ratio**2)]
+
+    def _tables_of(self, size):
+        """`_Tables` of images of (H, W): of all blocks, if the last ones are incomplete."""
+        if is_divided(size, self.ratio):
+            return self._tables
+        return _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
 
     def by_pixel(self, size: Size) -> Callable[[Tensor, Tensor], "BlockPosition"]:
         """As `at`, of images of (H, W), whose last blocks may be incomplete."""
         ratio, (height, width) = self.ratio, num_blocks(size, self.ratio)
         if is_divided(size, ratio):
             return self.at
-        tables = _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
-        tables = _Tables(*(np.reshape(x, (-1, x.shape[-1])) for x in tables))
+        tables = _Tables(*(np.reshape(x, (-1, x.shape[-1])) for x in self._tables_of(size)))
 
         def at(row, column):
             place = row % ratio * ratio + column % ratio
             index = (place * height + row // ratio) * width + column // ratio
-            return BlockPosition(self, tables.at(index), is_complete=False)
+            return BlockPosition(self, tables.at(index), False)
 
         return at
 
@@ -235,9 +245,7 @@ class FixedSum(Configured):
         Both are whole numbers of any dtype. `Bounds` are as from `BlockPosition.bounds`: int32, int32 and
         float32 [B, H, W, C].
         """
-        bounds, channels = self.channel_bounds(images, auxiliary), arrays.unstack(images, axis=-1)
-        by_channel = [bounds(i, channels[:i]) for i in range(len(channels))]
-        return Bounds(*(arrays.stack(x, axis=-1) for x in zip(*by_channel)))
+        return bounds_of(self.channel_bounds(images, auxiliary), images)
 
     def channel_bounds(
         self, images: Tensor, auxiliary: Tensor, slack: tuple[Tensor, Tensor] | None = None
@@ -295,13 +303,12 @@ class FixedSum(Configured):
         weighted = [w * arrays.cast(x, "int32") for w, x in zip(weights, places)]
         later, total = [], 0
         for values in reversed(weighted):
-            if self.num_channels is None:
-                later.append(total + arrays.zeros_like(values))
-                total = total + values
-            else:
+            until = here = values
+            if self.num_channels is not None:
                 until = arrays.cumsum(values, axis=-1)
-                later.append(total + until[..., -1:] - until)
-                total = total + until[..., -1:]
+                here = until[..., -1:]
+            later.append(total + here - until)
+            total = total + here
         return later[::-1]
 
 
@@ -389,18 +396,16 @@ def _folded(weights, height, width):
 class BlockPosition:
     """Bounds of the pixels at one position in the blocks: from `FixedSum.at` or `FixedSum.positions`."""
 
-    def __init__(self, fixed_sum: FixedSum, tables: _Tables, is_complete: bool | None = None):
-        self._fixed_sum = fixed_sum
-        self._tables, self.weights = tables, tables.weights  # int32 [c], or [h, w, c] of all blocks
-        if is_complete is None:
-            is_complete = len(tables.weights.shape) == 1
+    def __init__(self, fixed_sum: FixedSum, tables: _Tables, is_complete: bool):
+        self._fixed_sum, self._tables, self._is_complete = fixed_sum, tables, is_complete
+        self.weights = tables.weights  # int32 [c]; [h, w, c] of all blocks, if not all are complete
         self._unweighted = fixed_sum.unweighted and is_complete
 
     def of(self, *where: slice) -> Self:
         """The same position in some of the blocks: rows and columns, or all if `where` is left out."""
-        if not where or len(self.weights.shape) == 1:
+        if not where or self._is_complete:
             return self
-        return type(self)(self._fixed_sum, _Tables(*(x[where] for x in self._tables)))
+        return type(self)(self._fixed_sum, _Tables(*(x[where] for x in self._tables)), False)
 
     def contribution(self, pixels: Tensor) -> Tensor:
         """The part of pixels [..., C] in the sum: [..., c], int32, or float for floats."""
@@ -453,10 +458,10 @@ class BlockPosition:
             return arrays.zeros_like(remainder), arrays.full_like(remainder, last)
         least, most = remainder + below, remainder + above
         if not self._unweighted:
-            divisor = arrays.maximum(weight, 1) if len(weight.shape) > 1 else weight
+            divisor = weight if self._is_complete else arrays.maximum(weight, 1)
             least, most = least // divisor, most // divisor
         least, most = arrays.maximum(least, 0), arrays.minimum(most, last)
-        if len(weight.shape) > 1:  # Pixels that incomplete blocks lack may be anything.
+        if not self._is_complete:  # Pixels that incomplete blocks lack may be anything.
             least, most = arrays.where(weight == 0, 0, least), arrays.where(weight == 0, last, most)
         return least, most
 
@@ -490,10 +495,6 @@ class Remainders:
         """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
         return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
 
-    def pixels(self, size: Size) -> "PixelRemainders":
-        """`PixelRemainders` of the blocks of images of (H, W), NumPy's, before their first pixels."""
-        return PixelRemainders(self._fixed_sum, self._start, self._slack, size)
-
     def centers(self, images: Tensor) -> Tensor:
         """`FixedSum.centers`, for images of which some pixels may not be decided yet."""
         return self._fixed_sum.centers(images, self._auxiliary)
@@ -519,16 +520,17 @@ class RowRemainders:
         """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins."""
         if offset % self.ratio == 0:
             self._remainder = lookup(self._before, column // self.ratio, axis=1)
-        here = [lookup(x, column, axis=1) for x in self._slack]
-        return self._at(offset).bounds(self._remainder, here)
+        self._here = self._positions[offset % self.ratio]
+        slack = [lookup(x, column, axis=1) for x in self._slack]
+        return self._here.bounds(self._remainder, slack)
 
-    def center(self, offset: int) -> Tensor:
+    def center(self) -> Tensor:
         """`BlockPosition.center` of the pixel that `bounds` was last called for."""
-        return self._at(offset).center(self._remainder)
+        return self._here.center(self._remainder)
 
-    def decided(self, offset: int, pixel: Tensor) -> None:
+    def decided(self, pixel: Tensor) -> None:
         """Subtracts the contribution of that pixel, [B, C]."""
-        self._remainder = self._remainder - self._at(offset).contribution(pixel)
+        self._remainder = self._remainder - self._here.contribution(pixel)
 
     def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
@@ -540,68 +542,51 @@ class RowRemainders:
         centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
         return centers, remainder
 
-    def _at(self, offset):
-        return self._positions[offset % self.ratio]
-
 
 class BlockRemainders:
-    """The remainders of all blocks of images of (H, W), while their pixels are decided place by place."""
+    """The remainders of all blocks of images of (H, W), while pixels of different blocks are decided at once.
+
+    `remainder` is int32 [B, h, w, c]; only it differs between images of the same intervals.
+    """
 
     def __init__(self, fixed_sum: FixedSum, start: Tensor, slack: Sequence[Tensor], size: Size):
-        self._positions = fixed_sum.positions(size)
-        self._slack = [by_place(x, fixed_sum.ratio) for x in slack]
-        self._remainder = start
+        self._ratio, self.remainder = fixed_sum.ratio, start
+        self._slack = [_complete_blocks(x, fixed_sum.ratio) for x in slack]
+        self._positions, self._by_pixel = fixed_sum.positions(size), fixed_sum.by_pixel(size)
 
-    def state(self) -> list[Tensor]:
-        """The arrays that differ between images of the same intervals, [B, ...] each."""
-        return [self._remainder]
+    def at_place(self, place: int, *where: slice) -> "PartRemainders":
+        """Those before the pixels at a place of all blocks, or of some rows and columns of blocks."""
+        slack = [pixels_at(x, place, self._ratio)[:, *where] for x in self._slack]
+        return PartRemainders(self, self._positions[place].of(*where), where, slack)
 
-    def bounds(self, place: int, *where: slice, within: bool = True) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixels at each place in turn, of some rows and columns of blocks.
-
-        If not `within`, later values may be any.
-        """
-        slack = [x[place][:, *where] for x in self._slack if within]
-        return self._positions[place].of(*where).bounds(self._remainder[:, *where], slack)
-
-    def center(self, place: int) -> Tensor:
-        """`BlockPosition.center` of the pixels at a place."""
-        return self._positions[place].center(self._remainder)
-
-    def decided(self, place: int, pixels: Tensor) -> None:
-        """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""
-        self._remainder = self._remainder - self._positions[place].contribution(pixels)
+    def at_pixels(self, rows: np.ndarray, columns: np.ndarray) -> "PartRemainders":
+        """Those before the pixels in these rows and columns, int [n], of images of NumPy."""
+        where = rows // self._ratio, columns // self._ratio
+        slack = [x[:, rows, columns] for x in self._slack]
+        return PartRemainders(self, self._by_pixel(rows, columns), where, slack)
 
 
-class PixelRemainders:
-    """The remainders of all blocks of images, while pixels of different blocks are decided at once."""
+class PartRemainders(NamedTuple):
+    """The remainders before pixels that are decided at once."""
 
-    def __init__(
-        self, fixed_sum: FixedSum, start: np.ndarray, slack: Sequence[np.ndarray], size: Size
-    ):
-        self._fixed_sum, self._slack = fixed_sum, slack
-        self._at = fixed_sum.by_pixel(size)
-        self._remainder = np.array(start)
+    blocks: BlockRemainders
+    position: BlockPosition
+    where: Sequence[Any]  # an index of their blocks; empty for all
+    slack: Sequence[Tensor]
 
-    def state(self) -> list[np.ndarray]:
-        """As of `BlockRemainders`."""
-        return [self._remainder]
+    def bounds(self, within: bool = True) -> _ChannelBounds:
+        """`BlockPosition.bounds`; if not `within`, later values may be any."""
+        remainder = self.blocks.remainder[:, *self.where]
+        return self.position.bounds(remainder, self.slack if within else ())
 
-    def bounds(self, rows: np.ndarray, columns: np.ndarray, within: bool = True) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixels in these rows and columns, int [n].
+    def center(self) -> Tensor:
+        """`BlockPosition.center`."""
+        return self.position.center(self.blocks.remainder[:, *self.where])
 
-        If not `within`, later values may be any.
-        """
-        ratio = self._fixed_sum.ratio
-        self._blocks = slice(None), rows // ratio, columns // ratio
-        self._here = self._at(rows, columns)
-        slack = [x[:, rows, columns] for x in self._slack if within]
-        return self._here.bounds(self._remainder[self._blocks], slack)
-
-    def center(self) -> np.ndarray:
-        """`BlockPosition.center` of the pixels that `bounds` was last called for."""
-        return self._here.center(self._remainder[self._blocks])
-
-    def decided(self, pixels: np.ndarray) -> None:
-        """Subtracts the contributions of those pixels, [B, n, C]."""
-        self._remainder[self._blocks] -= self._here.contribution(pixels)
+    def decided(self, pixels: Tensor) -> None:
+        """Subtracts the contributions of the pixels, [B, ..., C]."""
+        contribution = self.position.contribution(pixels)
+        if self.where:
+            self.blocks.remainder[:, *self.where] -= contribution
+        else:
+            self.blocks.remainder = self.blocks.remainder - contribution

@@ -129,7 +129,7 @@ class BoundsTest(helpers.TestCase):
                         earlier = [pixel[:, column, i] for i in range(channels)]
                         bounds = in_row.bounds(column, column)
                         pixels.append([bounds(i, earlier[:i]) for i in range(channels)])
-                        in_row.decided(column, pixel[:, column])
+                        in_row.decided(pixel[:, column])
                     _, state = in_row.after(pixel)
                 found += [np.stack(x, axis=-1) for x in zip(*itertools.chain(*pixels))]
                 received = [np.reshape(x, (2, *images.shape[1:])) for x in found[-3:]]
@@ -137,9 +137,10 @@ class BoundsTest(helpers.TestCase):
             blocks, places = remainders.blocks(size), sums.by_place(given, ratio)
             for place, values in enumerate(places):
                 earlier = [values[..., i] for i in range(channels)]
-                bounds = blocks.bounds(place)
+                here = blocks.at_place(place)
+                bounds = here.bounds()
                 found += [x for i in range(channels) for x in bounds(i, earlier[:i])]
-                blocks.decided(place, values)
+                here.decided(values)
             return [*found, *expected, sums.from_places(places, ratio, size)]
 
         before = images.copy(), low.copy(), high.copy()

@@ -123,7 +123,8 @@ class Coding:
         bits = np.zeros((1, height, width, 1), np.float32)
         decided = scan.is_decided()
         places, first = np.flatnonzero(decided), 0
-        limits = _limits(scan.bounds(), mixture, values.shape)
+        known = scan.known()
+        limits = _limits(known and known.bounds(), mixture, values.shape)
         found = values.reshape(-1, channels)
         waiting = np.zeros((0, factor.network.num_params), np.float32)
 

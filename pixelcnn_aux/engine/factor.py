@@ -267,9 +267,8 @@ class Factor(Conditional):
         shape = batch, *request.size, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
         features = self.embed(request.auxiliary)
-        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within).pixels(
-            request.size
-        )
+        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
+        known = known and known.blocks(request.size)
         if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
             scan = WholeScan(network, features, shape)
         elif network.num_resolutions > 1:
@@ -284,18 +283,18 @@ class Factor(Conditional):
             def pick(x, rows=rows, columns=columns):
                 return x[:, rows, columns]
 
-            bounds = known and known.bounds(rows, columns)
-            pixels = decide(params, pick, bounds)
+            here = known and known.at_pixels(rows, columns)
+            pixels = decide(params, pick, here and here.bounds())
             if particles is not None:
-                own = known and known.bounds(rows, columns, within=False)
-                nats = known_nats(kind, request, params, pixels, pick, own, bounds)
+                nats = known_nats(kind, request, params, pixels, pick, here)
                 particles.weigh(nats.sum(axis=1))
             images[:, rows, columns] = pixels
-            scan.decided(self.network_inputs(pixels, known and known.center()))
-            if known:
-                known.decided(pixels)
+            scan.decided(self.network_inputs(pixels, here and here.center()))
+            if here:
+                here.decided(pixels)
             if particles is not None and particles.are_few():
-                particles.resample([images, *scan.state(), *(known.state() if known else ())])
+                state = [images, *scan.state(), *([known.remainder] if known else [])]
+                particles.resample(state)
         return images
 
 

@@ -51,15 +51,15 @@ class TileScan(GroupScan):
 
                 decide = decider(pick)
                 blocks, params = [span.kept() for span in tile], self.params(tile)
-                bounds, here = self.bounds(*blocks), tile.kept(values)
-                here[:] = decide(params, lambda x: x, bounds)
+                known, here = self.known(*blocks), tile.kept(values)
+                here[:] = decide(params, lambda x: x, known and known.bounds())
                 if particles is not None:
-                    kind, own = self._factor.likelihood, self.bounds(*blocks, within=False)
-                    nats = known_nats(kind, self._request, params, here, pick, own, bounds)
+                    kind = self._factor.likelihood
+                    nats = known_nats(kind, self._request, params, here, pick, known)
                     particles.weigh(np.where(self.is_decided()[*blocks], nats, 0).sum(axis=(1, 2)))
             self.decided(values)
             if particles is not None and particles.are_few():
-                known = self._known.state() if self._known else []
+                known = [self._known.remainder] if self._known else []
                 particles.resample([*self._pixels, *self._seen, *known])
                 self._latest = None, None  # auxiliary images have changed
         return self.images()

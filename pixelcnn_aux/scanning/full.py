@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from pixelcnn_aux import backend, sums
-from pixelcnn_aux.scanning.groups import GroupScan, Scan
+from pixelcnn_aux import backend
+from pixelcnn_aux.scanning.groups import Scan
 
 
 class FullScan(Scan):
@@ -13,14 +13,11 @@ class FullScan(Scan):
         """As in `scanning`."""
         (height, width, channels), remainders = self.shape, self.remainders
 
-        def params_of(images):
-            x = self.network_inputs(images, remainders and remainders.centers(images))
-            return self.network(x, features, training=False)  # [B, H, W, P]
-
         @backend.sums_in_order()
         def step(index, images):
             row, column = index // width, index % width
-            params = params_of(images)[:, row, column]
+            x = self.network_inputs(images, remainders and remainders.centers(images))
+            params = self.network(x, features, training=False)[:, row, column]
             bounds = remainders and remainders.at(images, row, column)
             decide = decider(lambda x: x[:, row])
             pixels = decide(params, lambda x: x[:, column], bounds)  # [B, C]
@@ -30,15 +27,3 @@ class FullScan(Scan):
         images = ops.zeros((self.batch, height, width, channels), "int32")
         _, images = ops.while_loop(lambda index, _: index < height * width, step, (0, images))
         return images
-
-
-class FullGroupScan(GroupScan):
-    """A `GroupScan` that evaluates the network as a whole for each group."""
-
-    def _params(self, k, first, features):
-        side = self.network.side
-        zeros = ops.zeros((*self.lattice, self.shape[-1]), "int32")
-        undecided = [self.network_inputs(zeros, zeros)] * (side**2 - len(self._seen))
-        x = sums.from_places([*self._seen, *undecided], side, self._size)
-        params = self.network(x, features, training=False)
-        return sums.pixels_at(params, self.group.place, side)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pixelcnn_aux import arrays, sums
-from pixelcnn_aux.sums import Bounds
+from pixelcnn_aux.sums import Bounds, bounds_of
 
 
 def drawn_pixels(likelihood, request):
@@ -42,11 +42,11 @@ def drawn_pixels(likelihood, request):
     return row
 
 
-def known_nats(likelihood, request, params, pixels, pick, own, bounds):
+def known_nats(likelihood, request, params, pixels, pick, remainders):
     """Log-probabilities of what is known of pixels: of their values, or the intervals they were drawn from.
 
     float [B, ...], NumPy's, as `pick` takes pixels, [B, ..., C], from images; 0 where nothing is known.
-    `own` are the bounds that follow from an auxiliary image alone, `bounds` those that `drawn_pixels` had.
+    `remainders` are their `PartRemainders`, or None.
     """
     nothing = np.zeros(pixels.shape[:-1])
     if request.completed is not None:
@@ -54,16 +54,12 @@ def known_nats(likelihood, request, params, pixels, pick, own, bounds):
         if not mask.any():
             return nothing
         return np.where(mask == 1, likelihood.log_prob(params, pixels), nothing)
-    channels = [pixels[..., i] for i in range(likelihood.num_channels)]
-
-    def of_pixels(bounds):
-        found = (bounds(i, channels[:i]) for i in range(len(channels)))
-        return Bounds(*(np.stack(x, axis=-1) for x in zip(*found)))
-
     zeros = np.zeros_like(pixels)
-    every = Bounds(zeros, zeros + (likelihood.num_values - 1), zeros)
-    before = every if own is None else of_pixels(own)
-    after = of_pixels(within_both(bounds, *map(pick, request.within)))
+    before = Bounds(zeros, zeros + (likelihood.num_values - 1), zeros)
+    if remainders is not None:  # what follows from auxiliary images alone
+        before = bounds_of(remainders.bounds(within=False), pixels)
+    bounds = remainders and remainders.bounds()
+    after = bounds_of(within_both(bounds, *map(pick, request.within)), pixels)
     if (before.low == after.low).all() and (before.high == after.high).all():
         return nothing
     return np.subtract(*(likelihood.log_prob(params, pixels, x) for x in (before, after)))
@@ -111,31 +107,26 @@ class GroupScan(Scan):
         first, side = self.network.known_at_first(self.lattice, features), self.network.side
         for k, group in enumerate(self.network.groups):
             self.group, place = group, group.place
-            params = self._params(k, first, features)
+            params, here = self.network.group_params(k, [*first, *self._seen]), self.known()
             decide = decider(lambda x, place=place: sums.pixels_at(x, place, side))
-            self.decided(decide(params, lambda x: x, self.bounds()))
+            self.decided(decide(params, lambda x: x, here and here.bounds()))
         return self.images()
 
-    def _params(self, k, first, features):
-        """The parameters of group k in all blocks."""
-        del features
-        return self.network.group_params(k, [*first, *self._seen])
-
-    def bounds(self, *where, **how):
-        """The bounds of the group's pixels, as for `Likelihood.draw`: of all blocks, or slices of them."""
-        return self._known and self._known.bounds(self.group.place, *where, **how)
+    def known(self, *where):
+        """`PartRemainders` of the group's pixels, of all blocks or slices of them; None without sums."""
+        return self._known and self._known.at_place(self.group.place, *where)
 
     def decided(self, values):
         """Notes the group's pixels [B, h, w, C]. Those of blocks that are not the group's may be anything."""
-        place, known = self.group.place, self._known
-        x = self.network_inputs(values, known and known.center(place))
+        known = self.known()
+        x = self.network_inputs(values, known and known.center())
         if self._exists is not None:
-            x = x * arrays.cast(self._exists[place], x.dtype)
+            x = x * arrays.cast(self._exists[self.group.place], x.dtype)
         for noted, new in ((self._pixels, values), (self._seen, x)):
             before = noted.pop() if self.group.part else arrays.zeros_like(new)
             noted.append(self.group.chosen(new, before))
         if known and self.group.part == self.group.parts - 1:
-            known.decided(place, self._pixels[-1])
+            known.decided(self._pixels[-1])
 
     def images(self):
         """The images, once all groups are decided: [B, H, W, C]."""

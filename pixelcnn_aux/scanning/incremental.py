@@ -10,12 +10,14 @@ over those, so that which layers have an output where is known when the graph is
 """
 
 import collections
+import functools
 
 import tensorflow as tf
 
 from pixelcnn_aux import backend, layers
 from pixelcnn_aux.scanning import caches
 from pixelcnn_aux.scanning.groups import Scan
+from pixelcnn_aux.topology import append_ones
 
 # How many columns a network of one resolution takes in an iteration: with so little to do for a pixel, what
 # the loop itself costs would show.
@@ -30,10 +32,15 @@ class IncrementalScan(Scan):
         self._height, self._width, _ = self.shape
         self._dtype = self.network.compute_dtype
         self._folded = caches.fold(layers.normalized_layers(self.network))
-        self._shapes = {
-            layer: (width, self._folded[layer].channels)
-            for layer, width in _input_widths(self.network, self._width).items()
-        }
+        network = self.network
+        widths = dict.fromkeys((network.above, network.row_above, network.left), self._width)
+        for stream in (network.vertical, network.horizontal):
+            for step, level in zip(stream.steps, network.topology.levels()):
+                for layer in layers.normalized_layers(step):
+                    if isinstance(layer, caches.SHIFTED):
+                        widths[layer] = self._width // 2**level
+        # (w, C) of the inputs of shifted layers.
+        self._shapes = {x: (width, self._folded[x].channels) for x, width in widths.items()}
 
     def _zeros(self, *shape):
         return tf.zeros([self.batch, *shape], self._dtype)
@@ -41,8 +48,8 @@ class IncrementalScan(Scan):
     def initial_state(self):
         """What the loop over rows carries: first activations, latest rows of layers' inputs, remainders."""
         first = [self._zeros(self._width, self.network.above.filters)] * 2
-        zeros = {shape: self._zeros(*shape) for shape in {*self._shapes.values()}}
-        latest = [[zeros[shape]] * layer.memory(0) for layer, shape in self._shapes.items()]
+        zeros = functools.cache(self._zeros)
+        latest = [[zeros(*shape)] * layer.memory(0) for layer, shape in self._shapes.items()]
         remainder = () if self.remainders is None else self.remainders.initial_state()
         return first, latest, remainder
 
@@ -104,19 +111,16 @@ class IncrementalScan(Scan):
                 params = network.params(column["first"] + left, vertical, given, cache=cache)
                 at, here = start + offset, row_remainders
                 pixel = decide(params, _at(at), here and here.bounds(at, offset))
-                x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
+                x = append_ones(self.network_inputs(pixel, here and here.center()))
                 if here:
-                    here.decided(offset, pixel)
+                    here.decided(pixel)
                 left = network.left(x, cache=cache)
                 pixels = pixels.write(at, pixel)
             recorded = recorder.write(recorded, start, seen)
             return start + period, left, list(memory.latest.values()), pixels, recorded
 
-        zeros = {
-            channels: self._zeros(channels)
-            for channels in {folded[x].channels for x in with_memory}
-        }
-        latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in with_memory]
+        zeros = functools.cache(self._zeros)
+        latest = [[zeros(folded[layer].channels)] * layer.memory(1) for layer in with_memory]
         pixels, left = tf.TensorArray(tf.int32, self._width), self._zeros(network.left.filters)
         *_, pixels, recorded = tf.while_loop(
             lambda start, *_: start < self._width,
@@ -129,7 +133,7 @@ class IncrementalScan(Scan):
         centers = None
         if row_remainders:
             centers, remainder = row_remainders.after(pixels)
-        x = network.append_ones(self.network_inputs(pixels, centers))
+        x = append_ones(self.network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
         return first, remainder, pixels
 
@@ -227,13 +231,3 @@ def _by_width(shapes):
     for key, (width, _) in shapes.items():
         groups[width].append(key)
     return list(groups.items())
-
-
-def _input_widths(network, width):
-    """dict, shifted layer -> the width of its input."""
-    widths = dict.fromkeys((network.above, network.row_above, network.left), width)
-    for stream in (network.vertical, network.horizontal):
-        for step, level in zip(stream.steps, network.topology.levels()):
-            shifted = (s for s in layers.normalized_layers(step) if isinstance(s, caches.SHIFTED))
-            widths.update(dict.fromkeys(shifted, width // 2**level))
-    return widths
