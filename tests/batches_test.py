@@ -107,4 +107,4 @@ class AnyNumberTest(helpers.TestCase):
             for size in SIZES[:2]:
                 other.log_prob(IMAGES[:size])
                 seeds = tf.zeros([size, 2], tf.int32)
-                sampling.Noise(other.factors["image"], seeds, 1, (size, size))[:, :, :]
+                sampling.noise(other.factors["image"], seeds, 1, (size, size))

@@ -166,7 +166,7 @@ def redrawn(model, images, seeds, condition=None):
     found, given = {}, None
     for position, (name, factor) in enumerate(model.factors.items()):
         inputs = Inputs(images[name], given, condition)
-        noise = sampling.Noise(factor, seeds, position, images[name].shape[1:3])[:, :, :]
+        noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
         bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(images[name], given)
         params = factor(inputs, training=False)
         found[name] = factor.likelihood.draw(params, noise, bounds=bounds)

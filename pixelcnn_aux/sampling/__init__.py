@@ -8,6 +8,7 @@ from pixelcnn_aux.sampling.chains import (
     draw_factor as draw_factor,
     kept_pixels as kept_pixels,
     names_from as names_from,
+    noise as noise,
     sample as sample,
 )
 from pixelcnn_aux.sampling.colors import as_seen_whole as as_seen_whole, colorize as colorize

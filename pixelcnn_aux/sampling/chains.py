@@ -240,3 +240,8 @@ class Noise:
             found = self._of(philox.uniforms(np.asarray(self._seeds), *what, rows, columns))
             self._latest = (rows, columns), found
         return found
+
+
+def noise(*args, **kwargs):
+    """`Noise` of whole images, with the same arguments."""
+    return Noise(*args, **kwargs)[:, :, :]

@@ -166,12 +166,12 @@ def _compare_draws(model, signature, request, drawn):
         )
         known, fixed_sum, bounds = kept.get(name, {}), factor.fixed_sum, None
         how = {"mode": mode, "bounded": "within" in known}
-        noise = sampling.Noise(factor, SEEDS, position, image.shape[1:3], **how)
+        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **how)
         if fixed_sum is not None:
             slack = fixed_sum.slack(*known["within"]) if known else None
             bounds = fixed_sum.channel_bounds(image, auxiliary, slack)
         # Each pixel as the factor draws it, given the export's pixels before it.
-        own = DrawRequest(log_scale_shift=SHIFTS, noise=noise[:, :, :], **known)
+        own = DrawRequest(log_scale_shift=SHIFTS, noise=noise, **known)
         decide = groups.drawn_pixels(factor.likelihood, own)(lambda x: x)
         again = decide(factor.params(inputs), lambda x: x, bounds)
         different = np.any(np.asarray(again) != image, axis=-1)
