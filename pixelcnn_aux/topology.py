@@ -182,7 +182,7 @@ def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
     blocks = arguments.whole("blocks", blocks)
     depth = arguments.whole("depth", depth, 1, arguments.MAX_HALVINGS)
     resolutions = arguments.whole("resolutions", resolutions, 1, depth + 1)
-    steps, skips, outputs = _Steps(), [], []
+    steps, outputs, skips = _Steps(), [], list[int]()
     add = steps.add
     for group in range(depth):
         if group > 0:
