@@ -40,47 +40,33 @@ def check_parts(factor, kinds):
         arguments.instance(name, getattr(factor, name), kind, optional)
     likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
     below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
-    expect(
-        (embedding is None) == (below is None),
-        "an embedding and the likelihood of what it embeds, or neither",
-        f"embedding={embedding}, auxiliary_likelihood={below}",
-        "Give both, or neither",
-    )
+    expected = "an embedding and the likelihood of what it embeds, or neither"
+    received = f"embedding={embedding}, auxiliary_likelihood={below}"
+    expect((embedding is None) == (below is None), expected, received, "Give both, or neither")
     for one in filter(None, (likelihood, below)):
         one.check_declared()
-    expect(
-        network.num_params == likelihood.num_params,
-        f"a network with num_params={likelihood.num_params}, as the likelihood takes",
-        f"num_params={network.num_params}",
-        "Build it with the likelihood's",
-    )
+    count, taken = network.num_params, likelihood.num_params
+    expected = f"a network with num_params={taken}, as the likelihood takes"
+    expect(count == taken, expected, f"num_params={count}", "Build it with the likelihood's")
     if embedding is not None:
-        expect(
-            embedding.num_resolutions == network.num_resolutions,
-            f"an embedding with outputs at its network's {network.num_resolutions} resolutions",
-            f"outputs at {embedding.num_resolutions}",
-            "Choose its topology to fit",
-        )
+        outputs, inputs = embedding.num_resolutions, network.num_resolutions
+        expected = f"an embedding with outputs at its network's {inputs} resolutions"
+        expect(outputs == inputs, expected, f"outputs at {outputs}", "Choose its topology to fit")
     if fixed_sum is not None:
         _check_fixed_sum_of_factor(factor)
-    expect(
-        fixed_sum is not None or not likelihood.centered,
-        "a fixed_sum, since the likelihood is centered",
-        None,
-        "Give the transform's, or a likelihood with centered=False",
-    )
+    expected = "a fixed_sum, since the likelihood is centered"
+    remedy = "Give the transform's, or a likelihood with centered=False"
+    expect(fixed_sum is not None or not likelihood.centered, expected, None, remedy)
 
 
 def _check_fixed_sum_of_factor(factor):
     likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
     expected = "no fixed_sum: this factor is unconditional"
     expect(embedding is not None, expected, "one", "Give None")
-    expect(
-        likelihood.bounded_noise_size is not None,
-        "a likelihood that has bounds, within which a fixed_sum holds pixels",
-        type(likelihood).__name__,
-        "Give it bounds (likelihoods.Likelihood), or no fixed_sum",
-    )
+    expected = "a likelihood that has bounds, within which a fixed_sum holds pixels"
+    received = type(likelihood).__name__
+    remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
+    expect(likelihood.bounded_noise_size is not None, expected, received, remedy)
     ratio, side = factor.auxiliary_ratio, factor.network.side
     sides = (ratio,) if isinstance(factor.network, DecidesGroups) else (1, ratio)
     expect(
@@ -133,18 +119,13 @@ def check_rounded(factor):
 
 def check_chain(factors, transforms, image_size, in_graphs):
     """Checks that factors and transforms of a chain fit each other, on a few images, and in graphs."""
-    expect(
-        len(factors) == len(transforms) + 1,
-        "one factor more than transforms",
-        f"{len(factors)} factors, {len(transforms)} transforms",
-        "Give a factor for each auxiliary image and one for the full image",
-    )
-    expect(
-        factors[0].embedding is None,
-        "a first factor that is unconditional, since nothing comes before it",
-        f"{factors[0].name!r}, which has an embedding",
-        "Put what it is given before it",
-    )
+    fits = len(factors) == len(transforms) + 1
+    received = f"{len(factors)} factors, {len(transforms)} transforms"
+    remedy = "Give a factor for each auxiliary image and one for the full image"
+    expect(fits, "one factor more than transforms", received, remedy)
+    expected = "a first factor that is unconditional, since nothing comes before it"
+    fits, received = factors[0].embedding is None, f"{factors[0].name!r}, which has an embedding"
+    expect(fits, expected, received, "Put what it is given before it")
     first, *others = (serialization.serialize(factor.condition) for factor in factors)
     received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
     expected = "the same condition for all factors"
@@ -236,19 +217,14 @@ def declared_sum(transform, likelihood):
     fixed_sum = transform.fixed_sum(likelihood.num_values)
     arguments.instance(f"{name}.fixed_sum", fixed_sum, FixedSum, optional=True)
     if fixed_sum is not None:
-        expect(
-            fixed_sum.num_values == likelihood.num_values,
-            f"the fixed sum of {name} to be of {likelihood.num_values} values",
-            f"num_values={fixed_sum.num_values}",
-            "Build it with the num_values that `fixed_sum` is given",
-        )
-        expect(
-            fixed_sum.num_channels in (None, likelihood.num_channels),
-            f"the fixed sum of {name} to be over all of {likelihood.num_channels} channels of images, or "
-            "within each",
-            fixed_sum.num_channels,
-            "Correct it, or choose a transform of such images",
-        )
+        found, values = fixed_sum.num_values, likelihood.num_values
+        expected = f"the fixed sum of {name} to be of {values} values"
+        remedy = "Build it with the num_values that `fixed_sum` is given"
+        expect(found == values, expected, f"num_values={found}", remedy)
+        found, channels = fixed_sum.num_channels, likelihood.num_channels
+        expected = f"the fixed sum of {name} to be over all of {channels} channels of images, or within each"
+        remedy = "Correct it, or choose a transform of such images"
+        expect(found in (None, channels), expected, found, remedy)
     return fixed_sum
 
 
@@ -279,13 +255,12 @@ def check_draws(likelihood):
         noise = likelihood.noise(random.random((100, size), np.float32), bounded=bounded)
         drawn = likelihood.draw(params, noise, bounds=bounds if bounded else None)
         wrong = drawn != np.clip(np.round(drawn), least, most)
-        expect(
-            not wrong.any() and drawn.dtype == np.int32,
-            f"{type(likelihood).__name__} to draw int32, whole numbers from 0 to {last}"
-            f"{', within bounds' * bounded}",
-            drawn[wrong][0] if wrong.any() else drawn.dtype,
-            f"Correct {'_bounded_draw' if bounded else '_draw'}",
-        )
+        kind, within = type(likelihood).__name__, ", within bounds" * bounded
+        expected = f"{kind} to draw int32, whole numbers from 0 to {last}{within}"
+        received = drawn[wrong][0] if wrong.any() else drawn.dtype
+        fits = not wrong.any() and drawn.dtype == np.int32
+        remedy = f"Correct {'_bounded_draw' if bounded else '_draw'}"
+        expect(fits, expected, received, remedy)
 
 
 def checked_output(transform, images, likelihood, in_graphs=True):

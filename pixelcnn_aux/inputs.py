@@ -129,7 +129,11 @@ def check_images(
         remedy = "Give channels last: of grays without that axis images[..., None], of RGBA images[..., :3]"
         expect(shape[-1] == channels, expected, f"shape {shape}", remedy)
     if num_values is not None and (floats or num_values not in (2**8, 2**16)) and 0 not in shape:
-        _check_range(images, num_values - 1, what)
+        least, largest = _ends(images) or (0, 0)
+        expected = f"{what} with pixel values from 0 to {num_values - 1}"
+        fits = 0 <= least <= largest <= num_values - 1  # NaN does not
+        received = f"a value of {largest if least >= 0 else least:g}"
+        expect(fits, expected, received, "Scale or clip them")
     return images
 
 
@@ -154,17 +158,6 @@ def _ends(images):
     ends = arrays.min(values), arrays.max(values)
     # In a graph they have no values, even where the images have: a graph may capture them.
     return None if any(map(arrays.is_symbolic, ends)) else [*map(float, ends)]
-
-
-def _check_range(images, last, what):
-    """Raises ValueError for a pixel value outside 0 .. last, where the values are known."""
-    if (ends := _ends(images)) is None:
-        return
-    least, largest = ends
-    fits = 0 <= least <= largest <= last  # NaN does not
-    received = largest if least >= 0 else least
-    expected, remedy = f"{what} with pixel values from 0 to {last}", "Scale or clip them"
-    expect(fits, expected, f"a value of {received:g}", remedy)
 
 
 def check_sides_known(size: Sequence[int | None]) -> None:
