@@ -119,9 +119,8 @@ def for_work(model, pixels, best=False):
     is_much = pixels >= MUCH_ALONE and importlib.util.find_spec("keras")
     if not is_much or not isinstance(model, pa.engine.Model):
         return model
-    return _exact(
-        _by_keras(model.loaded_from, best, f"{pixels:,} pixels, which graphs evaluate faster")
-    )
+    why = f"{pixels:,} pixels, which graphs evaluate faster"
+    return _exact(_by_keras(model.loaded_from, best, why))
 
 
 def _by_keras(run, best, why):

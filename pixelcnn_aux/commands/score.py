@@ -52,9 +52,8 @@ def main(*paths):
         _, model = chosen_run.load()
         size = model.image_size or _FILE
         model = chosen_run.for_work(model, len(found) * math.prod(size))
-        with (
-            opening as table
-        ):  # not before: Ctrl-C ends imports at once, and would leave an unfinished file
+        # Not before: Ctrl-C ends imports at once, and would leave an unfinished file.
+        with opening as table:
             count = write(csv.writer(table, lineterminator="\n"), model, found)
         size = model.image_size or "their own sizes"
         print(f"Scored {count:,} of {len(found):,} files, at {size}")

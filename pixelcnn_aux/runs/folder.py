@@ -57,9 +57,7 @@ class RunFolder:
         with disk.explained(f"to read the folder {self}"):
             # Another process may be just about to write the same files.
             ours = (_CONFIG, disk.ASIDE)
-            is_ours = self.path.is_dir() and all(
-                file.name.startswith(ours) for file in self.path.iterdir()
-            )
+            is_ours = self.path.is_dir() and all(x.startswith(ours) for x in os.listdir(self.path))
             # Asked last: another process writes it before it makes other files.
             fits = not self.path.exists() or is_ours or self.config_file.exists()
         expected = "an empty or new folder, or one of an earlier run"

@@ -39,12 +39,10 @@ def detect(belonging: ArrayLike, others: ArrayLike, seed: int = 0) -> Detection:
     sets = []
     for name, given in (("belonging", belonging), ("others", others)):
         scores = np.asarray(given, np.float64)
-        expect(
-            scores.ndim == 1 and len(scores) and not np.isnan(scores).any(),
-            f"scores of {name} as float [N], at least one number",
-            f"{arguments.short_repr(scores)}, of shape {list(scores.shape)}",
-            "Score images, and leave out those without a score",
-        )
+        fits = scores.ndim == 1 and len(scores) and not np.isnan(scores).any()
+        expected = f"scores of {name} as float [N], at least one number"
+        received = f"{arguments.short_repr(scores)}, of shape {list(scores.shape)}"
+        expect(fits, expected, received, "Score images, and leave out those without a score")
         sets.append(scores)
     # Only the order of scores counts.
     values, places = np.unique(np.concatenate(sets), return_inverse=True)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.batches import COMPILED_SIZES
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
@@ -47,9 +48,8 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
         base.mkdir(parents=True, exist_ok=True)
 
     def busy():
-        raise OSError(
-            f"Expected no other export to {base}. Received: one that is running. Wait for its end."
-        )
+        received, remedy = "one that is running", "Wait for its end"
+        expect(False, f"no other export to {base}", received, remedy, kind=OSError)
 
     with disk.locked(base / ".lock", busy):
         for unfinished in base.glob(f"{_ASIDE}*"):

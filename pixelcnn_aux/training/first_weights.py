@@ -43,12 +43,11 @@ def fitting(init, model, names, *, new, as_loaded=False):
             for key, weight in tensors.named_weights(factor).items()
         ]
         is_own = as_loaded and name not in model.untrained
-        expect(
-            not is_own or all(map(np.array_equal, found[name], factor.get_weights())),
-            f"factor {name!r} with the weights of the run that it was loaded from, {init}",
-            "others, as load(best=True), fit, set_weights and training leave them",
-            "Load the model anew, or give init, a run that has the weights to start from",
-        )
+        fits = not is_own or all(map(np.array_equal, found[name], factor.get_weights()))
+        expected = f"factor {name!r} with the weights of the run that it was loaded from, {init}"
+        received = "others, as load(best=True), fit, set_weights and training leave them"
+        remedy = "Load the model anew, or give init, a run that has the weights to start from"
+        expect(fits, expected, received, remedy)
         print(f"{name}: first weights from {init}", flush=True)
     with_weights = [name for name in run.factors if name not in run.untrained]
     expect(
