@@ -69,13 +69,12 @@ def _check_fixed_sum_of_factor(factor):
     expect(likelihood.bounded_noise_size is not None, expected, received, remedy)
     ratio, side = factor.auxiliary_ratio, factor.network.side
     sides = (ratio,) if isinstance(factor.network, DecidesGroups) else (1, ratio)
-    expect(
-        fixed_sum.ratio == ratio and side in sides,
-        f"the networks of the factor {factor.name!r} to make an image of {fixed_sum.ratio} times the size of "
-        "x_hat, as its fixed_sum has blocks",
-        f"an embedding that does at {embedding.ratio} times, and a network of blocks of side {side}",
-        "Choose the embedding's topology, or the sum, to fit",
-    )
+    image = f"an image of {fixed_sum.ratio} times the size of x_hat, as its fixed_sum has blocks"
+    expected = f"the networks of the factor {factor.name!r} to make {image}"
+    blocks = f"a network of blocks of side {side}"
+    received = f"an embedding that does at {embedding.ratio} times, and {blocks}"
+    remedy = "Choose the embedding's topology, or the sum, to fit"
+    expect(fixed_sum.ratio == ratio and side in sides, expected, received, remedy)
     channels = likelihood.num_channels
     auxiliary_channels = channels if fixed_sum.num_channels is None else 1
     fits = fixed_sum.num_channels in (None, channels)

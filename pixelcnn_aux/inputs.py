@@ -137,6 +137,13 @@ def check_images(
     return images
 
 
+def upper_half(images: Tensor) -> np.ndarray:
+    """The mask of images [..., H, W, C] whose upper half is known: uint8 [..., H, W, 1]."""
+    mask = np.zeros((*images.shape[:-1], 1), np.uint8)
+    mask[..., : images.shape[-3] // 2, :, :] = 1
+    return mask
+
+
 def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
     """The remedy for images of another dtype than this one: the line that converts those of this name."""
     found = str(getattr(images.dtype, "name", images.dtype))

@@ -185,10 +185,8 @@ def label_condition(kind, count):
     """The condition of a kind, or None, of `count` images of the class --label; unknown if that is unset."""
     if FLAGS.label is None:
         return kind and kind.unknown(count)
-    expect(
-        isinstance(kind, Classes),
-        "a model of classes for --label",
-        f"--label {FLAGS.label}, and a model {f'of {kind}' if kind else 'without a condition'}",
-        "Leave it out, or train with --classes",
-    )
+    expected, remedy = "a model of classes for --label", "Leave it out, or train with --classes"
+    of = f"of {kind}" if kind else "without a condition"
+    received = f"--label {FLAGS.label}, and a model {of}"
+    expect(isinstance(kind, Classes), expected, received, remedy)
     return np.full(count, FLAGS.label, kind.dtype)

@@ -72,11 +72,10 @@ def load(
         broken = {name: reason for name, reason in found.items() if isinstance(reason, str)}
         pixels = [image for name, image in found.items() if name not in broken]
     else:
+        which = {"dataset": dataset, "split": split, "image_size": image_size}
         how = {"folder": image_dir, "channels": channels, "num_values": num_values}
         how |= {"files": described_files(image_dir, names), "decoded": decoded}
-        pixels, broken = cache.load(
-            cache_dir, dataset=dataset, split=split, image_size=image_size, **how
-        )
+        pixels, broken = cache.load(cache_dir, **which, **how)
     decoding.log_gray(num_gray, len(pixels), image_dir)
     broken |= dict.fromkeys(by_split[None], "of no split")
     skipped, by_reason = sorted(broken, key=pathlib.PurePath), collections.defaultdict(list)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import DrawRequest, Inputs
+from pixelcnn_aux.inputs import DrawRequest, Inputs, upper_half
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
@@ -75,10 +75,8 @@ def _requests(model, names):
     colors = random.integers(num_values, size=(rows, 1, 1, size[-1]))
     noisy = np.clip(colors + random.integers(-8, 9, (rows, *size)), 0, num_values - 1)
     chain = model.auxiliaries(noisy.astype(arguments.pixel_dtype(num_values)))
-    mask = np.zeros([rows, *size[:2], 1], np.uint8)
-    mask[:, : size[0] // 2] = 1
     *_, full = chain.values()
-    arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": mask}
+    arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": upper_half(full)}
     if (kind := model.condition) is not None:
         # Different in each row if possible, the first unknown.
         known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
