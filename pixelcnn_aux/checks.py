@@ -61,8 +61,7 @@ def check_parts(factor, kinds):
 
 def _check_fixed_sum_of_factor(factor):
     likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
-    expected = "no fixed_sum: this factor is unconditional"
-    expect(embedding is not None, expected, "one", "Give None")
+    expect(embedding is not None, "no fixed_sum: this factor is unconditional", "one", "Give None")
     expected = "a likelihood that has bounds, within which a fixed_sum holds pixels"
     received = type(likelihood).__name__
     remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
@@ -258,8 +257,7 @@ def check_draws(likelihood):
         expected = f"{kind} to draw int32, whole numbers from 0 to {last}{within}"
         received = drawn[wrong][0] if wrong.any() else drawn.dtype
         fits = not wrong.any() and drawn.dtype == np.int32
-        remedy = f"Correct {'_bounded_draw' if bounded else '_draw'}"
-        expect(fits, expected, received, remedy)
+        expect(fits, expected, received, f"Correct {'_bounded_draw' if bounded else '_draw'}")
 
 
 def checked_output(transform, images, likelihood, in_graphs=True):
@@ -292,15 +290,13 @@ def checked_output(transform, images, likelihood, in_graphs=True):
     received = traced or "an unknown one"
     check(traced[1:] == shape, "images of a shape known in a graph,", [None, *shape], received)
     fits = (height, width) == sums.num_blocks(images.shape[1:3], transform.ratio)
-    divided = "a height and width divided by its ratio,"
-    check(fits, divided, transform.ratio, f"{height} x {width}")
+    check(fits, "a height and width divided by its ratio,", transform.ratio, f"{height} x {width}")
     found, shape = _dtype_and_shape(known), [2, height, width, 1]
     check(found == f"uint8 {shape}", "uint8 masks of shape", shape, found)
     nowhere, everywhere = known
     fits = not nowhere.any() and (everywhere == 1).all()
     check(fits, "masks", "of 0 where nothing is known, and of 1 where all is", "others")
-    fits = result.max() < likelihood.num_values
-    check(fits, "values below", likelihood.num_values, result.max())
+    check(result.max() < likelihood.num_values, "values below", likelihood.num_values, result.max())
     return result
 
 

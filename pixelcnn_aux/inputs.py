@@ -179,5 +179,4 @@ def check_multiple(images: Tensor, multiple: int) -> None:
     height, width = images.shape[1:3]
     fits = not any(side is not None and side % multiple for side in (height, width))
     expected = f"an image height and width that are multiples of {multiple}, as this network needs"
-    remedy = "Choose another image size, or fewer resolutions"
-    expect(fits, expected, f"{height} x {width}", remedy)
+    expect(fits, expected, f"{height} x {width}", "Choose another image size, or fewer resolutions")

@@ -203,12 +203,10 @@ def deserialize(description: Any, kind: Any) -> Any:
     expected = f"the description of a class {kind.__name__}"
     remedy = "Take the file from where it came from again"
     fits = isinstance(name, str) and isinstance(config, dict)
-    received = arguments.short_repr(description)
-    expect(fits, f"{expected}, as Keras writes them", received, remedy)
+    expect(fits, f"{expected}, as Keras writes them", arguments.short_repr(description), remedy)
     check(description)
     cls = registered_class(name)
-    fits = isinstance(cls, type) and issubclass(cls, kind)
-    expect(fits, expected, f"that of {name}", remedy)
+    expect(isinstance(cls, type) and issubclass(cls, kind), expected, f"that of {name}", remedy)
     # Not by Keras's function, which also builds some objects of classes that are not registered.
     expected = f"the description of a {name} with its arguments"
     remedy = "Load it with the version of the package that wrote it"

@@ -187,6 +187,5 @@ def label_condition(kind, count):
         return kind and kind.unknown(count)
     expected, remedy = "a model of classes for --label", "Leave it out, or train with --classes"
     of = f"of {kind}" if kind else "without a condition"
-    received = f"--label {FLAGS.label}, and a model {of}"
-    expect(isinstance(kind, Classes), expected, received, remedy)
+    expect(isinstance(kind, Classes), expected, f"--label {FLAGS.label}, and a model {of}", remedy)
     return np.full(count, FLAGS.label, kind.dtype)

@@ -255,8 +255,7 @@ def decompress(models, data, contents):
     colors = [(to_rgb(x, likelihood.num_values), "A picture of the file") for x in pictures]
     values = likelihood.num_channels * sum(h * w for _, h, w in contents.named_sizes)
     text = f"Decompressed {len(data):,} bytes by {contents.name}"
-    tables = (_bits_by_scale(contents, values),)
-    yield Step(text, None, (*colors, *maps), None, tables)
+    yield Step(text, None, (*colors, *maps), None, (_bits_by_scale(contents, values),))
 
 
 def _opened(codec, data, found):

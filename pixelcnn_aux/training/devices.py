@@ -27,8 +27,7 @@ def default_strategy() -> Any:
     several_hosts = os.environ.get("TF_CONFIG")
     if backend.NAME != "tensorflow":
         remedy = "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)"
-        one_host = "one host, on whose one device JAX trains"
-        expect(not several_hosts, one_host, "a TF_CONFIG", remedy)
+        expect(not several_hosts, "one host, on whose one device JAX trains", "a TF_CONFIG", remedy)
         return None
     if several_hosts:
         expected = "a TF_CONFIG of hosts, one of them this"
