@@ -196,8 +196,7 @@ def check_declared(transform):
     whole, largest = arguments.is_whole, 2**arguments.MAX_HALVINGS
     power = whole(ratio, 1, largest) and not ratio & (ratio - 1)
     check(power, f"a ratio that is a power of two, of at most {largest}", ratio)
-    fits = channels is None or whole(channels, 1, 256)
-    check(fits, "channels from 1 to 256, or None", channels)
+    check(channels is None or whole(channels, 1, 256), "channels from 1 to 256, or None", channels)
     fits = values is None or whole(values, 2, arguments.MAX_VALUES)
     check(fits, f"num_values from 2 to {arguments.MAX_VALUES:,}, or None", values)
 

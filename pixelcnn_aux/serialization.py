@@ -183,10 +183,8 @@ def arguments_of(cls: Any) -> set[str]:
         if base.__module__.startswith("keras."):
             found.update(OF_KERAS)
         elif "__init__" in vars(base):
-            _, *taken = inspect.signature(base.__init__).parameters.values()  # without `self`
-            found.update(
-                x.name for x in taken if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)
-            )
+            _, *own = inspect.signature(base.__init__).parameters.values()  # without `self`
+            found.update(x.name for x in own if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY))
     return found
 
 

@@ -106,9 +106,8 @@ def resize(image, image_size):
 
     It equals `tf.image.resize(image, image_size, "area")` bit for bit: the same sums in float32, in order.
     """
-    (rows, row_weights, height), (columns, column_weights, width) = (
-        _covered(length, size) for length, size in zip(image.shape, image_size)
-    )
+    rows, row_weights, height = _covered(image.shape[0], image_size[0])
+    columns, column_weights, width = _covered(image.shape[1], image_size[1])
     sums = sum(
         image[:, column].astype(np.float32) * weight[:, np.newaxis]
         for column, weight in zip(columns, column_weights)

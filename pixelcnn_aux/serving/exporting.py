@@ -82,13 +82,10 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
             specs = tf.nest.flatten(functions[signature].structured_input_signature)
             zeros = {x.name: tf.make_tensor_proto(0, x.dtype, [batch, *x.shape[1:]]) for x in specs}
             writer.write(_logged(name, signature, zeros))
-    # XLA compiles once for each batch size: merged requests are padded to a few of them.
-    allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
-    parameters = [
-        f"max_batch_size {{ value: {max_batch} }}",
-        "batch_timeout_micros { value: 10000 }",
-    ]
-    (folder / "batching_parameters.txt").write_text("\n".join([*parameters, *allowed, ""]))
+    lines = [f"max_batch_size {{ value: {max_batch} }}", "batch_timeout_micros { value: 10000 }"]
+    if jit_compile:  # XLA compiles once for each batch size: merged requests are padded to a few
+        lines += [f"allowed_batch_sizes: {size}" for size in sizes]
+    (folder / "batching_parameters.txt").write_text("\n".join([*lines, ""]))
     quoted = {"name": json.dumps(name), "base_path": json.dumps(f"/models/{name}")}
     (folder / "models.config").write_text(CONFIG.format(**quoted))
 
