@@ -196,7 +196,7 @@ def deserialize(description: Any, kind: Any) -> Any:
     """
     if description is None:
         return None
-    found = description if isinstance(description, dict) else {}
+    found: Any = description if isinstance(description, dict) else {}
     name, config = found.get("registered_name") or found.get("class_name"), found.get("config")
     expected = f"the description of a class {kind.__name__}"
     remedy = "Take the file from where it came from again"

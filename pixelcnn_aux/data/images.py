@@ -251,8 +251,8 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     remedy = "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)"
     if pixels.dtype.kind in "bif":
         remedy = conversion(pixels, "pixels", "uint8", 255)
-    expected = f"of one image at least and up to {MAX_CHANNELS} channels"
-    expected = f"pixels as uint8 or uint16 [N, H, W, C], {expected}"
+    count = f"of one image at least and up to {MAX_CHANNELS} channels"
+    expected = f"pixels as uint8 or uint16 [N, H, W, C], {count}"
     received = f"{pixels.dtype.name} {list(pixels.shape)}"
     expect(fits and images.shape[3] <= MAX_CHANNELS, expected, received, remedy)
     return images
