@@ -24,13 +24,9 @@ def check_names(names):
     expect(names and len(set(names)) == len(names), expected, names, "Give others by `names`")
     for name in names:
         fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
-        expect(
-            fits and name != "total",
-            "names of letters, digits, _ and -, in ASCII and not with _ or - first, other than 'total', "
-            "which names the sum",
-            repr(name),
-            "Give another by `names`",
-        )
+        letters = "names of letters, digits, _ and -, in ASCII and not with _ or - first"
+        expected = f"{letters}, other than 'total', which names the sum"
+        expect(fits and name != "total", expected, repr(name), "Give another by `names`")
 
 
 def check_parts(factor, kinds):
@@ -74,18 +70,15 @@ def _check_fixed_sum_of_factor(factor):
     received = f"an embedding that does at {embedding.ratio} times, and {blocks}"
     remedy = "Choose the embedding's topology, or the sum, to fit"
     expect(fixed_sum.ratio == ratio and side in sides, expected, received, remedy)
-    channels = likelihood.num_channels
-    auxiliary_channels = channels if fixed_sum.num_channels is None else 1
-    fits = fixed_sum.num_channels in (None, channels)
-    expect(
-        fits
-        and fixed_sum.num_values == likelihood.num_values
-        and factor.auxiliary_likelihood.num_channels == auxiliary_channels,
-        f"the factor {factor.name!r} to know a fixed_sum of {likelihood.num_values} values, within each of "
-        f"{channels} channels or over all of them, that gives the channels of x_hat",
-        f"one of {fixed_sum.num_values} values, over {fixed_sum.num_channels} channels",
-        "Give what the transform of x to x_hat declares",
+    over, channels, values = fixed_sum.num_channels, likelihood.num_channels, likelihood.num_values
+    fits = over in (None, channels) and fixed_sum.num_values == values
+    fits = fits and factor.auxiliary_likelihood.num_channels == (channels if over is None else 1)
+    expected = (
+        f"the factor {factor.name!r} to know a fixed_sum of {values} values, within each of {channels} "
+        "channels or over all of them, that gives the channels of x_hat"
     )
+    received = f"one of {fixed_sum.num_values} values, over {over} channels"
+    expect(fits, expected, received, "Give what the transform of x to x_hat declares")
 
 
 def check_rounded(factor):
@@ -311,14 +304,11 @@ def check_known(transform, images, auxiliary):
     mask = mask[:, : images.shape[1], : images.shape[2]]
     others = np.where(mask, images, np.roll(images, 1, axis=0))
     wrong = np.asarray(transform.known(mask)) * (np.asarray(transform(others)) != auxiliary)
-    expect(
-        not wrong.any(),
-        f"{type(transform).__name__}.known to give 1 only where all pixels that a value is computed from are "
-        "known",
-        "1 at values that change with others",
-        "Define `known`, as a transform does that looks beyond its block of "
-        f"{transform.ratio} x {transform.ratio} pixels",
-    )
+    only = "only where all pixels that a value is computed from are known"
+    expected = f"{type(transform).__name__}.known to give 1 {only}"
+    block = f"its block of {transform.ratio} x {transform.ratio} pixels"
+    remedy = f"Define `known`, as a transform does that looks beyond {block}"
+    expect(not wrong.any(), expected, "1 at values that change with others", remedy)
 
 
 def check_fixed_sum(transform, images, auxiliary, likelihood, below):
@@ -337,10 +327,8 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
     check(below.num_channels == models, f"to fix {models} channels", below.num_channels)
     # Each auxiliary value may be drawn, and then has to be of some image.
     lowest, highest = fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first
-    check(
-        lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest,
-        f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}",
-        f"windows from {lowest} to {highest - 1}",
-    )
+    fits = lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest
+    has = f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}"
+    check(fits, has, f"windows from {lowest} to {highest - 1}")
     wrong = np.asarray(fixed_sum.auxiliary(images) != auxiliary)
     check(not wrong.any(), "to give its values", f"others for {wrong.mean():.1%} of them")

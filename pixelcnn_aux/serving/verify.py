@@ -155,11 +155,9 @@ def _compare_draws(model, signature, request, drawn):
         factor, position, image = model.factors[name], model.position(name), images[name]
         auxiliary = images[auxiliaries[position - 1]] if position else None
         inputs = Inputs(image, auxiliary, request.get("condition"))
-        _expect(
-            not factor.exact or np.isfinite(factor.log_prob(inputs)).all(),
-            "that draws images that agree with their auxiliary images",
-            f"by {signature}, images of {name!r} that do not",
-        )
+        fits = not factor.exact or np.isfinite(factor.log_prob(inputs)).all()
+        received = f"by {signature}, images of {name!r} that do not"
+        _expect(fits, "that draws images that agree with their auxiliary images", received)
         known, fixed_sum, bounds = kept.get(name, {}), factor.fixed_sum, None
         how = {"mode": mode, "bounded": "within" in known}
         noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **how)
