@@ -170,12 +170,10 @@ def resized_twice(scored):
 
 def as_jpeg(scored):
     """A set of 8-bit colors or grays as JPEG files hold it."""
-
-    pixels = np.empty_like(scored.pixels)
+    how, pixels = {"format": "JPEG", "quality": JPEG_QUALITY}, np.empty_like(scored.pixels)
     for index, image in enumerate(scored.pixels):
-        file = io.BytesIO()
-        picture = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
-        picture.save(file, "JPEG", quality=JPEG_QUALITY)
+        picture = image if image.shape[-1] == 3 else image[..., 0]
+        file = io.BytesIO(lossless_files.encoded(picture, how))
         pixels[index] = np.asarray(Image.open(file)).reshape(image.shape)
     prepared = f"{scored.name} as JPEG files of quality {JPEG_QUALITY}"
     return scored._replace(name=f"{scored.name} as JPEG", pixels=pixels, prepared=prepared)

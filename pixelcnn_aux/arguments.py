@@ -147,12 +147,9 @@ def at_most_parameters(
     name: str, count: int, most: int = MAX_PARAMETERS, why: str = "whatever the machine"
 ) -> None:
     """Raises ValueError if a factor of this name has, or would have, more than `most` parameters."""
-    expect(
-        count <= most,
-        f"factor {name!r} with at most {most:,} parameters, {why}",
-        f"another network, of {count:,}",
-        "Choose fewer filters, blocks or mixture components",
-    )
+    expected = f"factor {name!r} with at most {most:,} parameters, {why}"
+    remedy = "Choose fewer filters, blocks or mixture components"
+    expect(count <= most, expected, f"another network, of {count:,}", remedy)
 
 
 def short_repr(value: Any) -> str:

@@ -263,30 +263,26 @@ def _jitted(function, layer):
 
 def check_dtype(dtype: str | None) -> None:
     """Raises ValueError for float64 under JAX without 64-bit floats, which only warns and uses float32."""
-    expect(
-        dtype != "float64" or keras.ops.dtype(keras.ops.zeros([], dtype)) == dtype,
-        "JAX_ENABLE_X64=1 in the environment, for float64 under JAX",
-        "floats that JAX makes float32",
-        "Set it, or take float32",
-    )
+    fits = dtype != "float64" or keras.ops.dtype(keras.ops.zeros([], dtype)) == dtype
+    expected = "JAX_ENABLE_X64=1 in the environment, for float64 under JAX"
+    expect(fits, expected, "floats that JAX makes float32", "Set it, or take float32")
 
 
 def check_same_dtype(model: Any, *parts: Any) -> None:
     """Raises ValueError for parts with another dtype or policy than the model, or variables in 16 bits."""
+    expected = f"one dtype of a factor and its networks: {', '.join((*DTYPES, *POLICIES))}"
     for part in (model, *parts):
-        expect(
-            part.variable_dtype in DTYPES and part.dtype_policy.name == model.dtype_policy.name,
-            f"one dtype of a factor and its networks: {', '.join((*DTYPES, *POLICIES))}",
-            f"{part.dtype_policy.name} of {part.name!r}, in a factor of {model.dtype_policy.name}",
-            "Build them with the same dtype",
-        )
+        own, of_model = part.dtype_policy.name, model.dtype_policy.name
+        fits = part.variable_dtype in DTYPES and own == of_model
+        received = f"{own} of {part.name!r}, in a factor of {of_model}"
+        expect(fits, expected, received, "Build them with the same dtype")
 
 
 def layer_config(layer: Any) -> Config:
     """What Keras's `get_config` gives of a layer, which imports TensorFlow if it is there, also for JAX."""
     policy = layer.dtype_policy
     dtype = {"module": "keras", "class_name": type(policy).__name__, "config": policy.get_config()}
-    dtype = {**dtype, "registered_name": None}
+    dtype["registered_name"] = None
     config = {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
     if layer.activity_regularizer is not None:  # which descriptions do not take
         config["activity_regularizer"] = keras.regularizers.serialize(layer.activity_regularizer)

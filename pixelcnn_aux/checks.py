@@ -24,13 +24,9 @@ def check_names(names):
     expect(names and len(set(names)) == len(names), expected, names, "Give others by `names`")
     for name in names:
         fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
-        expect(
-            fits and name != "total",
-            "names of letters, digits, _ and -, in ASCII and not with _ or - first, other than 'total', "
-            "which names the sum",
-            repr(name),
-            "Give another by `names`",
-        )
+        letters = "names of letters, digits, _ and -, in ASCII and not with _ or - first"
+        expected = f"{letters}, other than 'total', which names the sum"
+        expect(fits and name != "total", expected, repr(name), "Give another by `names`")
 
 
 def check_parts(factor, kinds):
@@ -40,68 +36,49 @@ def check_parts(factor, kinds):
         arguments.instance(name, getattr(factor, name), kind, optional)
     likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
     below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
-    expect(
-        (embedding is None) == (below is None),
-        "an embedding and the likelihood of what it embeds, or neither",
-        f"embedding={embedding}, auxiliary_likelihood={below}",
-        "Give both, or neither",
-    )
+    expected = "an embedding and the likelihood of what it embeds, or neither"
+    received = f"embedding={embedding}, auxiliary_likelihood={below}"
+    expect((embedding is None) == (below is None), expected, received, "Give both, or neither")
     for one in filter(None, (likelihood, below)):
         one.check_declared()
-    expect(
-        network.num_params == likelihood.num_params,
-        f"a network with num_params={likelihood.num_params}, as the likelihood takes",
-        f"num_params={network.num_params}",
-        "Build it with the likelihood's",
-    )
+    count, taken = network.num_params, likelihood.num_params
+    expected = f"a network with num_params={taken}, as the likelihood takes"
+    expect(count == taken, expected, f"num_params={count}", "Build it with the likelihood's")
     if embedding is not None:
-        expect(
-            embedding.num_resolutions == network.num_resolutions,
-            f"an embedding with outputs at its network's {network.num_resolutions} resolutions",
-            f"outputs at {embedding.num_resolutions}",
-            "Choose its topology to fit",
-        )
+        outputs, inputs = embedding.num_resolutions, network.num_resolutions
+        expected = f"an embedding with outputs at its network's {inputs} resolutions"
+        expect(outputs == inputs, expected, f"outputs at {outputs}", "Choose its topology to fit")
     if fixed_sum is not None:
         _check_fixed_sum_of_factor(factor)
-    expect(
-        fixed_sum is not None or not likelihood.centered,
-        "a fixed_sum, since the likelihood is centered",
-        None,
-        "Give the transform's, or a likelihood with centered=False",
-    )
+    expected = "a fixed_sum, since the likelihood is centered"
+    remedy = "Give the transform's, or a likelihood with centered=False"
+    expect(fixed_sum is not None or not likelihood.centered, expected, None, remedy)
 
 
 def _check_fixed_sum_of_factor(factor):
     likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
-    expected = "no fixed_sum: this factor is unconditional"
-    expect(embedding is not None, expected, "one", "Give None")
-    expect(
-        likelihood.bounded_noise_size is not None,
-        "a likelihood that has bounds, within which a fixed_sum holds pixels",
-        type(likelihood).__name__,
-        "Give it bounds (likelihoods.Likelihood), or no fixed_sum",
-    )
+    expect(embedding is not None, "no fixed_sum: this factor is unconditional", "one", "Give None")
+    expected = "a likelihood that has bounds, within which a fixed_sum holds pixels"
+    received = type(likelihood).__name__
+    remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
+    expect(likelihood.bounded_noise_size is not None, expected, received, remedy)
     ratio, side = factor.auxiliary_ratio, factor.network.side
     sides = (ratio,) if isinstance(factor.network, DecidesGroups) else (1, ratio)
-    expect(
-        fixed_sum.ratio == ratio and side in sides,
-        f"the networks of the factor {factor.name!r} to make an image of {fixed_sum.ratio} times the size of "
-        "x_hat, as its fixed_sum has blocks",
-        f"an embedding that does at {embedding.ratio} times, and a network of blocks of side {side}",
-        "Choose the embedding's topology, or the sum, to fit",
+    image = f"an image of {fixed_sum.ratio} times the size of x_hat, as its fixed_sum has blocks"
+    expected = f"the networks of the factor {factor.name!r} to make {image}"
+    blocks = f"a network of blocks of side {side}"
+    received = f"an embedding that does at {embedding.ratio} times, and {blocks}"
+    remedy = "Choose the embedding's topology, or the sum, to fit"
+    expect(fixed_sum.ratio == ratio and side in sides, expected, received, remedy)
+    over, channels, values = fixed_sum.num_channels, likelihood.num_channels, likelihood.num_values
+    fits = over in (None, channels) and fixed_sum.num_values == values
+    fits = fits and factor.auxiliary_likelihood.num_channels == (channels if over is None else 1)
+    expected = (
+        f"the factor {factor.name!r} to know a fixed_sum of {values} values, within each of {channels} "
+        "channels or over all of them, that gives the channels of x_hat"
     )
-    channels = likelihood.num_channels
-    auxiliary_channels = channels if fixed_sum.num_channels is None else 1
-    fits = fixed_sum.num_channels in (None, channels)
-    expect(
-        fits
-        and fixed_sum.num_values == likelihood.num_values
-        and factor.auxiliary_likelihood.num_channels == auxiliary_channels,
-        f"the factor {factor.name!r} to know a fixed_sum of {likelihood.num_values} values, within each of "
-        f"{channels} channels or over all of them, that gives the channels of x_hat",
-        f"one of {fixed_sum.num_values} values, over {fixed_sum.num_channels} channels",
-        "Give what the transform of x to x_hat declares",
-    )
+    received = f"one of {fixed_sum.num_values} values, over {over} channels"
+    expect(fits, expected, received, "Give what the transform of x to x_hat declares")
 
 
 def check_rounded(factor):
@@ -133,18 +110,13 @@ def check_rounded(factor):
 
 def check_chain(factors, transforms, image_size, in_graphs):
     """Checks that factors and transforms of a chain fit each other, on a few images, and in graphs."""
-    expect(
-        len(factors) == len(transforms) + 1,
-        "one factor more than transforms",
-        f"{len(factors)} factors, {len(transforms)} transforms",
-        "Give a factor for each auxiliary image and one for the full image",
-    )
-    expect(
-        factors[0].embedding is None,
-        "a first factor that is unconditional, since nothing comes before it",
-        f"{factors[0].name!r}, which has an embedding",
-        "Put what it is given before it",
-    )
+    fits = len(factors) == len(transforms) + 1
+    received = f"{len(factors)} factors, {len(transforms)} transforms"
+    remedy = "Give a factor for each auxiliary image and one for the full image"
+    expect(fits, "one factor more than transforms", received, remedy)
+    expected = "a first factor that is unconditional, since nothing comes before it"
+    fits, received = factors[0].embedding is None, f"{factors[0].name!r}, which has an embedding"
+    expect(fits, expected, received, "Put what it is given before it")
     first, *others = (serialization.serialize(factor.condition) for factor in factors)
     received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
     expected = "the same condition for all factors"
@@ -217,8 +189,7 @@ def check_declared(transform):
     whole, largest = arguments.is_whole, 2**arguments.MAX_HALVINGS
     power = whole(ratio, 1, largest) and not ratio & (ratio - 1)
     check(power, f"a ratio that is a power of two, of at most {largest}", ratio)
-    fits = channels is None or whole(channels, 1, 256)
-    check(fits, "channels from 1 to 256, or None", channels)
+    check(channels is None or whole(channels, 1, 256), "channels from 1 to 256, or None", channels)
     fits = values is None or whole(values, 2, arguments.MAX_VALUES)
     check(fits, f"num_values from 2 to {arguments.MAX_VALUES:,}, or None", values)
 
@@ -236,19 +207,14 @@ def declared_sum(transform, likelihood):
     fixed_sum = transform.fixed_sum(likelihood.num_values)
     arguments.instance(f"{name}.fixed_sum", fixed_sum, FixedSum, optional=True)
     if fixed_sum is not None:
-        expect(
-            fixed_sum.num_values == likelihood.num_values,
-            f"the fixed sum of {name} to be of {likelihood.num_values} values",
-            f"num_values={fixed_sum.num_values}",
-            "Build it with the num_values that `fixed_sum` is given",
-        )
-        expect(
-            fixed_sum.num_channels in (None, likelihood.num_channels),
-            f"the fixed sum of {name} to be over all of {likelihood.num_channels} channels of images, or "
-            "within each",
-            fixed_sum.num_channels,
-            "Correct it, or choose a transform of such images",
-        )
+        found, values = fixed_sum.num_values, likelihood.num_values
+        expected = f"the fixed sum of {name} to be of {values} values"
+        remedy = "Build it with the num_values that `fixed_sum` is given"
+        expect(found == values, expected, f"num_values={found}", remedy)
+        found, channels = fixed_sum.num_channels, likelihood.num_channels
+        expected = f"the fixed sum of {name} to be over all of {channels} channels of images, or within each"
+        remedy = "Correct it, or choose a transform of such images"
+        expect(found in (None, channels), expected, found, remedy)
     return fixed_sum
 
 
@@ -279,13 +245,11 @@ def check_draws(likelihood):
         noise = likelihood.noise(random.random((100, size), np.float32), bounded=bounded)
         drawn = likelihood.draw(params, noise, bounds=bounds if bounded else None)
         wrong = drawn != np.clip(np.round(drawn), least, most)
-        expect(
-            not wrong.any() and drawn.dtype == np.int32,
-            f"{type(likelihood).__name__} to draw int32, whole numbers from 0 to {last}"
-            f"{', within bounds' * bounded}",
-            drawn[wrong][0] if wrong.any() else drawn.dtype,
-            f"Correct {'_bounded_draw' if bounded else '_draw'}",
-        )
+        kind, within = type(likelihood).__name__, ", within bounds" * bounded
+        expected = f"{kind} to draw int32, whole numbers from 0 to {last}{within}"
+        received = drawn[wrong][0] if wrong.any() else drawn.dtype
+        fits = not wrong.any() and drawn.dtype == np.int32
+        expect(fits, expected, received, f"Correct {'_bounded_draw' if bounded else '_draw'}")
 
 
 def checked_output(transform, images, likelihood, in_graphs=True):
@@ -318,15 +282,13 @@ def checked_output(transform, images, likelihood, in_graphs=True):
     received = traced or "an unknown one"
     check(traced[1:] == shape, "images of a shape known in a graph,", [None, *shape], received)
     fits = (height, width) == sums.num_blocks(images.shape[1:3], transform.ratio)
-    divided = "a height and width divided by its ratio,"
-    check(fits, divided, transform.ratio, f"{height} x {width}")
+    check(fits, "a height and width divided by its ratio,", transform.ratio, f"{height} x {width}")
     found, shape = _dtype_and_shape(known), [2, height, width, 1]
     check(found == f"uint8 {shape}", "uint8 masks of shape", shape, found)
     nowhere, everywhere = known
     fits = not nowhere.any() and (everywhere == 1).all()
     check(fits, "masks", "of 0 where nothing is known, and of 1 where all is", "others")
-    fits = result.max() < likelihood.num_values
-    check(fits, "values below", likelihood.num_values, result.max())
+    check(result.max() < likelihood.num_values, "values below", likelihood.num_values, result.max())
     return result
 
 
@@ -342,14 +304,11 @@ def check_known(transform, images, auxiliary):
     mask = mask[:, : images.shape[1], : images.shape[2]]
     others = np.where(mask, images, np.roll(images, 1, axis=0))
     wrong = np.asarray(transform.known(mask)) * (np.asarray(transform(others)) != auxiliary)
-    expect(
-        not wrong.any(),
-        f"{type(transform).__name__}.known to give 1 only where all pixels that a value is computed from are "
-        "known",
-        "1 at values that change with others",
-        "Define `known`, as a transform does that looks beyond its block of "
-        f"{transform.ratio} x {transform.ratio} pixels",
-    )
+    only = "only where all pixels that a value is computed from are known"
+    expected = f"{type(transform).__name__}.known to give 1 {only}"
+    block = f"its block of {transform.ratio} x {transform.ratio} pixels"
+    remedy = f"Define `known`, as a transform does that looks beyond {block}"
+    expect(not wrong.any(), expected, "1 at values that change with others", remedy)
 
 
 def check_fixed_sum(transform, images, auxiliary, likelihood, below):
@@ -368,10 +327,8 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
     check(below.num_channels == models, f"to fix {models} channels", below.num_channels)
     # Each auxiliary value may be drawn, and then has to be of some image.
     lowest, highest = fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first
-    check(
-        lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest,
-        f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}",
-        f"windows from {lowest} to {highest - 1}",
-    )
+    fits = lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest
+    has = f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}"
+    check(fits, has, f"windows from {lowest} to {highest - 1}")
     wrong = np.asarray(fixed_sum.auxiliary(images) != auxiliary)
     check(not wrong.any(), "to give its values", f"others for {wrong.mean():.1%} of them")

@@ -101,9 +101,8 @@ class Conditional:
         if self.embedding is not None:
             side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
             auxiliary = _zeros(side // self.auxiliary_ratio, self.auxiliary_likelihood)
-        return Inputs(
-            _zeros(side, self.likelihood), auxiliary, self.condition and self.condition.unknown(1)
-        )
+        condition = self.condition and self.condition.unknown(1)
+        return Inputs(_zeros(side, self.likelihood), auxiliary, condition)
 
     # Networks.
 

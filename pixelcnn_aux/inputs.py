@@ -129,8 +129,19 @@ def check_images(
         remedy = "Give channels last: of grays without that axis images[..., None], of RGBA images[..., :3]"
         expect(shape[-1] == channels, expected, f"shape {shape}", remedy)
     if num_values is not None and (floats or num_values not in (2**8, 2**16)) and 0 not in shape:
-        _check_range(images, num_values - 1, what)
+        least, largest = _ends(images) or (0, 0)
+        expected = f"{what} with pixel values from 0 to {num_values - 1}"
+        fits = 0 <= least <= largest <= num_values - 1  # NaN does not
+        received = f"a value of {largest if least >= 0 else least:g}"
+        expect(fits, expected, received, "Scale or clip them")
     return images
+
+
+def upper_half(images: Tensor) -> np.ndarray:
+    """The mask of images [..., H, W, C] whose upper half is known: uint8 [..., H, W, 1]."""
+    mask = np.zeros((*images.shape[:-1], 1), np.uint8)
+    mask[..., : images.shape[-3] // 2, :, :] = 1
+    return mask
 
 
 def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
@@ -156,17 +167,6 @@ def _ends(images):
     return None if any(map(arrays.is_symbolic, ends)) else [*map(float, ends)]
 
 
-def _check_range(images, last, what):
-    """Raises ValueError for a pixel value outside 0 .. last, where the values are known."""
-    if (ends := _ends(images)) is None:
-        return
-    least, largest = ends
-    fits = 0 <= least <= largest <= last  # NaN does not
-    received = largest if least >= 0 else least
-    expected, remedy = f"{what} with pixel values from 0 to {last}", "Scale or clip them"
-    expect(fits, expected, f"a value of {received:g}", remedy)
-
-
 def check_sides_known(size: Sequence[int | None]) -> None:
     """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
     expected = "images whose height and width are known while a graph is traced"
@@ -179,5 +179,4 @@ def check_multiple(images: Tensor, multiple: int) -> None:
     height, width = images.shape[1:3]
     fits = not any(side is not None and side % multiple for side in (height, width))
     expected = f"an image height and width that are multiples of {multiple}, as this network needs"
-    remedy = "Choose another image size, or fewer resolutions"
-    expect(fits, expected, f"{height} x {width}", remedy)
+    expect(fits, expected, f"{height} x {width}", "Choose another image size, or fewer resolutions")

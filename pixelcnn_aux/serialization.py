@@ -196,20 +196,15 @@ def deserialize(description: Any, kind: Any) -> Any:
     """
     if description is None:
         return None
-    name = config = None
-    if isinstance(description, dict):
-        name = description.get("registered_name") or description.get("class_name")
-        config = description.get("config")
-    if not isinstance(name, str) or not isinstance(config, dict):
-        raise ValueError(
-            f"Expected the description of a class {kind.__name__}, as Keras writes them. "
-            f"Received: {arguments.short_repr(description)}. Take the file from where it came from again."
-        )
+    found: Any = description if isinstance(description, dict) else {}
+    name, config = found.get("registered_name") or found.get("class_name"), found.get("config")
+    expected = f"the description of a class {kind.__name__}"
+    remedy = "Take the file from where it came from again"
+    fits = isinstance(name, str) and isinstance(config, dict)
+    expect(fits, f"{expected}, as Keras writes them", arguments.short_repr(description), remedy)
     check(description)
     cls = registered_class(name)
-    fits = isinstance(cls, type) and issubclass(cls, kind)
-    remedy = "Take the file from where it came from again"
-    expect(fits, f"the description of a class {kind.__name__}", f"that of {name}", remedy)
+    expect(isinstance(cls, type) and issubclass(cls, kind), expected, f"that of {name}", remedy)
     # Not by Keras's function, which also builds some objects of classes that are not registered.
     expected = f"the description of a {name} with its arguments"
     remedy = "Load it with the version of the package that wrote it"
@@ -230,10 +225,8 @@ def check_comes_back(part: Any) -> None:
 
 
 def _check_registered(name, cls):
-    expect(
-        cls is not None,
-        "a registered class",
-        f"{name}, which is not",
+    remedy = (
         "Decorate it with @keras.saving.register_keras_serializable(package=...), and import its module "
-        "before it is needed; programs do with --plugin MODULE",
+        "before it is needed; programs do with --plugin MODULE"
     )
+    expect(cls is not None, "a registered class", f"{name}, which is not", remedy)

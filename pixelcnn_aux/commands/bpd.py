@@ -10,6 +10,7 @@ table also has the same images as PNG and WebP files, and as JPEG XL where pillo
 WORKDIR/codecs.json keeps these.
 """
 
+import functools
 import math
 import zlib
 
@@ -43,13 +44,8 @@ def main():
         condition = kind.unknown(images.num_images)
         if FLAGS.condition is None:
             print("The images have no labels, so the model is told none", flush=True)
-
-    def batches():
-        return chosen_run.batches(images, count)
-
-    def progress():
-        return progress_bar(count, "image")
-
+    batches = functools.partial(chosen_run.batches, images, count)
+    progress = functools.partial(progress_bar, count, "image")
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
     # Before the evaluation, which would be lost if nothing can be written, or the records are damaged.
     out, crc32 = chosen_run.outputs(folder), checksum(batches())

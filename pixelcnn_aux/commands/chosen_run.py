@@ -119,9 +119,8 @@ def for_work(model, pixels, best=False):
     is_much = pixels >= MUCH_ALONE and importlib.util.find_spec("keras")
     if not is_much or not isinstance(model, pa.engine.Model):
         return model
-    return _exact(
-        _by_keras(model.loaded_from, best, f"{pixels:,} pixels, which graphs evaluate faster")
-    )
+    why = f"{pixels:,} pixels, which graphs evaluate faster"
+    return _exact(_by_keras(model.loaded_from, best, why))
 
 
 def _by_keras(run, best, why):
@@ -186,10 +185,7 @@ def label_condition(kind, count):
     """The condition of a kind, or None, of `count` images of the class --label; unknown if that is unset."""
     if FLAGS.label is None:
         return kind and kind.unknown(count)
-    expect(
-        isinstance(kind, Classes),
-        "a model of classes for --label",
-        f"--label {FLAGS.label}, and a model {f'of {kind}' if kind else 'without a condition'}",
-        "Leave it out, or train with --classes",
-    )
+    expected, remedy = "a model of classes for --label", "Leave it out, or train with --classes"
+    of = f"of {kind}" if kind else "without a condition"
+    expect(isinstance(kind, Classes), expected, f"--label {FLAGS.label}, and a model {of}", remedy)
     return np.full(count, FLAGS.label, kind.dtype)

@@ -23,6 +23,7 @@ from PIL import Image
 from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.inputs import upper_half
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -51,8 +52,7 @@ def given(client, name, file):
 def complete(client, file):
     """Draws lower halves: the picture has the file's image, what is kept of it, and the draws."""
     image = _read(client, file)
-    mask = np.zeros((*image.shape[:2], 1), np.uint8)
-    mask[: len(mask) // 2] = 1
+    mask = upper_half(image)
     drawn = client.predict("complete", **_drawing(client, image=image, mask=mask))["image"]
     *_, full = client.images
     masked = np.where(mask, image, np.uint8(127))

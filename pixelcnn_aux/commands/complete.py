@@ -13,6 +13,7 @@ from absl import flags
 
 from pixelcnn_aux.commands import photographs
 from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.inputs import upper_half
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
 FLAGS = flags.FLAGS
@@ -43,13 +44,6 @@ def read_mask(file):
             f"{others[0]}. Draw it without smooth edges, and save it as PNG."
         )
     return picture[np.newaxis, ..., :1] // 255
-
-
-def upper_half(images):
-    """The mask of images [B, H, W, C] whose upper half is known."""
-    mask = np.zeros((*images.shape[:3], 1), np.uint8)
-    mask[:, : images.shape[1] // 2] = 1
-    return mask
 
 
 def define_flags():

@@ -16,8 +16,7 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    times = FLAGS.times
-    photographs.draw_each(files, "-enlarged", lambda x: ("enlarge", x, times))
+    photographs.draw_each(files, "-enlarged", lambda x: ("enlarge", x, FLAGS.times))
 
 
 def define_flags():

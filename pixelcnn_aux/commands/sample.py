@@ -27,6 +27,7 @@ from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.inputs import upper_half
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -114,8 +115,7 @@ def draws_given(model, originals, name, *, times=3):
 def completions(model, originals):
     """Rows of the picture of test images whose lower half is drawn."""
     [*_, image] = model.factors
-    mask = np.zeros((*originals.shape[:3], 1), np.uint8)
-    mask[:, : originals.shape[1] // 2] = 1
+    mask = upper_half(originals)
     middle = (model.factors[image].likelihood.num_values - 1) // 2
     drawn = sample(model, "completions", len(originals), known=originals, mask=mask)
     return [

@@ -44,17 +44,19 @@ _FILE = (512, 512)  # about the size of a file, for a model of images of any siz
 
 def main(*paths):
     expect(paths, "image files or folders of them", "none", "Name some", kind=app.UsageError)
+    opening = contextlib.nullcontext(sys.stdout.buffer)
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)
+        opening = disk.replacing(pathlib.Path(FLAGS.out))
     found = list(itertools.chain.from_iterable(map(image_files, paths)))
-    opening = _table(sys.stdout.buffer)
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         _, model = chosen_run.load()
         size = model.image_size or _FILE
         model = chosen_run.for_work(model, len(found) * math.prod(size))
-        with (
-            opening as table
-        ):  # not before: Ctrl-C ends imports at once, and would leave an unfinished file
+        # Not before: Ctrl-C ends imports at once, and would leave an unfinished file.
+        with opening as opened:
+            # Names of files may be any bytes.
+            table = codecs.getwriter("utf-8")(opened, "backslashreplace")
             count = write(csv.writer(table, lineterminator="\n"), model, found)
         size = model.image_size or "their own sizes"
         print(f"Scored {count:,} of {len(found):,} files, at {size}")
@@ -120,15 +122,6 @@ def read(file, size):
     if size is None or (height, width) == tuple(size):
         return [file, width, height, "as it is"], pixels, ""
     return [file, width, height, "cropped and resized"], image_folder.fit(pixels, size), ""
-
-
-@contextlib.contextmanager
-def _table(stdout):
-    """Yields the file that the table is written to: --out, as `disk.replacing`, or `stdout`."""
-    out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out))
-    with out or contextlib.nullcontext(stdout) as opened:
-        # Names of files may be any bytes.
-        yield codecs.getwriter("utf-8")(opened, "backslashreplace")
 
 
 def define_flags():

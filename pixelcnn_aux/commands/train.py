@@ -108,19 +108,13 @@ def train(name, strategy, stop):
         for factor, given in preset.training.items()
     }
     size = None if any(given.crop for given in settings.values()) else model.image_size
-    how = {
-        "channels": model.likelihood.num_channels,
-        "num_values": model.likelihood.num_values,
-        **chosen_run.image_flags(),
-    }
-    images, validation_images = (
-        data.load(dataset, split, size, **how) for split in ("train", "validation")
-    )
+    likelihood, how = model.likelihood, chosen_run.image_flags()
+    how |= {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
+    images = (data.load(dataset, split, size, **how) for split in ("train", "validation"))
     training.train(
         model,
         settings,
-        images,
-        validation_images,
+        *images,
         run.path,
         factors=None if FLAGS.factor == "all" else [FLAGS.factor],
         seed=FLAGS.seed,

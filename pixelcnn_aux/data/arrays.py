@@ -21,12 +21,9 @@ _MAKE = (
 @register("arrays")
 def arrays(split, image_size, image_dir, image_file):
     """The array of the split's name, and SPLIT_labels if there, in a .npz file or .npy files of a folder."""
-    expect(
-        (image_dir is None) != (image_file is None),
-        "a file of arrays, or a folder of them, for the data set 'arrays'",
-        "none" if image_file is None else "both",
-        f"Give image_file (--image_file). {_MAKE}",
-    )
+    expected = "a file of arrays, or a folder of them, for the data set 'arrays'"
+    fits, received = (image_dir is None) != (image_file is None), "both" if image_file else "none"
+    expect(fits, expected, received, f"Give image_file (--image_file). {_MAKE}")
     file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
     received, remedy = f"{file}, which is no file", f"Give one that exists. {_MAKE}"
     expect(file.is_file(), "a file of arrays", received, remedy, kind=FileNotFoundError)

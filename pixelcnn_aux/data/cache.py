@@ -10,6 +10,7 @@ others wait.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -22,6 +23,7 @@ import numpy as np
 from absl import logging
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
 FORMAT = 4  # of the files, and of how images are decoded: another number, and all are decoded again
@@ -34,14 +36,10 @@ _ELSEWHERE = ", or give another cache_dir (--cache_dir)"
 
 def default_folder():
     """The default folder, an absolute `pathlib.Path`. Raises ValueError for a user without a home."""
-    folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        return pathlib.Path(folder, "pixelcnn_aux").expanduser().absolute()
-    except RuntimeError:
-        raise ValueError(
-            "Expected a home folder, below which decoded images are kept. Received: none. Give a cache_dir "
-            "(--cache_dir), or set HOME."
-        ) from None
+    folder = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    expected = "a home folder, below which decoded images are kept"
+    expect(folder[0] != "~", expected, "none", "Give a cache_dir (--cache_dir), or set HOME")
+    return pathlib.Path(folder, "pixelcnn_aux").absolute()
 
 
 def load(
@@ -60,10 +58,8 @@ def load(
     digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
     array = cache_dir / f"{dataset}-{split}-{'x'.join(map(str, image_size))}-{digest}.npy"
     key = {"format": FORMAT, "place": place, "files": files}
-
-    def busy():
-        logging.info("Waiting for another process, which decodes the same images")
-
+    waits = "Waiting for another process, which decodes the same images"
+    busy = functools.partial(logging.info, waits)
     expected = f"a folder to write decoded images to, with room for them: {cache_dir}"
     with disk.explained(expected, _ELSEWHERE):
         cache_dir.mkdir(parents=True, exist_ok=True)

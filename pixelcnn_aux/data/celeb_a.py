@@ -56,11 +56,9 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
 
     def decoded():
         with disk.explained(f"to read {folder}"):
-            examples = tfds.examples(builder, split, decoded=False)
+            encoded = (x["image"] for x in tfds.examples(builder, split, decoded=False))
             count = builder.info.splits[split].num_examples
-            for image in files.in_threads(
-                lambda x: fit(decoding.decode(x["image"])), examples, count
-            ):
+            for image in files.in_threads(lambda x: fit(decoding.decode(x)), encoded, count):
                 yield None, image
 
     described = files.described_files(folder, sorted(path.name for path in folder.iterdir()))

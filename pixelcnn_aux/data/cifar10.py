@@ -19,7 +19,19 @@ def cifar10(split, image_size, data_dir):
     expect(image_size in (None, (32, 32)), expected, image_size, remedy)
     builder = tfds.builder("cifar10", data_dir)
     if not builder.is_prepared():
-        _download(builder)
+        import requests  # with which TFDS downloads
+
+        expected = f"a prepared CIFAR-10 in {builder.data_path}"
+        remedy = (
+            "Run tfds build cifar10 on a machine with a network and copy the folder here, give --data_dir "
+            "where it is elsewhere, or do without: --dataset photos, --dataset arrays"
+        )
+        # Whatever TFDS and the network come up with.
+        received, kind = "none, and its download failed", FileNotFoundError
+        with restated(expected, received, remedy, Exception, kind=kind):
+            for url in builder.url_infos:
+                requests.head(url, timeout=10)  # with no network TFDS itself retries for minutes
+            builder.download_and_prepare()
     official = "test" if split == "test" else "train"
     batches = list(tfds.examples(builder, official, batch_size=1000))
     names, images, labels = (
@@ -28,19 +40,3 @@ def cifar10(split, image_size, data_dir):
     # TFDS shuffles as it prepares. Names are train_00000, train_00001, ...
     order = np.argsort(names)[_PARTS[split]]
     return Images(images[order], labels=labels[order])
-
-
-def _download(builder):
-    import requests  # with which TFDS downloads
-
-    expected = f"a prepared CIFAR-10 in {builder.data_path}"
-    remedy = (
-        "Run tfds build cifar10 on a machine with a network and copy the folder here, give --data_dir where "
-        "it is elsewhere, or do without: --dataset photos, --dataset arrays"
-    )
-    # Whatever TFDS and the network come up with.
-    received, kind = "none, and its download failed", FileNotFoundError
-    with restated(expected, received, remedy, Exception, kind=kind):
-        for url in builder.url_infos:
-            requests.head(url, timeout=10)  # with no network TFDS itself retries for minutes
-        builder.download_and_prepare()

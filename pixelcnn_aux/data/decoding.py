@@ -56,9 +56,8 @@ def opened(contents, channels=3, bits=8):
     except (ImportError, MemoryError, ValueError):  # ImportError, MemoryError: not the file's fault
         raise
     except Image.DecompressionBombError as error:  # more than Pillow opens
-        raise ValueError(
-            f"far more pixels than {MAX_PIXELS:,}, the most that there may be"
-        ) from error
+        most = f"{MAX_PIXELS:,}, the most that there may be"
+        raise ValueError(f"far more pixels than {most}") from error
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError(f"damaged, or no {KINDS} file") from error
 
@@ -218,11 +217,11 @@ def _decode_dicom(contents):
         raise
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError("a damaged DICOM file, or compressed as pydicom cannot read it") from error
-    if not fits:
-        raise ValueError(
-            f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
-            f"channel and {MAX_PIXELS:,} pixels at most is expected"
-        )
+    _require(
+        fits,
+        f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
+        f"channel and {MAX_PIXELS:,} pixels at most is expected",
+    )
     least = pixels.min()
     fits = least >= 0 and pixels.dtype.kind in "iu"
     _require(fits, f"values of {pixels.dtype} from {least}, whole ones of 0 or more are expected")

@@ -72,11 +72,10 @@ def load(
         broken = {name: reason for name, reason in found.items() if isinstance(reason, str)}
         pixels = [image for name, image in found.items() if name not in broken]
     else:
+        which = {"dataset": dataset, "split": split, "image_size": image_size}
         how = {"folder": image_dir, "channels": channels, "num_values": num_values}
         how |= {"files": described_files(image_dir, names), "decoded": decoded}
-        pixels, broken = cache.load(
-            cache_dir, dataset=dataset, split=split, image_size=image_size, **how
-        )
+        pixels, broken = cache.load(cache_dir, **which, **how)
     decoding.log_gray(num_gray, len(pixels), image_dir)
     broken |= dict.fromkeys(by_split[None], "of no split")
     skipped, by_reason = sorted(broken, key=pathlib.PurePath), collections.defaultdict(list)
@@ -160,23 +159,17 @@ def _labels_of(labels, paths):
         classes = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
         numbers = {name: number for number, name in enumerate(classes)}
         return {str(path): numbers.get(path.parts[0], -1) for path in paths}
-    found = _read_labels(labels)
-    unknown = sorted(found.keys() - set(map(str, paths)))
-    received = f"{''.join(unknown[:1])}, which is not there"
-    expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
-    return found
-
-
-def _read_labels(file):
-    expected = f"a table of files and whole numbers in {file}"
+    expected, found = f"a table of files and whole numbers in {labels}", {}
     with restated(expected, "another one", _LABEL_ROWS, TypeError, ValueError, csv.Error):
-        text = disk.contents(file).decode("utf-8-sig")  # as spreadsheets write it
+        text = disk.contents(labels).decode("utf-8-sig")  # as spreadsheets write it
         rows = csv.DictReader(io.StringIO(text, newline=""))
         if not {"file", "label"} <= {*(rows.fieldnames or ())}:
             raise ValueError(f"the columns {rows.fieldnames}")
-        found = {}
         for row in rows:
             if row["file"] in found:
                 raise ValueError(f"{row['file']} twice")
             found[row["file"]] = int(row["label"])
-        return found
+    unknown = sorted(found.keys() - set(map(str, paths)))
+    received = f"{''.join(unknown[:1])}, which is not there"
+    expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
+    return found

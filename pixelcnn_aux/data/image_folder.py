@@ -80,7 +80,8 @@ def split_by_hash(names, validation, test):
     The lowest hashes are for test, and the next ones for validation. So each file has a split by its name
     alone, unless that leaves a split of three files or more empty: it then takes those of the next hashes.
     """
-    hashes = np.array([_percentile(name) for name in names])
+    digests = (int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) for name in names)
+    hashes = np.array([digest % 100 + digest / 2**256 for digest in digests])  # percentiles
     num_test, others = (np.count_nonzero(hashes < most) for most in (test, test + validation))
     if len(names) >= 3:
         num_test = min(max(num_test, 1), len(names) - 2)
@@ -89,11 +90,6 @@ def split_by_hash(names, validation, test):
     splits[order[:others]] = "validation"
     splits[order[:num_test]] = "test"
     return splits.tolist()
-
-
-def _percentile(name):
-    digest = int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16)
-    return digest % 100 + digest / 2**256
 
 
 def fit(image, image_size):
@@ -110,9 +106,8 @@ def resize(image, image_size):
 
     It equals `tf.image.resize(image, image_size, "area")` bit for bit: the same sums in float32, in order.
     """
-    (rows, row_weights, height), (columns, column_weights, width) = (
-        _covered(length, size) for length, size in zip(image.shape, image_size)
-    )
+    rows, row_weights, height = _covered(image.shape[0], image_size[0])
+    columns, column_weights, width = _covered(image.shape[1], image_size[1])
     sums = sum(
         image[:, column].astype(np.float32) * weight[:, np.newaxis]
         for column, weight in zip(columns, column_weights)

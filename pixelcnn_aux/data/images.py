@@ -205,11 +205,8 @@ class Images:
         """The indices of the images in the batch of a step of `training_batches`: int64 [batch_size]."""
         return next(self._draws(batch_size, seed, step, slice(None))).indices
 
-    def _draws(self, batch_size, seed, first_step, rows):
-        wanted = np.arange(batch_size)[rows]
-        return training_batches.steps(
-            self.num_images, batch_size, seed=seed, first_step=first_step, rows=wanted
-        )
+    def _draws(self, *which):
+        return training_batches.steps(self.num_images, *which)
 
 
 def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
@@ -254,23 +251,19 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     remedy = "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)"
     if pixels.dtype.kind in "bif":
         remedy = conversion(pixels, "pixels", "uint8", 255)
-    expect(
-        fits and images.shape[3] <= MAX_CHANNELS,
-        f"pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to {MAX_CHANNELS} channels",
-        f"{pixels.dtype.name} {list(pixels.shape)}",
-        remedy,
-    )
+    count = f"of one image at least and up to {MAX_CHANNELS} channels"
+    expected = f"pixels as uint8 or uint16 [N, H, W, C], {count}"
+    received = f"{pixels.dtype.name} {list(pixels.shape)}"
+    expect(fits and images.shape[3] <= MAX_CHANNELS, expected, received, remedy)
     return images
 
 
 def _checked_labels(labels, count):
     labels = np.asarray(arguments.array("labels", labels))
     kinds = {1: "iu", 2: "iuf"}
-    expect(
-        labels.dtype.kind in kinds.get(labels.ndim, "") and len(labels) == count,
-        f"labels as int [{count}] or float [{count}, D], one for each image",
-        f"{labels.dtype.name} {list(labels.shape)}",
-        "Number the classes from 0 on",
-    )
+    fits = labels.dtype.kind in kinds.get(labels.ndim, "") and len(labels) == count
+    expected = f"labels as int [{count}] or float [{count}, D], one for each image"
+    received = f"{labels.dtype.name} {list(labels.shape)}"
+    expect(fits, expected, received, "Number the classes from 0 on")
     # Integers as they are: as 32 bits, some would be those of another class.
     return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")

@@ -108,13 +108,10 @@ def load(
       ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
       OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
     """
+    expected, received = f"a data set: one of {', '.join(_registered)}", arguments.short_repr(name)
     remedy = "Choose one of these, or import the module that registers it first (--plugin)"
-    expect(
-        isinstance(name, str) and name in _registered,
-        f"a data set: one of {', '.join(_registered)}",
-        arguments.short_repr(name),
-        did_you_mean(name, _registered, remedy),
-    )
+    remedy = did_you_mean(name, _registered, remedy)
+    expect(isinstance(name, str) and name in _registered, expected, received, remedy)
     arguments.choice("split", split, SPLITS)
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)

@@ -24,9 +24,10 @@ class Draws(NamedTuple):
     keys: np.ndarray  # uint64, of what is drawn of the image alone
 
 
-def steps(num_images, batch_size, *, seed, first_step, rows):
-    """Yields the `Draws` of some rows, int64 [R], of the batch of each step from `first_step` on."""
+def steps(num_images, batch_size, seed, first_step, rows):
+    """Yields the `Draws` of some rows, a slice, of the batch of each step from `first_step` on."""
     drawn = functools.lru_cache(maxsize=2)(_epoch)  # epochs last for many batches
+    rows = np.arange(batch_size)[rows]
     for step in itertools.count(first_step):
         epochs, places = np.divmod(step * batch_size + rows, num_images)
         kinds = np.int64, bool, float, float, float, np.uint64

@@ -193,10 +193,8 @@ def _draw_several(models, name, picture, begin, seed, shift):
     yield Step(f"Loading {name}", 0)
     model = models.load(name)
     (before, beside, taken, call, how), drawn = begin(model), []
-    how = {"log_scale_shift": shift, **how}
-    calls = [
-        functools.partial(drawn_with_bits, call=call, how={"seeds": [x], **how}) for x in seeds
-    ]
+    each = ({"seeds": [x], "log_scale_shift": shift, **how} for x in seeds)
+    calls = [functools.partial(drawn_with_bits, call=call, how=x) for x in each]
 
     def shown(drawn):
         colors = [to_rgb(x, model.likelihood.num_values)[0] for x, _ in drawn]
@@ -233,14 +231,11 @@ def compress(models, name, picture):
         sizes[kind] = round(bits * picture.size / 8)
     rows = [[x, f"{n:,}", f"{8 * n / picture.size:.3f}"] for x, n in sizes.items()]
     if chosen.kind:
-        own, values = (
-            f"your {chosen.kind} file, {uploads.in_words(chosen.size)}",
-            3 * math.prod(chosen.size),
-        )
-        rows.append([own, f"{chosen.num_bytes:,}", f"{8 * chosen.num_bytes / values:.3f}"])
-    files = Table(
-        f"Files of the same {uploads.in_words(picture.shape)}", ["file", "bytes", BITS], rows
-    )
+        own, values = uploads.in_words(chosen.size), 3 * math.prod(chosen.size)
+        bits = f"{8 * chosen.num_bytes / values:.3f}"
+        rows.append([f"your {chosen.kind} file, {own}", f"{chosen.num_bytes:,}", bits])
+    caption = f"Files of the same {uploads.in_words(picture.shape)}"
+    files = Table(caption, ["file", "bytes", BITS], rows)
     tables = files, _bits_by_scale(container.read(data), picture.size)
     text = "Decompressing, to check the file and to see where its bits are"
     [again], maps = yield from _opened(codec, data, Step(text, tables=tables))
@@ -260,8 +255,7 @@ def decompress(models, data, contents):
     colors = [(to_rgb(x, likelihood.num_values), "A picture of the file") for x in pictures]
     values = likelihood.num_channels * sum(h * w for _, h, w in contents.named_sizes)
     text = f"Decompressed {len(data):,} bytes by {contents.name}"
-    tables = (_bits_by_scale(contents, values),)
-    yield Step(text, None, (*colors, *maps), None, tables)
+    yield Step(text, None, (*colors, *maps), None, (_bits_by_scale(contents, values),))
 
 
 def _opened(codec, data, found):

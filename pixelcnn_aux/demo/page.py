@@ -240,9 +240,8 @@ def _answer(action, outputs):
         try:
             with contextlib.closing(action(*given)) as steps:
                 for step in steps:
-                    done = (
-                        step.share is None
-                    )  # then all again: browsers skip updates that come fast
+                    done = step.share is None
+                    # Then all again: browsers skip updates that come fast.
                     changed = dict(changes(step, blank if done else before))
                     yield values(**changed, cancel=gr.update(visible="hidden" if done else True))
                     before = step

@@ -58,9 +58,7 @@ def application(page, *, css, max_bytes):
     import gradio as gr
     from starlette import datastructures, responses
 
-    theme = gr.themes.Default(
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    )
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     no_documents = dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))
     mounted = gr.mount_gradio_app(
         fastapi.FastAPI(**no_documents),
@@ -75,7 +73,7 @@ def application(page, *, css, max_bytes):
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        theme=theme,
+        theme=gr.themes.Default(**fonts),
         css=css,
     )
 

@@ -155,8 +155,7 @@ def compressed(path):
     contents = container.read(data)
     pixels = contents.num_pixels
     expected = f"a compressed file of some pixels, and of at most {_MAX_DECOMPRESSED:,}"
-    fits = 0 < pixels <= _MAX_DECOMPRESSED
-    expect(fits, expected, f"{_name(path)}, of {pixels:,}", remedy)
+    expect(0 < pixels <= _MAX_DECOMPRESSED, expected, f"{_name(path)}, of {pixels:,}", remedy)
     return data, contents
 
 

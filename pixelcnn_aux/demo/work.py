@@ -52,10 +52,8 @@ class Worker:
             while not ended:
                 self._now = step.text
                 yield step._replace(text=f"{step.text} ({_since(start)} s)")
-                expected, fits = (
-                    f"{MAX_SECONDS} seconds of work",
-                    time.monotonic() - begun <= MAX_SECONDS,
-                )
+                fits = time.monotonic() - begun <= MAX_SECONDS
+                expected = f"{MAX_SECONDS} seconds of work"
                 remedy = "Take a smaller picture, or use the programs, which take their time"
                 expect(fits, expected, "more", remedy, kind=TimeoutError)
                 if self._connection.poll(PERIOD):
@@ -91,10 +89,8 @@ def _work(connection, watched, workdirs):
         before = Step("", images=None, tables=None)
         try:
             for step in action(models, *given):
-                changes = {
-                    key: x for key, x in step._asdict().items() if x is not getattr(before, key)
-                }
-                connection.send((changes, False))
+                both = zip(Step._fields, step, before)
+                connection.send(({key: x for key, x, earlier in both if x is not earlier}, False))
                 before = step
             found = {}
         except Exception as error:

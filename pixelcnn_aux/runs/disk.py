@@ -185,13 +185,6 @@ def _rename_if_new(aside, file):
     aside.unlink()
 
 
-def remove_unfinished(folder):
-    """Removes what killed processes left of `replacing` anywhere in a folder."""
-    for aside in folder.rglob(f"{ASIDE}*"):
-        if not aside.is_dir():  # someone else's
-            aside.unlink()
-
-
 def write_json(file, value, if_new=False):
     """Writes JSON, as `replacing`. Raises ValueError for numbers that are not finite."""
     text = json.dumps(value, indent=2, allow_nan=False)

@@ -57,14 +57,11 @@ class RunFolder:
         with disk.explained(f"to read the folder {self}"):
             # Another process may be just about to write the same files.
             ours = (_CONFIG, disk.ASIDE)
-            is_ours = self.path.is_dir() and all(
-                file.name.startswith(ours) for file in self.path.iterdir()
-            )
+            is_ours = self.path.is_dir() and all(x.startswith(ours) for x in os.listdir(self.path))
             # Asked last: another process writes it before it makes other files.
             fits = not self.path.exists() or is_ours or self.config_file.exists()
         expected = "an empty or new folder, or one of an earlier run"
-        received = f"{self}, which holds other things"
-        expect(fits, expected, received, "Choose another --workdir")
+        expect(fits, expected, f"{self}, which holds other things", "Choose another --workdir")
         disk.write_or_agree(self.config_file, config)
 
     def config(self):
@@ -134,7 +131,10 @@ class FactorFolder:
         self._check_version()
         with disk.locked(self.path / "lock", refuse):
             with disk.explained(f"to write {self.path}"):
-                disk.remove_unfinished(self.path)
+                # What killed processes left.
+                for aside in self.path.rglob(f"{disk.ASIDE}*"):
+                    if not aside.is_dir():  # someone else's
+                        aside.unlink()
             yield
 
     def record_training(self, settings):

@@ -148,15 +148,12 @@ def _connected(name):
                 raise  # `explained`
             received = f"{type(error).__name__}, {' '.join(str(error).split()):.200}"
             status = isinstance(error, errors.HfHubHTTPError) and error.response.status_code
+            kind, remedy = ConnectionError, "Check the connection, and try again"
+            hub = "the Hugging Face Hub"
+            expected = f"{hub} to answer about {name}"
             if status in (401, 403):
                 kind, remedy = PermissionError, "Log in (hf auth login) with a token that may"
-                expected = (
-                    f"to be logged in to the Hugging Face Hub as someone who may use {name} so"
-                )
+                expected = f"to be logged in to {hub} as someone who may use {name} so"
             elif status == 412:
-                kind, remedy = ConnectionError, "Push again"
-                expected = f"{name} as it was when this push began"
-            else:
-                kind, remedy = ConnectionError, "Check the connection, and try again"
-                expected = f"the Hugging Face Hub to answer about {name}"
+                remedy, expected = "Push again", f"{name} as it was when this push began"
             raise kind(f"Expected {expected}. Received: {received}. {remedy}.") from error

@@ -11,21 +11,13 @@ Scores are of the chain, "total", and of its factors. A higher score means a wor
 explains each of them.
 """
 
-from typing import TYPE_CHECKING
-
-from pixelcnn_aux import lazy
 from pixelcnn_aux.scores.detection import Detection as Detection, detect as detect
+from pixelcnn_aux.scores.statistics import (
+    PixelBits as PixelBits,
+    bits as bits,
+    bits_less_files as bits_less_files,
+    of_classes as of_classes,
+    pixel_bits as pixel_bits,
+    score as score,
+)
 from pixelcnn_aux.scores.typical import Scores as Scores, Typical as Typical
-
-if TYPE_CHECKING:
-    from pixelcnn_aux.scores.statistics import (
-        PixelBits as PixelBits,
-        bits as bits,
-        bits_less_files as bits_less_files,
-        of_classes as of_classes,
-        pixel_bits as pixel_bits,
-        score as score,
-    )
-else:
-    _NAMES = {"statistics": "PixelBits bits bits_less_files of_classes pixel_bits score"}
-    __getattr__, _PUBLIC = lazy.names(__name__, _NAMES)

@@ -39,32 +39,27 @@ def detect(belonging: ArrayLike, others: ArrayLike, seed: int = 0) -> Detection:
     sets = []
     for name, given in (("belonging", belonging), ("others", others)):
         scores = np.asarray(given, np.float64)
-        expect(
-            scores.ndim == 1 and len(scores) and not np.isnan(scores).any(),
-            f"scores of {name} as float [N], at least one number",
-            f"{arguments.short_repr(scores)}, of shape {list(scores.shape)}",
-            "Score images, and leave out those without a score",
-        )
+        fits = scores.ndim == 1 and len(scores) and not np.isnan(scores).any()
+        expected = f"scores of {name} as float [N], at least one number"
+        received = f"{arguments.short_repr(scores)}, of shape {list(scores.shape)}"
+        expect(fits, expected, received, "Score images, and leave out those without a score")
         sets.append(scores)
     # Only the order of scores counts.
     values, places = np.unique(np.concatenate(sets), return_inverse=True)
     ranks = np.split(places, [len(sets[0])])
 
-    def found(ranks):
-        return _areas(*(np.bincount(x, minlength=len(values)) for x in ranks))
+    def areas(ranks):
+        """AUROC and false positives."""
+        belonging, others = (np.bincount(x, minlength=len(values)) for x in ranks)
+        until, other_until = np.cumsum(belonging), np.cumsum(others)
+        below = until - belonging / 2
+        threshold = np.searchsorted(until, ACCEPTED * until[-1])
+        area = others @ below / (until[-1] * other_until[-1])
+        return float(area), float(other_until[threshold] / other_until[-1])
 
     random = np.random.default_rng(arguments.whole("seed", seed, 0, sys.maxsize))
-    resampled = [found([random.choice(x, len(x)) for x in ranks]) for _ in range(RESAMPLES)]
+    resampled = [areas([random.choice(x, len(x)) for x in ranks]) for _ in range(RESAMPLES)]
     ends = np.quantile(resampled, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
     (low, low_share), (high, high_share) = ends.tolist()
-    area, share = found(ranks)
+    area, share = areas(ranks)
     return Detection(area, (low, high), share, (low_share, high_share))
-
-
-def _areas(belonging, others):
-    """AUROC and false positives, from the counts of each value in each set, in ascending order."""
-    until, other_until = np.cumsum(belonging), np.cumsum(others)
-    below = until - belonging / 2
-    threshold = np.searchsorted(until, ACCEPTED * until[-1])
-    area = others @ below / (until[-1] * other_until[-1])
-    return float(area), float(other_until[threshold] / other_until[-1])

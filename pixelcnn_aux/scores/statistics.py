@@ -81,7 +81,7 @@ def bits(model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None
     dims = math.prod(shape)
     # In batches, so that no more than sums are kept of pixels.
     for name, nats in in_batches(evaluate, given, shape[:2], by_tensors=False).items():
-        log_prob, bound, entropy = (_numpy(x) / (math.log(2.0) * dims) for x in nats)
+        log_prob, bound, entropy = (np.asarray(x, float) / (math.log(2.0) * dims) for x in nats)
         found["bits"][name] = -log_prob
         found["bits_less_entropy"][name] = -log_prob - entropy
         found["bound_less_exact"][name] = log_prob - bound
@@ -183,16 +183,13 @@ def pixel_bits(
       NotImplementedError: for a likelihood without probabilities of a channel's values.
     """
     found = model.pixel_nats(np.asarray(image)[np.newaxis], condition)
-    return {
-        name: PixelBits(*(_numpy(nats)[0] / math.log(2.0) for nats in (-x.log_prob, x.entropy)))
-        for name, x in found.items()
-    }
+
+    def bits(nats):
+        return np.asarray(nats, float)[0] / math.log(2.0)
+
+    return {name: PixelBits(bits(-x.log_prob), bits(x.entropy)) for name, x in found.items()}
 
 
 def _with_total(by_factor):
-    by_factor = {name: _numpy(x) for name, x in by_factor.items()}
+    by_factor = {name: np.asarray(x, float) for name, x in by_factor.items()}
     return {**by_factor, "total": sum(by_factor.values())}
-
-
-def _numpy(x):
-    return np.asarray(x, np.float64)

@@ -15,11 +15,9 @@ _KINDS = {"": ["bits"], "_with_entropy": ["bits", "bits_less_entropy"]}
 
 def check_installed() -> None:
     """Raises ImportError without scikit-learn."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise ImportError(
-            "Expected scikit-learn, which estimates densities. Received: no such package. Run pip install "
-            "scikit-learn, or leave out what is typical."
-        )
+    found, expected = importlib.util.find_spec("sklearn"), "scikit-learn, which estimates densities"
+    remedy = "Run pip install scikit-learn, or leave out what is typical"
+    expect(found, expected, "no such package", remedy, kind=ImportError)
 
 
 class Typical:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.batches import COMPILED_SIZES
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
@@ -47,9 +48,8 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
         base.mkdir(parents=True, exist_ok=True)
 
     def busy():
-        raise OSError(
-            f"Expected no other export to {base}. Received: one that is running. Wait for its end."
-        )
+        received, remedy = "one that is running", "Wait for its end"
+        expect(False, f"no other export to {base}", received, remedy, kind=OSError)
 
     with disk.locked(base / ".lock", busy):
         for unfinished in base.glob(f"{_ASIDE}*"):
@@ -82,13 +82,10 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
             specs = tf.nest.flatten(functions[signature].structured_input_signature)
             zeros = {x.name: tf.make_tensor_proto(0, x.dtype, [batch, *x.shape[1:]]) for x in specs}
             writer.write(_logged(name, signature, zeros))
-    # XLA compiles once for each batch size: merged requests are padded to a few of them.
-    allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
-    parameters = [
-        f"max_batch_size {{ value: {max_batch} }}",
-        "batch_timeout_micros { value: 10000 }",
-    ]
-    (folder / "batching_parameters.txt").write_text("\n".join([*parameters, *allowed, ""]))
+    lines = [f"max_batch_size {{ value: {max_batch} }}", "batch_timeout_micros { value: 10000 }"]
+    if jit_compile:  # XLA compiles once for each batch size: merged requests are padded to a few
+        lines += [f"allowed_batch_sizes: {size}" for size in sizes]
+    (folder / "batching_parameters.txt").write_text("\n".join([*lines, ""]))
     quoted = {"name": json.dumps(name), "base_path": json.dumps(f"/models/{name}")}
     (folder / "models.config").write_text(CONFIG.format(**quoted))
 

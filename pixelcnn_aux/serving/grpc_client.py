@@ -65,12 +65,10 @@ class Client:
 
     def __init__(self, server: str, model: str, timeout: float = 60.0):
         address = re.fullmatch(r"[\w.:%\[\]-]+:([0-9]{1,5})", str(server), re.ASCII)
-        expect(
-            address and int(address[1]) <= 65535 and str(model).isprintable(),
-            "a server as HOST:PORT and a model's name",
-            f"{arguments.short_repr(server)} and {arguments.short_repr(model)}",
-            "Give both, as localhost:8500",
-        )
+        fits = address and int(address[1]) <= 65535 and str(model).isprintable()
+        expected = "a server as HOST:PORT and a model's name"
+        received = f"{arguments.short_repr(server)} and {arguments.short_repr(model)}"
+        expect(fits, expected, received, "Give both, as localhost:8500")
         self.server, self.model = server, model
         self.timeout = arguments.positive("timeout", timeout, largest=10**6)
         self._stub = functools.cache(self._new_stub)
@@ -209,9 +207,8 @@ class Client:
     def _expect(self, fits, expected, received):
         """Raises RuntimeError unless an answer fits."""
         expected = f"{expected:.300} in an answer of {self.server}"
-        remedy = (
-            f"Serve an export of this package there as {self.model}, with the signature auxiliaries"
-        )
+        export = f"an export of this package there as {self.model}"
+        remedy = f"Serve {export}, with the signature auxiliaries"
         expect(fits, expected, f"{received!r:.300}", remedy, kind=RuntimeError)
 
 

@@ -169,9 +169,8 @@ def _checked(tensors, inputs, max_batch):
         message = [f"Expected {expected}. Received:", *received, "Correct the request."]
         checks.append(tf.debugging.Assert(condition, message, summarize=8))
 
-    check(
-        (1 <= batch) & (batch <= max_batch), f"1 to {max_batch} rows of {first} in a request", batch
-    )
+    fits = (1 <= batch) & (batch <= max_batch)
+    check(fits, f"1 to {max_batch} rows of {first} in a request", batch)
     for name in others:
         rows = tf.shape(tensors[name])[0]
         check(rows == batch, f"as many rows of {name} as of {first}", rows, batch)

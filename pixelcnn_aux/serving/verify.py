@@ -11,7 +11,7 @@ import tensorflow as tf
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import DrawRequest, Inputs
+from pixelcnn_aux.inputs import DrawRequest, Inputs, upper_half
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
@@ -75,10 +75,8 @@ def _requests(model, names):
     colors = random.integers(num_values, size=(rows, 1, 1, size[-1]))
     noisy = np.clip(colors + random.integers(-8, 9, (rows, *size)), 0, num_values - 1)
     chain = model.auxiliaries(noisy.astype(arguments.pixel_dtype(num_values)))
-    mask = np.zeros([rows, *size[:2], 1], np.uint8)
-    mask[:, : size[0] // 2] = 1
     *_, full = chain.values()
-    arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": mask}
+    arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": upper_half(full)}
     if (kind := model.condition) is not None:
         # Different in each row if possible, the first unknown.
         known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
@@ -107,9 +105,7 @@ def _run_export(path, max_batch, requests):
     """The answers to `_requests`: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
-        arrays = {
-            f"{name}/{key}": x for name, request in requests.items() for key, x in request.items()
-        }
+        arrays = {f"{name}/{key}": x for name, one in requests.items() for key, x in one.items()}
         np.savez(inputs, **arrays)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -159,11 +155,9 @@ def _compare_draws(model, signature, request, drawn):
         factor, position, image = model.factors[name], model.position(name), images[name]
         auxiliary = images[auxiliaries[position - 1]] if position else None
         inputs = Inputs(image, auxiliary, request.get("condition"))
-        _expect(
-            not factor.exact or np.isfinite(factor.log_prob(inputs)).all(),
-            "that draws images that agree with their auxiliary images",
-            f"by {signature}, images of {name!r} that do not",
-        )
+        fits = not factor.exact or np.isfinite(factor.log_prob(inputs)).all()
+        received = f"by {signature}, images of {name!r} that do not"
+        _expect(fits, "that draws images that agree with their auxiliary images", received)
         known, fixed_sum, bounds = kept.get(name, {}), factor.fixed_sum, None
         how = {"mode": mode, "bounded": "within" in known}
         noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **how)

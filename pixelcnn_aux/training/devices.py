@@ -27,14 +27,11 @@ def default_strategy() -> Any:
     several_hosts = os.environ.get("TF_CONFIG")
     if backend.NAME != "tensorflow":
         remedy = "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)"
-        one_host = "one host, on whose one device JAX trains"
-        expect(not several_hosts, one_host, "a TF_CONFIG", remedy)
+        expect(not several_hosts, "one host, on whose one device JAX trains", "a TF_CONFIG", remedy)
         return None
     if several_hosts:
-        expected, received = (
-            "a TF_CONFIG of hosts, one of them this",
-            arguments.short_repr(several_hosts),
-        )
+        expected = "a TF_CONFIG of hosts, one of them this"
+        received = arguments.short_repr(several_hosts)
         remedy = "Correct it, or unset it to train on this host alone"
         with restated(expected, received, remedy, ValueError, TypeError, AttributeError):
             return tf.distribute.MultiWorkerMirroredStrategy()
@@ -87,9 +84,15 @@ class Hosts:
         if self.num == 1:
             return
         checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
+
+        def gather():
+            own = tf.constant([checksums], tf.int64)  # with a device, which an argument has not
+            return [tf.distribute.get_replica_context().all_gather(own, axis=0)]
+
+        [gathered] = self._on_replicas(gather)  # [num_replicas, N]
         differing = [
             f"{name}={arguments.short_repr(x)}"
-            for (name, x), column in zip(here.items(), self._gather(checksums).T)
+            for (name, x), column in zip(here.items(), gathered.T)
             if (column != column[0]).any()
         ]
         expect(
@@ -112,15 +115,6 @@ class Hosts:
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         return self._on_replicas(first_only, *arrays)
-
-    def _gather(self, numbers):
-        """Whole numbers of all replicas, each as many: int64 [num_replicas, N]."""
-
-        def gather():
-            here = tf.constant([numbers], tf.int64)  # with a device, which an argument has not
-            return [tf.distribute.get_replica_context().all_gather(here, axis=0)]
-
-        return self._on_replicas(gather)[0]
 
     def _on_replicas(self, function, *tensors):
         """The arrays that a function, called on each replica, returns on all of them."""

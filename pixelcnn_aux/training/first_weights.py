@@ -43,20 +43,17 @@ def fitting(init, model, names, *, new, as_loaded=False):
             for key, weight in tensors.named_weights(factor).items()
         ]
         is_own = as_loaded and name not in model.untrained
-        expect(
-            not is_own or all(map(np.array_equal, found[name], factor.get_weights())),
-            f"factor {name!r} with the weights of the run that it was loaded from, {init}",
-            "others, as load(best=True), fit, set_weights and training leave them",
-            "Load the model anew, or give init, a run that has the weights to start from",
-        )
+        fits = not is_own or all(map(np.array_equal, found[name], factor.get_weights()))
+        expected = f"factor {name!r} with the weights of the run that it was loaded from, {init}"
+        received = "others, as load(best=True), fit, set_weights and training leave them"
+        remedy = "Load the model anew, or give init, a run that has the weights to start from"
+        expect(fits, expected, received, remedy)
         print(f"{name}: first weights from {init}", flush=True)
-    with_weights = [name for name in run.factors if name not in run.untrained]
-    expect(
-        new != names or found or as_loaded,
-        f"a run to start from with weights that fit one of the factors {', '.join(names)}",
-        f"{init}, with {', '.join(with_weights) or 'none'}, of other names, shapes or meaning",
-        "Choose another --init, or a preset of the same networks",
-    )
+    there = ", ".join(name for name in run.factors if name not in run.untrained)
+    expected = f"a run to start from with weights that fit one of the factors {', '.join(names)}"
+    received = f"{init}, with {there or 'none'}, of other names, shapes or meaning"
+    remedy = "Choose another --init, or a preset of the same networks"
+    expect(new != names or found or as_loaded, expected, received, remedy)
     return found
 
 

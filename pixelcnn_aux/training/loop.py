@@ -165,12 +165,10 @@ def _checked_images(images, model, trainings):
         images.check_side(crop)
     sizes = {images.image_size if crop is None else (crop, crop) for crop in crops}
     of_size = f"the model's size, {model.image_size}" if model.image_size else "one size"
-    expect(
-        None not in sizes and (not model.image_size or sizes == {model.image_size}),
-        f"images of {of_size}",
-        ", ".join(str(size or "of several sizes") for size in sizes),
-        "Load them in that size, or cut squares from them (Training.crop, --crop)",
-    )
+    fits = None not in sizes and (not model.image_size or sizes == {model.image_size})
+    received = ", ".join(str(size or "of several sizes") for size in sizes)
+    remedy = "Load them in that size, or cut squares from them (Training.crop, --crop)"
+    expect(fits, f"images of {of_size}", received, remedy)
     data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
     images.condition(model.condition)
     return images

@@ -43,11 +43,11 @@ class Samples:
         try:
             self._write(self.picture(), epoch)
         except Exception as error:  # a registered likelihood may raise any
-            received = (
-                f"Received: {type(error).__name__}: {error}. It is trained on without pictures."
+            message = (
+                "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without "
+                "pictures."
             )
-            expected = "Expected to draw samples of factor %r. %s"
-            logging.warning(expected, self._state.name, received)
+            logging.warning(message, self._state.name, type(error).__name__, error)
             self._failed = True
         self._spent += time.monotonic() - start
 

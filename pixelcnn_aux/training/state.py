@@ -50,15 +50,13 @@ class TrainingState:
         self.factor, self.optimizer = self.take.factor, self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
-        self._groups = {
-            "factor": self.factor.variables,
-            "optimizer": self.optimizer.variables,
-            "seconds": [self._seconds],
-        }
+        groups = {"factor": self.factor.variables, "optimizer": self.optimizer.variables}
+        groups["seconds"] = [self._seconds]
+        self._variables = {f"{x}/{k}": y for x, of in groups.items() for k, y in enumerate(of)}
         self._identity = tensors.identity(self.average)
         self.step = 0
         if not is_new:
-            self.step = restore_checkpoint(self.folder.checkpoints, self._groups, self._identity)
+            self.step = restore_checkpoint(self.folder.checkpoints, self._variables, self._identity)
         hosts.check_agree(step=self.step)
         self.saved, self._saved_step = time.monotonic(), None if is_new else self.step
         self._copy_averages()
@@ -105,7 +103,7 @@ class TrainingState:
         """Writes a checkpoint, on the chief of several hosts."""
         if self.config.hosts.chief:
             folder, before = self.folder.checkpoints, self._saved_step
-            save_checkpoint(folder, self.step, self._groups, self._identity, before=before)
+            save_checkpoint(folder, self.step, self._variables, self._identity, before=before)
         self.saved, self._saved_step = time.monotonic(), self.step
 
     def fail(self, what, when, received):
@@ -135,9 +133,9 @@ def find_checkpoints(folder):
     return sorted(((int(match[1]), folder / match[0]) for match in matches), reverse=True)
 
 
-def save_checkpoint(folder, step, groups, identity, *, before=None):
+def save_checkpoint(folder, step, variables, identity, *, before=None):
     """Writes the variables of a step, by name, and removes all checkpoints but this and `before`."""
-    arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
+    arrays = {name: ops.convert_to_numpy(x.value) for name, x in variables.items()}
     tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.RESUME)
     with disk.explained(f"to remove old checkpoints from {folder}", disk.RESUME):
         for other, old in find_checkpoints(folder):
@@ -145,13 +143,13 @@ def save_checkpoint(folder, step, groups, identity, *, before=None):
                 old.unlink()
 
 
-def restore_checkpoint(folder, groups, identity):
-    """Gives variables the values of the newest intact checkpoint, or raises; returns its step."""
+def restore_checkpoint(folder, variables, identity):
+    """Gives variables, by name, the values of the newest intact checkpoint, or raises; returns its step."""
     damaged = []
     for step, path in find_checkpoints(folder):
         try:
             arrays, _ = tensors.read(path, {**identity, "step": step})
-            tensors.assign(_named(groups), arrays)
+            tensors.assign(variables, arrays)
         except ValueError as error:
             damaged.append(f"{path} ({error})")
             continue
@@ -162,12 +160,3 @@ def restore_checkpoint(folder, groups, identity):
         f"Expected a whole checkpoint of this factor in {folder}. Received: {', '.join(damaged) or 'none'}. "
         "To start anew, remove the folder."
     )
-
-
-def _named(groups):
-    """The variables of groups by their names in files: dict, str -> `keras.Variable`."""
-    return {
-        f"{group}/{index}": variable
-        for group, variables in groups.items()
-        for index, variable in enumerate(variables)
-    }

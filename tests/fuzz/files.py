@@ -199,7 +199,7 @@ class Checkpoint(Sealed):
         random = np.random.default_rng(0)
         shapes = ([3, 3, 4, 8], [8], [4, 2], [], [17])
         self.variables = [keras.Variable(random.normal(size=shape)) for shape in shapes]
-        self.kept = {"factor": self.variables[:3], "seconds": self.variables[3:]}
+        self.kept = {f"factor/{k}": variable for k, variable in enumerate(self.variables)}
         save_checkpoint(self.file.parent, 7, self.kept, {"factor": "image"})
         return [self.file.read_bytes()]
 

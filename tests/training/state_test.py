@@ -21,22 +21,20 @@ IMAGE = {"factor": "image"}
 
 
 def variables():
-    return {
-        "weights": [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])],
-        "seconds": [keras.Variable(0.0)],
-    }
+    values = {"weights/0": [1.0, 2.0], "weights/1": [[3.0]], "seconds/0": 0.0}
+    return {name: keras.Variable(x) for name, x in values.items()}
 
 
-def values(groups):
-    return [variable.numpy().tolist() for group in groups.values() for variable in group]
+def values(named):
+    return [variable.numpy().tolist() for variable in named.values()]
 
 
 class CheckpointsTest(helpers.TestCase):
     def save(self, *steps, before=None):
         for step in steps:
-            groups = variables()
-            groups["seconds"][0].assign(float(step))
-            save_checkpoint(self.folder, step, groups, IMAGE, before=before)
+            named = variables()
+            named["seconds/0"].assign(float(step))
+            save_checkpoint(self.folder, step, named, IMAGE, before=before)
             before = step
 
     def steps(self):
@@ -44,19 +42,19 @@ class CheckpointsTest(helpers.TestCase):
 
     def assertRestores(self, step, warned=None):
         """The checkpoint of this step is restored; a warning names that of the step `warned`, if any."""
-        groups = variables()
-        groups["weights"][0].assign([9.0, 9.0])
+        named = variables()
+        named["weights/0"].assign([9.0, 9.0])
         with mock.patch.object(training_state.logging, "warning") as warning:
-            self.assertEqual(restore_checkpoint(self.folder, groups, IMAGE), step)
-        self.assertEqual(values(groups), [[1.0, 2.0], [[3.0]], float(step)])
+            self.assertEqual(restore_checkpoint(self.folder, named, IMAGE), step)
+        self.assertEqual(values(named), [[1.0, 2.0], [[3.0]], float(step)])
         named = f"step-{warned}.safetensors" in str(warning.call_args)
         self.assertEqual((warning.called, named), (warned is not None,) * 2)
 
-    def assertRefused(self, message, groups=None):
-        before = values(groups := groups or variables())
+    def assertRefused(self, message, named=None):
+        before = values(named := named or variables())
         with self.assertRaisesRegex(ValueError, message):
-            restore_checkpoint(self.folder, groups, IMAGE)
-        self.assertEqual(values(groups), before)
+            restore_checkpoint(self.folder, named, IMAGE)
+        self.assertEqual(values(named), before)
 
     def test_the_newest_two_are_kept_and_the_newest_is_restored(self):
         self.save(9, 10, 100)
@@ -98,6 +96,6 @@ class CheckpointsTest(helpers.TestCase):
 
     def test_of_another_network(self):
         self.save(1)
-        groups = variables()
-        groups["weights"][1] = keras.Variable([[3.0, 4.0]])
-        self.assertRefused(r"another network: \(1, 1\) instead of \(1, 2\) as weights/1", groups)
+        named = variables()
+        named["weights/1"] = keras.Variable([[3.0, 4.0]])
+        self.assertRefused(r"another network: \(1, 1\) instead of \(1, 2\) as weights/1", named)
