@@ -152,7 +152,7 @@ class GatedResidualBlock(_Block):
             self.projection.build(skips_shape)
         self.conv_out.build(doubled)
 
-    def parts(self):
+    def parts(self) -> list[Any]:
         return [self.conv_in, self.projection, self.conv_out]
 
     def call(
