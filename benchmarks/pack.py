@@ -48,9 +48,10 @@ def main():
         seconds = write_run(folder, model, packed, FLAGS.in_8_bits)
         images = chosen_run.images(folder, model, "validation")
         condition = images.condition(model.condition)
+        loaded = pa.load(packed)
         before, after = (
             splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES), condition)
-            for x in (model, pa.load(packed))
+            for x in (model, loaded)
         )
         count = min(NUM_IMAGES, images.num_images)
         print(
@@ -63,6 +64,7 @@ def main():
             )
         card = {**result, "data": FLAGS.data, "license": FLAGS.license, "seconds": round(seconds)}
         card |= {"machine": FLAGS.machine, "command": FLAGS.command}
+        card["fingerprint"] = bpd.identity(loaded)
         disk.write_json(packed / "card.json", card)
         packed.rename(target)
     print(f"Wrote {target}: {trained.pretrained()[FLAGS.name]['bytes']:,} bytes")

@@ -6,7 +6,7 @@
     inspect F [--map PICTURE]       its contents, and where the bits went
 
 F may be -, for standard input or output. To read F, --workdir has to be the run that wrote it, unless that
-is a trained model of the package, which F names. A model of images of any size codes pictures whole, others
+is a trained model of the package. A model of images of any size codes pictures whole, others
 in tiles of their size. Models are rounded, such as photographs: their files decode anywhere.
 """
 
@@ -178,16 +178,15 @@ def _read(files):
 
 
 def _codec(contents):
-    """The codec that a file was written with: of --workdir, or the trained model that it names."""
-    names = trained.pretrained()
+    """The codec that a file was written with: of --workdir, or the trained model of its fingerprint."""
+    names = {card["fingerprint"]: name for name, card in trained.pretrained().items()}
     expect(
-        FLAGS.workdir is not None or contents.name in names,
+        FLAGS.workdir is not None or contents.model in names,
         "--workdir, the run of the model that wrote the file",
-        f"none, and {contents.name!r} is no trained model of the package: {', '.join(names)}",
+        f"none, and {contents.name!r}, {contents.model[:12]}, is no trained model of the package",
         "Give the folder of that run",
     )
-    model = chosen_run.in_numpy(FLAGS.workdir or contents.name)
-    return pa.codec.Codec(model, contents.name)
+    return pa.codec.Codec(chosen_run.in_numpy(FLAGS.workdir or names[contents.model]))
 
 
 def _picture_files(names):

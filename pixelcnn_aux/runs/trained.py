@@ -31,7 +31,8 @@ def pretrained() -> dict[str, dict[str, Any]]:
     Returns:
       dict, name -> dict: "bits_per_dim" and its "std_error", on "num_images" images of the split "split";
       "data", the images that it was trained on, with their "license"; "seconds" of training, on "machine",
-      by "command"; and "bytes", the size of its files.
+      by "command"; "fingerprint", by which files that it compressed know it; and "bytes", the size of its
+      files.
 
     Raises:
       OSError: for a card that cannot be read.

@@ -53,15 +53,16 @@ class ProgramTest(FilesTest):
                 self.assertAllEqual(np.asarray(Image.open(out / name)), picture)
 
     def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
+        known = pa.pretrained()[trained.DEFAULT]["fingerprint"]
         with (
             mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),
             mock.patch.object(pa.engine, "load") as load,
             mock.patch.object(pa.codec, "Codec"),
         ):
-            codec._codec(types.SimpleNamespace(name=trained.DEFAULT))
+            codec._codec(types.SimpleNamespace(name="its name then", model=known))
             load.assert_called_once_with(trained.DEFAULT, best=False)
-            with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine' is no trained"):
-                codec._codec(types.SimpleNamespace(name="mine"))
+            with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine', 12345, is no"):
+                codec._codec(types.SimpleNamespace(name="mine", model="12345"))
 
     def test_verified_and_inspected(self):
         printed = self.run_codec("verify", self.file)

@@ -129,6 +129,10 @@ class ModelTest(helpers.ImagesTestCase):
         self.assertTrue(plain.description() == model.description())
         self.assertEqual(tensors.fingerprint(plain), tensors.fingerprint(model))
 
+    def test_compressed_files_find_trained_models(self):
+        for name, card in pa.pretrained().items():
+            self.assertEqual(tensors.fingerprint(pa.engine.load(name)), card["fingerprint"])
+
     def test_descriptions_in_another_dtype(self):
         model, plain = both("bound", "float32")
         self.assertTrue(plain.description() == model.description())

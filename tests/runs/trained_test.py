@@ -112,6 +112,7 @@ class TrainedTest(helpers.TestCase):
         expected = {"bits_per_dim": 6.5, "std_error": 0.1, "data": "pictures", "seconds": 60}
         expected |= {"license": "no license", "machine": "this", "command": "a command"}
         expected |= {"bytes": sum(map(len, files.values()))}
+        expected["fingerprint"] = bpd.identity(pa.engine.load("tiny"))
         self.assertEqual({key: card[key] for key in expected}, expected)
         self.assertContainsSubset(["image/metrics.csv", "image/training.json"], files)
         file = trained.FOLDER / "tiny" / "card.json"
