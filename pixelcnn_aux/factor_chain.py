@@ -368,8 +368,8 @@ class FactorChain(serialization.Configured):
           seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding. Or B, an int: [0, b].
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
-          method: "incremental", every activation evaluated once; or "full", all networks evaluated again
-            for every pixel, which is some hundred times slower.
+          method: "incremental", every activation evaluated once; or "full", networks evaluated whole for
+            every pixel, some hundred times slower. Parallel networks go group by group either way.
           given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. The images before
             it in the order of sampling are absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
