@@ -18,6 +18,7 @@ class Described:
     """A layer that keeps each argument of its constructor in an attribute of its name."""
 
     def get_config(self):
+        """Those arguments, and Keras's; a subclass adds what it keeps by another name."""
         config = backend.layer_config(self)
         names = serialization.arguments_of(type(self))
         own = {x: getattr(self, x) for x in names if x not in config and hasattr(self, x)}
