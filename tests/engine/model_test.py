@@ -39,7 +39,7 @@ MODELS = {
     "masked": lambda: codec_helpers.model(masked=1, masked_blocks=1),
 }
 TRAINED = [*pa.pretrained()]
-ROUNDED = ("rounded", "masked", "photographs")  # in float32 alone
+ROUNDED = ("rounded", "masked", "photographs", "photographs-fast")  # in float32 alone
 RUNS = tempfile.TemporaryDirectory()  # until the process ends
 ANY = (5, 7)  # of models of images of any size: blocks do not divide it
 SEEDS = np.array([[0, 0], [1, -7]], np.int32)
