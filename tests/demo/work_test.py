@@ -5,6 +5,7 @@ import os
 import pathlib
 from unittest import mock
 
+import pixelcnn_aux as pa
 from pixelcnn_aux.demo import work
 from tests import helpers
 from tests.demo.work import counting, dying, endless, wrong
@@ -19,7 +20,7 @@ class WorkerTest(helpers.TestCase):
     def pid(self):
         """The process that works; it has to work, too."""
         *before, last = self.worker.run(counting, 3)
-        self.assertRegex(last.text, r"counted to 3 of 4 \(\d+ s\)")
+        self.assertRegex(last.text, rf"counted to 3 of {len(pa.pretrained())} \(\d+ s\)")
         self.assertIsNone(last.share)
         return next(step.images[0][0] for step in before if step.images)
 
@@ -39,7 +40,8 @@ class WorkerTest(helpers.TestCase):
             os.kill(before, 0)
         with mock.patch.object(work, "_since", lambda start: 7):
             *_, last = waiting
-        self.assertEqual(last.text, "counted to 2 of 4 (7 s, 7 of them waiting)")
+        counted = f"counted to 2 of {len(pa.pretrained())}"
+        self.assertEqual(last.text, f"{counted} (7 s, 7 of them waiting)")
         self.assertEqual((folder / "grows").stat().st_size, size)
         self.assertNotEqual(self.pid(), before)
 
