@@ -1,4 +1,4 @@
-"""The light installation: the wheel without its dependencies, with five packages.
+"""The light installation: the wheel without its dependencies, with six packages.
 
 .ci/run runs this file in an environment that has no others, from outside of the checkout.
 """

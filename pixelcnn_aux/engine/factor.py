@@ -6,6 +6,7 @@ import math
 from typing import Any, Self
 
 import numpy as np
+import threadpoolctl
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
 from pixelcnn_aux.arguments import Tensor
@@ -23,11 +24,6 @@ from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.scanning.groups import known_nats
 from pixelcnn_aux.sums import FixedSum, Remainders
 from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder, DecidesInRasterOrder
-
-try:
-    import threadpoolctl
-except ImportError:  # The light installation does without.
-    threadpoolctl = None
 
 _BAND = 2**17  # pixels of an auxiliary image that are embedded together
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
@@ -51,8 +47,6 @@ def _by_own_threads(method):
     @functools.wraps(method)
     def call(*args):
         with np.errstate(all="ignore"):
-            if threadpoolctl is None:
-                return method(*args)
             with _pools().limit(limits=1, user_api="blas"):
                 return method(*args)
 
