@@ -234,8 +234,8 @@ PYRAMID = {
         },
     ),
     # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
-    # Photographs of 240 pixels and more, also as other cameras and programs leave them. The three larger images
-    # are decided pixel by pixel. Nine hours of one core: docs/results.md#photographs.
+    # Photographs of 240 pixels and more, also as other cameras and programs leave them. The three larger
+    # images are decided pixel by pixel. Nine hours of one core: docs/results.md#photographs.
     "photographs": _parallel(
         dataset="folder",
         model=_MASKED,
