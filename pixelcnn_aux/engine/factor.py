@@ -46,9 +46,8 @@ def _by_own_threads(method):
 
     @functools.wraps(method)
     def call(*args):
-        with np.errstate(all="ignore"):
-            with _pools().limit(limits=1, user_api="blas"):
-                return method(*args)
+        with np.errstate(all="ignore"), _pools().limit(limits=1, user_api="blas"):
+            return method(*args)
 
     return call
 
