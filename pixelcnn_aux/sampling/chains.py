@@ -13,6 +13,8 @@ from pixelcnn_aux.inputs import METHODS, check_images
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
+_AT_ONCE = 2**14  # pixels whose noise is computed together, in a cache
+
 
 def sample(model, request, given, known, mask, particles=1):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
@@ -237,7 +239,15 @@ class Noise:
             return self._of(arrays.backend().uniforms(self._seeds, *what)[:, rows, columns])
         latest, found = self._latest
         if latest != (rows, columns):  # each group of pixels asks for the noise of all
-            found = self._of(philox.uniforms(np.asarray(self._seeds), *what, rows, columns))
+            seeds, (height, width, size) = np.asarray(self._seeds), self._shape
+            (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
+            found = np.empty((len(seeds), bottom - top, right - left, size), self._dtype)
+            # Some rows at a time: uniform numbers take several times the memory of those that they become.
+            at_once = max(1, _AT_ONCE // max(len(seeds) * (right - left), 1))
+            for first in range(top, bottom, at_once):
+                band = slice(first, min(first + at_once, bottom))
+                uniforms = philox.uniforms(seeds, *what, band, columns)
+                found[:, first - top : band.stop - top] = self._of(uniforms)
             self._latest = (rows, columns), found
         return found
 

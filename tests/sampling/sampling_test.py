@@ -14,7 +14,7 @@ from absl.testing import parameterized
 
 from pixelcnn_aux import backend, likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.sampling import philox
+from pixelcnn_aux.sampling import chains, philox
 from pixelcnn_aux.sums import FixedSum
 from tests import custom, helpers
 
@@ -135,6 +135,10 @@ class SampleTest(helpers.ImagesTestCase):
         some = sampling.Noise(factor, seeds.numpy(), 1, helpers.SIZE)
         self.assertAllClose(in_graph(seeds), noise, rtol=1e-12)
         self.assertAllEqual(some[:, 1:3, 2:], noise[:, 1:3, 2:])
+        with mock.patch.object(chains, "_AT_ONCE", 5):  # a row at a time
+            again = sampling.Noise(factor, seeds.numpy(), 1, helpers.SIZE)
+            self.assertAllEqual(again[:, :, :], noise)
+            self.assertAllEqual(again[:, 1:3, 2:], noise[:, 1:3, 2:])
         # Seeds mean the same in every version.
         noise = sampling.noise(factor, tf.constant([[0, 1]]), 2, (1, 2))
         uniforms = np.array([0.040145529201251806, 0.5612506988834305])
