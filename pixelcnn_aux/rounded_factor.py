@@ -17,7 +17,7 @@ from pixelcnn_aux.sums import FixedSum
 
 @serialization.register()
 class RoundedFactor(Factor):
-    """A factor of a `ParallelPixelCNN` that computes with whole numbers times powers of two.
+    """A factor of a `ParallelPixelCNN` or `MaskedPixelCNN`, in whole numbers times powers of two.
 
     All sums in its networks are exact in float32 (`rounding`), whatever the processor, the library,
     the number of threads, and the size of tiles and batches. Its weights may have any values while it is

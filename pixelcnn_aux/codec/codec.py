@@ -45,7 +45,7 @@ class Codec:
             not floats,
             "a model that computes with whole numbers, whose files decode anywhere",
             f"one with floats in {', '.join(floats)}",
-            "Make one of parallel networks by pixelcnn_aux.rounded, or take the trained model photographs",
+            "Make one of a parallel pyramid by pixelcnn_aux.rounded, or take the trained model photographs",
         )
         expect(
             not (moved := [factor.name for factor in factors if not factor.quantized]),
