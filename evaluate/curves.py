@@ -2,7 +2,8 @@
 
 From the metrics.csv of each factor: bits per dimension of the factor's own image, in training and validation,
 against the images that were seen and against hours of training. Prints the last and the best ones as a table.
-With --whole there is one curve for each run: of the full image, by all factors.
+With --whole there is one curve for each run: of the full image, by all factors. --level adds the figures of
+others, as "PixelCNN++=2.92".
 """
 
 import pathlib
@@ -11,6 +12,7 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import arguments
 from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import trained
@@ -25,6 +27,7 @@ _AXES = {  # label: function of a row
     "hours of training": lambda row: row["seconds"] / 3600,
 }
 _THICK = {"linewidth": 2.0}
+_AT_THE_END = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "fontsize": 8}
 _KINDS = {  # column of a table of metrics: how it is drawn
     "bits_per_dim": {"linewidth": 0.8, "alpha": 0.7, "label": "training"},
     "val_bits_per_dim": {**_THICK, "label": "validation, and its best"},
@@ -33,6 +36,7 @@ _KINDS = {  # column of a table of metrics: how it is drawn
 
 def main(*others):
     plots.check("--out", FLAGS.out)
+    levels = dict(map(read_level, FLAGS.level))
     folders = [trained.find(path) for path in (*FLAGS.workdir, *others)] or [trained.newest()]
     folders = dict(zip(labels(folders), folders))
     runs = {label: read(folder) for label, folder in folders.items()}
@@ -45,8 +49,15 @@ def main(*others):
         rows = whole(runs[label], splits.shares(pa.load(folder)), images)
         runs[label] = {"full image": rows}
     out = pathlib.Path(FLAGS.out or chosen_run.outputs(next(iter(folders.values()))) / "curves.png")
-    plots.write(out, draw(runs))
+    plots.write(out, draw(runs, levels=levels))
     print(f"Wrote {out}")
+
+
+def read_level(text):
+    """A name and its bits per dimension, of the text NAME=BITS. Raises ValueError for another one."""
+    name, _, bits = text.rpartition("=")
+    with restated("--level as NAME=BITS", text, "Give a name and a number above 0"):
+        return name, arguments.positive("BITS", float(bits))
 
 
 def labels(folders):
@@ -127,8 +138,11 @@ def print_table(runs):
             line(label, name, *done, *(f"{x:.4f}" for x in bits), lowest["epoch"])
 
 
-def draw(runs, axes=_AXES):
-    """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis."""
+def draw(runs, axes=_AXES, levels=None):
+    """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis.
+
+    `levels`, {label: bits per dimension}, become lines across all panels.
+    """
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
@@ -147,6 +161,9 @@ def draw(runs, axes=_AXES):
                     panel.plot(xs, [row[key] for row in rows], color=color, **style)
                 lowest = best(rows)
                 panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
+            for label, bits in (levels or {}).items():
+                panel.axhline(bits, color="gray", linestyle="--", linewidth=0.8)
+                panel.annotate(label, (1, bits), xycoords=("axes fraction", "data"), **_AT_THE_END)
             panel.set_xlim(left=0)
             panel.xaxis.set_major_locator(MaxNLocator(10 // len(axes), steps=[1, 2, 5, 10]))
             panel.xaxis.set_major_formatter("{x:,.10g}")
@@ -173,6 +190,8 @@ def define_flags():
     workdir = "A run, or the name of a trained model; others may follow. The newest run if unset."
     flags.DEFINE_multi_string("workdir", [], workdir)
     flags.DEFINE_bool("whole", False, "Draws one curve for each run, of the full image.")
+    level = "NAME=BITS: a dashed line at so many bits per dimension; may be repeated."
+    flags.DEFINE_multi_string("level", [], level)
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")
 
 

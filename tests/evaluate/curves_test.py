@@ -80,6 +80,14 @@ class CurvesTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, "all factors for --whole. Received: none of grays"):
             self.run_program(half, whole=True)
 
+    def test_levels_cross_all_panels(self):
+        run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE))
+        for panel in curves.draw({"one": run}, levels={"other": 2.125}).axes:
+            [level] = (x for x in panel.lines if x.get_linestyle() == "--")
+            self.assertEqual(list(level.get_ydata()), [2.125, 2.125])
+            least, most = panel.get_ylim()
+            self.assertBetween(2.125, least, most)
+
     def test_refusals(self):
         folder = self.make_run("one", grayscale=(), image=())
         damaged = [self.folder / x for x in "ab"]
@@ -90,6 +98,10 @@ class CurvesTest(helpers.TestCase):
             ([folder], {}, ValueError, "one epoch .* as .*grays.*metrics.csv. Received: none"),
             ([folder, folder], {}, ValueError, "each --workdir once. Received: .*one, .*one"),
             ([self.folder / "none"], {}, FileNotFoundError, "Expected the folder of a run"),
+            *(
+                ([folder], {"level": x}, ValueError, f"NAME=BITS. Received: {x}")
+                for x in ("2.92x", "a=", "a=nan", "a=0")
+            ),
             ([folder], {"out": "missing/a.png"}, ValueError, "Expected --out as a name.*a.png"),
             *(([x], {}, ValueError, f"{x}. Received: one without names of fac") for x in damaged),
         ):
