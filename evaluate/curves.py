@@ -36,7 +36,7 @@ _KINDS = {  # column of a table of metrics: how it is drawn
 
 def main(*others):
     plots.check("--out", FLAGS.out)
-    levels = dict(map(read_level, FLAGS.level))
+    levels = list(map(read_level, FLAGS.level))
     folders = [trained.find(path) for path in (*FLAGS.workdir, *others)] or [trained.newest()]
     folders = dict(zip(labels(folders), folders))
     runs = {label: read(folder) for label, folder in folders.items()}
@@ -54,7 +54,7 @@ def main(*others):
 
 
 def read_level(text):
-    """A name and its bits per dimension, of the text NAME=BITS. Raises ValueError for another one."""
+    """(name, bits per dimension) of the text NAME=BITS. Raises ValueError for another one."""
     name, _, bits = text.rpartition("=")
     with restated("--level as NAME=BITS", text, "Give a name and a number above 0"):
         return name, arguments.positive("BITS", float(bits))
@@ -138,10 +138,10 @@ def print_table(runs):
             line(label, name, *done, *(f"{x:.4f}" for x in bits), lowest["epoch"])
 
 
-def draw(runs, axes=_AXES, levels=None):
+def draw(runs, axes=_AXES, levels=()):
     """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis.
 
-    `levels`, {label: bits per dimension}, become lines across all panels.
+    Each of `levels`, pairs as of `read_level`, is a line across all panels.
     """
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
@@ -161,7 +161,7 @@ def draw(runs, axes=_AXES, levels=None):
                     panel.plot(xs, [row[key] for row in rows], color=color, **style)
                 lowest = best(rows)
                 panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
-            for label, bits in (levels or {}).items():
+            for label, bits in levels:
                 panel.axhline(bits, color="gray", linestyle="--", linewidth=0.8)
                 panel.annotate(label, (1, bits), xycoords=("axes fraction", "data"), **_AT_THE_END)
             panel.set_xlim(left=0)

@@ -82,7 +82,7 @@ class CurvesTest(helpers.TestCase):
 
     def test_levels_cross_all_panels(self):
         run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE))
-        for panel in curves.draw({"one": run}, levels={"other": 2.125}).axes:
+        for panel in curves.draw({"one": run}, levels=[("other", 2.125)]).axes:
             [level] = (x for x in panel.lines if x.get_linestyle() == "--")
             self.assertEqual(list(level.get_ydata()), [2.125, 2.125])
             least, most = panel.get_ylim()
