@@ -26,7 +26,6 @@ _DEMO_PYRAMID = {**_OUR_PYRAMID, "filters": 24, "dropout": 0.0}
 
 # A few epochs at most, in which nothing overfits, so no dropout.
 _SMALL = {"filters": 32, "dropout": 0.0}
-# In the demo too, so that it can go on from the weights of the model of the package.
 _GRAYSCALE_BLOCKS = {"gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
 
 # Grays of 28 x 28, with a class each, as MNIST has them; few, so they may be overfitted.
@@ -96,14 +95,14 @@ GRAYSCALE = {
         model={**_SMALL, **_GRAYSCALE_BLOCKS},
         training={"grayscale": _ours(5, 500, 16), "image": _ours(24, 500, 8)},
     ),
-    # python -m train.grayscale --preset medium
-    # Larger networks, more steps, and classes: some 16 hours of one core.
+    # python -m train.grayscale --preset medium --classes 10
+    # 9.3 hours of one core in mixed precision: 3.069 bits (grays 0.464, image 2.605).
     "medium": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": 48, "condition": Classes(10)},
+        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": 48},
         training={
-            "grayscale": _ours(40, 500, 16, condition_dropout=0.2),
-            "image": _ours(36, 1000, 8, condition_dropout=0.2),
+            "grayscale": _ours(52, 500, 16, condition_dropout=0.2),
+            "image": _ours(48, 1000, 8, condition_dropout=0.2),
         },
     ),
     # python -m train.grayscale --preset cifar10
