@@ -95,7 +95,8 @@ class TourTest(helpers.TestCase):
             self.assertRegex(self.output, rf"\n{codec} files +\d+\.\d{{3}}\n")
         _, *command = self.trained.call_args.args[0]
         self.assertIn("\npython " + " ".join(command) + "\n", self.output)
-        self.assertEqual(command[:4], ["-m", "train.grayscale", "--init", tour.COLORS])
+        expected = ["-m", "train.grayscale", "--init", tour.COLORS, "--preset", "medium"]
+        self.assertEqual(command[:6], expected)
         self.assertEqual(command[-2:], ["--workdir", str(self.run_folder)])
 
     def test_it_waits_for_fine_tuning_that_is_interrupted_and_ends_as_that_does(self):
