@@ -17,6 +17,8 @@ from pixelcnn_aux.likelihoods import LogisticMixture
 from pixelcnn_aux.sums import Bounds, FixedSum
 from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder
 
+_MOST_VALUES = 2**18  # of a pixel, times parameters
+
 
 def check_names(names):
     """Checks that factors have different names, which folders can have and which are not "total"."""
@@ -226,14 +228,21 @@ def known_sum(transform, likelihood, exact):
     return fixed_sum and fixed_sum.with_exact(exact and fixed_sum.exact)
 
 
-def check_draws(likelihood):
-    """Checks that a likelihood draws pixel values, within bounds if it has them."""
+def check_distribution(likelihood):
+    """Checks that a likelihood draws pixel values, and that the probabilities of all values sum to one.
+
+    Both within bounds, too, if it has them; sums if there are few values of a pixel.
+    """
     random, last = np.random.default_rng(0), likelihood.num_values - 1
+    kind, channels = type(likelihood).__name__, likelihood.num_channels
     # Some are large, so that draws are far out.
     params = random.normal(0, 4, (100, likelihood.num_params)).astype(np.float32)
-    ends = random.integers(0, last, (2, 100, likelihood.num_channels), np.int32, endpoint=True)
+    ends = random.integers(0, last, (2, 100, channels), np.int32, endpoint=True)
     low, high = np.sort(ends, axis=0)
     known = Bounds(low, high, low.astype(np.float32))
+    every = None  # values of a pixel, [n, C]
+    if likelihood.num_params * likelihood.num_values**channels <= _MOST_VALUES:
+        every = np.indices([likelihood.num_values] * channels).reshape(channels, -1).T
 
     def bounds(channel, earlier):
         return Bounds(*(x[:, channel] for x in known))
@@ -244,12 +253,19 @@ def check_draws(likelihood):
             continue
         noise = likelihood.noise(random.random((100, size), np.float32), bounded=bounded)
         drawn = likelihood.draw(params, noise, bounds=bounds if bounded else None)
-        wrong = drawn != np.clip(np.round(drawn), least, most)
-        kind, within = type(likelihood).__name__, ", within bounds" * bounded
+        wrong, within = drawn != np.clip(np.round(drawn), least, most), ", within bounds" * bounded
         expected = f"{kind} to draw int32, whole numbers from 0 to {last}{within}"
         received = drawn[wrong][0] if wrong.any() else drawn.dtype
         fits = not wrong.any() and drawn.dtype == np.int32
         expect(fits, expected, received, f"Correct {'_bounded_draw' if bounded else '_draw'}")
+        for row in range(4 if every is not None else 0):
+            of_pixel = (np.broadcast_to(x[row], every.shape) for x in known)
+            here = np.broadcast_to(params[row], (len(every), likelihood.num_params))
+            nats = likelihood.log_prob(here, every, Bounds(*of_pixel) if bounded else None)
+            total = np.exp(np.asarray(nats, np.float64)).sum()
+            expected = f"{kind} to have probabilities that sum to 1{within}"
+            remedy = f"Correct {'_bounded_log_prob' if bounded else '_log_prob'}"
+            expect(abs(total - 1) < 1e-3, expected, f"a sum of {total:.4g}", remedy)
 
 
 def checked_output(transform, images, likelihood, in_graphs=True):
@@ -299,9 +315,11 @@ def _dtype_and_shape(x):
 def check_known(transform, images, auxiliary):
     """Checks that values that `Transform.known` marks do not depend on unknown pixels."""
     batch, height, width, _ = auxiliary.shape
-    mask = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
+    random = np.random.default_rng(0)
+    mask = random.integers(0, 2, (batch, height, width, 1), np.uint8)
     mask = mask.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
     mask = mask[:, : images.shape[1], : images.shape[2]]
+    mask[1:] &= random.random(mask[1:].shape) < 0.9  # of some blocks a part alone
     others = np.where(mask, images, np.roll(images, 1, axis=0))
     wrong = np.asarray(transform.known(mask)) * (np.asarray(transform(others)) != auxiliary)
     only = "only where all pixels that a value is computed from are known"

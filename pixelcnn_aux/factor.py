@@ -14,6 +14,7 @@ from pixelcnn_aux import (
     arrays,
     backend,
     batches,
+    causality,
     checks,
     conditions,
     layers,
@@ -113,6 +114,9 @@ class Factor(Conditional, keras.Model):
                     if not layer.built:
                         layer.build(shapes)
             self._check_takes_condition()
+            is_ours = type(self.network).__module__.startswith("pixelcnn_aux.")
+            if self.network.check_causality and not is_ours:
+                causality.check(self)
 
     def _check_takes_condition(self):
         """Checks that a condition reaches all of the networks."""

@@ -434,7 +434,7 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
     if isinstance(own, pa.likelihoods.Likelihood):
         own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
-            checks.check_draws(own)
+            checks.check_distribution(own)
             return own
         received += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(

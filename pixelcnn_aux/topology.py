@@ -245,6 +245,10 @@ class DecidesInRasterOrder:
         expect(levels[-1] == min(levels) == 0, expected, received, "Choose such steps")
         self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
 
+    def turns(self, size: Size) -> np.ndarray:
+        """The turn in which each pixel is decided, int [H, W]: later than all that it depends on."""
+        return np.arange(math.prod(size)).reshape(size)
+
 
 class DecidesInMaskedOrder(DecidesInRasterOrder):
     """A network of masked convolutions of one resolution: what follows from their size."""
@@ -260,6 +264,9 @@ class DecidesInMaskedOrder(DecidesInRasterOrder):
         self.delay = max(1 + (width - 1) // 2, self.side)
         pixels = max(height - 1, width // 2) * (1 + 2 * blocks)
         self.radius = -(-pixels // self.side)
+
+    def turns(self, size: Size) -> np.ndarray:
+        return np.add.outer(self.delay * np.arange(size[0]), np.arange(size[1]))
 
 
 class Embeds:
@@ -321,6 +328,15 @@ class DecidesGroups:
         self.topologies = [flat(self.blocks[group.place]) for group in self.groups]
         self.kernel_size = arguments.size("kernel_size", kernel_size)
         self.radius = max(self.kernel_size) // 2 * (1 + 2 * max(self.blocks))
+
+    def turns(self, size: Size) -> np.ndarray:
+        """As of `DecidesInRasterOrder`."""
+        rows, columns = np.indices(size)
+        places = rows % self.side * self.side + columns % self.side
+        diagonals, found = rows // self.side + columns // self.side, np.zeros(size, int)
+        for turn, (place, part, parts) in enumerate(self.groups):
+            found[(places == place) & (diagonals % parts == part)] = turn
+        return found
 
     def all_params(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
         """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P].

@@ -151,6 +151,13 @@ class TransformsOfAChainTest(helpers.TestCase):
             self.assertRefused(message, altered(**beyond), ratio, (8, 8))
             pa.AuxiliaryModel(factors_for(ratio), [altered(**beyond, known=known)], (8, 8))
 
+    def test_one_that_takes_blocks_for_known_that_are_known_in_part(self):
+        def known(self, mask):
+            return pa.auxiliary.Transform.known(self, mask) | mask[:, 1::2, 1::2]
+
+        message = "known to give 1 only where all pixels"
+        self.assertRefused(message, altered(ratio=2, known=known), 2, (8, 8))
+
     def test_an_embedding_that_does_not_fit(self):
         self.assertRefused("'image' to embed images of Altered, .* over 2. Rec", altered(ratio=2))
         self.assertRefused("'image' to embed images of Fours, .* over 1. Received: 2", Fours(), 2)
@@ -236,6 +243,21 @@ class ArgumentsOfAChainTest(helpers.TestCase):
         own = type("Own", (base,), {method: draw})(4)
         transform = altered(likelihood=lambda self: own)
         self.assertRefused(f"Expected Own to draw .*{message}", [transform])
+
+    @parameterized.parameters(
+        ("_log_prob", "sum to 1. "), ("_bounded_log_prob", "sum to 1, within")
+    )
+    def test_likelihoods_whose_probabilities_do_not_sum_to_one(self, method, message):
+        base = pa.likelihoods.Categorical
+
+        def log_prob(own, params, *args):
+            return 0.9 * getattr(base, method)(own, params, *args)
+
+        own = type("Own", (base,), {method: log_prob})(4)
+        transform = altered(likelihood=lambda self: own)
+        self.assertRefused(
+            f"Own to have probabilities that {message}.*Correct {method}", [transform]
+        )
 
 
 class DerivedLikelihoodsTest(helpers.TestCase):

@@ -13,7 +13,7 @@ from pixelcnn_aux.topology import DecidesInMaskedOrder, append_ones
 
 
 @register()
-class MaskedPixelCNN(Network, DecidesInMaskedOrder):
+class MaskedPixelCNN(DecidesInMaskedOrder, Network):
     """Parameters of every pixel's distribution, by masked convolutions (van den Oord et al., 2016).
 
     One stream of residual blocks without gates. Features of the auxiliary image condition the first

@@ -1,13 +1,15 @@
 """The interface of networks, and the streams of layers that this package's networks consist of."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from pixelcnn_aux import backend, layers, serialization
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.serialization import register
@@ -53,6 +55,8 @@ class Network(LazilyBuilt):
       side: int, the height of images over that of the finest features.
       radius: int, how many blocks of side x side pixels it sees in each direction; None if that is unknown.
       period: int, the number of rows of blocks after which it repeats itself.
+      check_causality: bool, whether a `Factor` of it checks, on small images, what its parameters depend on;
+        False for networks that are too large to be evaluated a few times.
     """
 
     num_params: int
@@ -61,6 +65,7 @@ class Network(LazilyBuilt):
     side: int = 1
     radius: int | None = None
     period: int = 1
+    check_causality: bool = True
 
     def build(self, x_shape, features_shape=()):
         """As `LazilyBuilt.build`."""
@@ -77,10 +82,13 @@ class Network(LazilyBuilt):
           training: bool, whether to drop out.
 
         Returns:
-          float [B, H, W, num_params]. The parameters of a pixel depend on earlier pixels alone: earlier in
-          raster order, or in the order in which `scan` decides pixels.
+          float [B, H, W, num_params]. The parameters of a pixel depend on pixels of earlier `turns` alone.
         """
         raise NotImplementedError
+
+    def turns(self, size: Size) -> np.ndarray:
+        """The turn in which `scan` decides each pixel of (H, W), int [H, W]: here, raster order."""
+        return np.arange(math.prod(size)).reshape(size)
 
     def scan(self, method: str) -> Callable[..., Any]:
         """The class of `scanning` that evaluates the network pixel by pixel: here, all of it for each pixel.

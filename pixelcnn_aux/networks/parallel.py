@@ -14,7 +14,7 @@ from pixelcnn_aux.topology import DecidesGroups
 
 
 @register()
-class ParallelPixelCNN(Network, DecidesGroups):
+class ParallelPixelCNN(DecidesGroups, Network):
     """Parameters of every pixel's distribution, from the groups of pixels before it (Reed et al., 2017).
 
     An image is a lattice of blocks, each of side x side pixels. The pixels at one place of all blocks are a
