@@ -7,6 +7,7 @@ Serving and incremental scans of images need TensorFlow: they call `require_tens
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -30,6 +31,23 @@ elif NAME == "jax":
     import jax
 else:
     raise ImportError(OTHER_BACKEND.format(NAME))
+
+
+_computing: int | None = None  # the process that first computed with tensors
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one that computed: the backend would wait for absent threads."""
+    return _computing not in (None, os.getpid())
+
+
+def check_not_forked() -> None:
+    """Raises RuntimeError if `is_forked`. To be called before computing with tensors."""
+    global _computing
+    _computing = _computing or os.getpid()
+    expected = f"a process that was not forked after {NAME} computed in it"
+    remedy = 'Start it by multiprocessing.get_context("spawn"), or load the model by pa.engine.load'
+    expect(not is_forked(), expected, "a forked one", remedy, kind=RuntimeError)
 
 
 def require_tensorflow(what: str) -> None:
@@ -206,6 +224,7 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
         prepared = set()
 
         def call(*args):
+            check_not_forked()
             if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
                 return graphs(*args)
             # A call would trace a graph for its own B, and TensorFlow warns after a few such calls.
@@ -251,6 +270,7 @@ def _jitted(function, layer):
             return function(*jax.tree.unflatten(structure, leaves))
 
     def call(*args):
+        check_not_forked()
         leaves, structure = jax.tree.flatten(args)
         tensors = [leaf for leaf in leaves if hasattr(leaf, "shape")]
         plain = tuple(None if hasattr(leaf, "shape") else leaf for leaf in leaves)

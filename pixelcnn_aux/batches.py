@@ -75,6 +75,8 @@ class Work:
         """Whether images [B, H, W, C], with those asked for before, are worth a graph, or need its memory."""
         if arrays.is_symbolic(images):
             return True
+        if arrays.backend().is_forked():  # where NumPy alone computes
+            return False
         count, *size, _ = images.shape
         has_own = self._seen_whole or not sums.is_divided(size, self._side)
         kind, pixels = tuple(size) if has_own else None, math.prod(size)

@@ -143,6 +143,7 @@ class Factor(Conditional, keras.Model):
     # Networks.
 
     def call(self, inputs, training=None):
+        backend.check_not_forked()
         inputs = Inputs.of(inputs)
         with self.given(inputs.condition):
             features = ()

@@ -6,7 +6,7 @@ It ends with the page, and as soon as nobody waits for its result: then another 
 import time
 
 from pixelcnn_aux.demo.actions import Models, Step
-from pixelcnn_aux.engine import layers, processes
+from pixelcnn_aux.engine import processes, threads
 from pixelcnn_aux.errors import expect
 
 MAX_SECONDS = 600  # of an action: others wait for it
@@ -79,7 +79,7 @@ def _since(start):
 
 def _work(connection, watched, workdirs):
     """Runs what it receives; sends pairs of what changed since the step before, or an error, and the end."""
-    processes.begin(layers.cores, watched)
+    processes.begin(threads.cores, watched)
     models = Models(workdirs)
     while True:
         try:

@@ -6,11 +6,11 @@ import math
 from typing import Any, Self
 
 import numpy as np
-import threadpoolctl
 
 from pixelcnn_aux import arguments, batches, checks, conditional, serialization
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
+from pixelcnn_aux.engine import threads
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
 from pixelcnn_aux.engine.networks import NETWORKS
@@ -33,11 +33,6 @@ class Unsupported(ValueError):
     """A model has a part that the engine cannot evaluate: `pa.load` may."""
 
 
-@functools.cache
-def _pools():
-    return threadpoolctl.ThreadpoolController()
-
-
 def _by_own_threads(method):
     """A method that computes in NumPy: exponentials may overflow, and BLAS has no threads of its own.
 
@@ -46,7 +41,7 @@ def _by_own_threads(method):
 
     @functools.wraps(method)
     def call(*args):
-        with np.errstate(all="ignore"), _pools().limit(limits=1, user_api="blas"):
+        with np.errstate(all="ignore"), threads.one_blas_thread():
             return method(*args)
 
     return call

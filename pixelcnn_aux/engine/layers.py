@@ -3,38 +3,16 @@
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """
 
-import functools
-import os
-from concurrent import futures
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from pixelcnn_aux import arrays, rounding, topology
+from pixelcnn_aux.engine import threads
 
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
-cores = os.cpu_count() or 1  # for threads; fewer in `processes`
 _LOWEST = 16 * rounding.SUMS  # from so many units of sums below 0 on, SiLU is 0 in whole units
 _WHOLE_SILU = rounding.whole_silu(np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.SUMS)
-
-
-@functools.cache
-def _threads():
-    return futures.ThreadPoolExecutor(cores)
-
-
-def _in_threads(function, count, at_once):
-    """Calls a function of slices of up to `at_once` of `count` things, of many in several threads."""
-    share = max(-(-count // cores), at_once)  # of a thread
-
-    def evaluate(start):
-        stop = min(start + share, count)
-        for first in range(start, stop, at_once):
-            function(slice(first, min(first + at_once, stop)))
-
-    starts = range(0, count, share)
-    [*(_threads().map if len(starts) > 1 else map)(evaluate, starts)]
 
 
 def concat_elu(x, out=None):
@@ -66,7 +44,7 @@ def silu(x, rounded):
         units += _LOWEST
         _WHOLE_SILU.take(units, mode="clip", out=out[here])
 
-    _in_threads(evaluate, len(flat), _AT_ONCE)
+    threads.in_slices(evaluate, len(flat), _AT_ONCE)
     return y
 
 
@@ -176,7 +154,7 @@ class Dense:
             np.matmul(part, kernel, out=out)
             self.biased(out)
 
-        _in_threads(evaluate, rows, max(1, _AT_ONCE // max(batch * columns * len(kernel), 1)))
+        threads.in_slices(evaluate, rows, max(1, _AT_ONCE // max(batch * columns * len(kernel), 1)))
         return y
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
-from pixelcnn_aux.engine import layers
+from pixelcnn_aux.engine import threads
 from pixelcnn_aux.engine.model import Model
 
 SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
@@ -28,7 +28,7 @@ def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]
     is called here when it is asked for. An error ends the processes, and so does closing the generator early:
     within contextlib.closing, a program that is interrupted does not wait for them.
     """
-    count = min(layers.cores, len(calls))
+    count = min(threads.cores, len(calls))
     if count < 2 or not isinstance(model, Model):
         yield from (call(model) for call in calls)
         return
@@ -61,13 +61,16 @@ def uninterrupted():
 def _pool(count):
     """An executor of so many processes, and the end of a pipe that keeps them alive."""
     watched, lifeline = SPAWN.Pipe(duplex=False)
-    given = layers.cores // count, watched
+    given = threads.cores // count, watched
     return futures.ProcessPoolExecutor(count, SPAWN, begin, given), lifeline
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def begin(cores, watched):
     """Prepares a process for its work, which ends once the other end of a pipe is closed."""
-    layers.cores = cores
+    threads.cores = cores
     sys.stdout = open(os.devnull, "w")  # progress bars would mix
 
     def watch():

@@ -13,7 +13,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, color, complete, enlarge, plots
 from pixelcnn_aux.data import image_folder
-from pixelcnn_aux.engine import layers
+from pixelcnn_aux.engine import threads
 from tests import helpers
 
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
@@ -108,7 +108,7 @@ class PhotographsTest(helpers.TestCase):
         for cores in (1, 2):
             out = self.folder / str(cores)
             out.mkdir()
-            with mock.patch.object(layers, "cores", cores):
+            with mock.patch.object(threads, "cores", cores):
                 helpers.run_program(color, "a.tiff", "b.tiff", f"--out={out}")
         first, second = (helpers.contents(self.folder / x) for x in "12")
         self.assertLen(first, 6)

@@ -12,7 +12,7 @@ from tests.light_installation import ABSENT
 FRAMEWORKS = {"keras", "tensorflow", "tensorflow_probability", "jax"}
 FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
-    backend factor image_distribution model rounded_factor
+    backend causality factor image_distribution model rounded_factor
     layers layers.contexts layers.residual_blocks layers.shifted layers.straight_through layers.weight_norm
     networks networks.architectures networks.embedding networks.masked networks.network networks.parallel
     networks.pixelcnn

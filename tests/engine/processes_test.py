@@ -11,7 +11,7 @@ from unittest import mock
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.engine import layers, processes
+from pixelcnn_aux.engine import processes, threads
 from tests import helpers
 from tests.engine import work
 
@@ -40,7 +40,7 @@ class ProcessesTest(helpers.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.enter_context(mock.patch.object(layers, "cores", 2))
+        self.enter_context(mock.patch.object(threads, "cores", 2))
 
     def ids(self):
         """The ids of both processes; none may import Keras, which takes seconds."""
@@ -71,7 +71,7 @@ class ProcessesTest(helpers.TestCase):
     def test_one_after_another_here(self, cores, count):
         """On one core, of one, and by Keras, each when it is asked for."""
         made = mock.Mock()
-        with mock.patch.object(layers, "cores", cores):
+        with mock.patch.object(threads, "cores", cores):
             found = processes.in_order(self.model, [made] * count)
             next(found)
         made.assert_called_once_with(self.model)

@@ -19,11 +19,11 @@ def endless(model):
 def begin():
     """Prints a line once processes have begun work that does not end, and waits for it."""
     import pixelcnn_aux as pa
-    from pixelcnn_aux.engine import layers, processes
+    from pixelcnn_aux.engine import processes, threads
 
     # Also where this process was started in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    layers.cores = 2
+    threads.cores = 2
     model = pa.engine.Model.__new__(pa.engine.Model)  # whose factors nobody asks for
     calls = [process, endless, endless]
     with contextlib.closing(processes.in_order(model, calls)) as found:
