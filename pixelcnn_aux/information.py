@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SMALLEST_SIGMA = 0.1  # in steps of values: rounding hides what is below
 _REACH = 10  # standard deviations, outside of which noise has no probability
 _TOLERANCE = 3e-4  # bits, of entropies interpolated between means
-_MOST_SATURATED = 1e-3  # of the values of measurements without clean means
+_MOST_SATURATED = 1e-3  # of the values of measurements without clean means, or too dark
 # Weights in the least squares of `_unbiased`: of the distance from the entropy at the mean y, which keeps the
 # variance low, and of means whose entropy comes out too large, over others.
 _RIDGE, _TOO_LARGE = 0.03, 1e4
@@ -50,6 +50,15 @@ class Noise:
         expect(fits, "Poisson and Gaussian noise, one of each", f"{self} + {other}", remedy)
         return dataclasses.replace(other if self.counts else self, counts=True)
 
+    def _checked(self, name, means):
+        """Means as float64: finite, and 0 or more, of counts."""
+        means = np.asarray(arguments.array(name, means), np.float64)
+        fits = np.isfinite(means).all() and (not self.counts or means.min(initial=0) >= 0)
+        expected = f"{name} as finite numbers{', 0 or more, of counts' * self.counts}"
+        remedy = "Give them in the units before the gain"
+        expect(fits, expected, arguments.short_repr(means), remedy)
+        return means
+
     def _locations(self, means):
         return self.gain * means + self.offset
 
@@ -60,8 +69,14 @@ class Noise:
         return np.sqrt(self.counts * self.gain**2 * means + self.sigma**2)
 
     def draw(self, means: ArrayLike, num_values: int, seed: int = 0) -> np.ndarray:
-        """Measurements of clean means: uint8, or uint16 above 256 values, of the shape of `means`."""
-        random, drawn = np.random.default_rng(seed), np.asarray(means, np.float64)
+        """Measurements of clean means: uint8, or uint16 above 256 values, of the shape of `means`.
+
+        Raises ValueError for means that are no numbers, negative counts, fewer than two values, or a seed
+        below 0.
+        """
+        num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
+        random = np.random.default_rng(arguments.whole("seed", seed, 0, 2**63))
+        drawn = self._checked("means", means)
         noisy = self._locations(random.poisson(drawn) if self.counts else drawn)
         noisy = np.rint(noisy + self.sigma * random.standard_normal(drawn.shape))
         return np.clip(noisy, 0, num_values - 1).astype(arguments.pixel_dtype(num_values))
@@ -123,10 +138,11 @@ def Poisson() -> Noise:
 def Gaussian(sigma: float, gain: float = 1.0, offset: float = 0.0) -> Noise:
     """Noise of a detector: round(gain * x + offset + sigma * z), z normal, clipped to the values there are.
 
-    All are floats in steps of the values: `sigma` of `SMALLEST_SIGMA` or more, `gain` above 0 per unit of x,
-    `offset` of 0 or more. Raises ValueError for others.
+    All are floats in steps of the values, up to `arguments.MAX_VALUES`: `sigma` of `SMALLEST_SIGMA` or more,
+    `gain` above 0 per unit of x, `offset` of 0 or more. Raises ValueError for others.
     """
-    sigma, gain = arguments.positive("sigma", sigma), arguments.positive("gain", gain)
+    sigma = arguments.positive("sigma", sigma, arguments.MAX_VALUES)
+    gain = arguments.positive("gain", gain, arguments.MAX_VALUES)
     expected, remedy = f"sigma of at least {SMALLEST_SIGMA}", "Leave out what rounding hides"
     expect(sigma >= SMALLEST_SIGMA, expected, sigma, remedy)
     return Noise(False, sigma, gain, arguments.rate("offset", offset, arguments.MAX_VALUES))
@@ -176,7 +192,8 @@ def estimate(
       seed: int, 0 or more, of the resamples.
 
     Raises ValueError as `AuxiliaryModel.log_prob`, for fewer than two images, clean means of another shape or
-    negative counts, saturated measurements without clean means, or a function without them.
+    negative counts, measurements without clean means that are saturated or too dark for the offset, a
+    function without clean means, or one that gives others than log-probabilities.
     """
     images = np.asarray(model.checked(measurements))
     expect(len(images) >= 2, "two images or more, to resample them", len(images), "Give more")
@@ -197,21 +214,22 @@ def _noise_bits(noise, images, clean, num_values):
     """H(Y | X) of each image, or estimates of it: float64 [N]; and the bias per pixel."""
     if not isinstance(noise, Noise):
         expected = "noise as pa.information.Poisson(), Gaussian(...), their sum, or a function"
-        expect(callable(noise), expected, arguments.short_repr(noise), "Give one of these")
+        fits, received = callable(noise), arguments.short_repr(noise)
+        expect(fits and noise not in (Poisson, Gaussian), expected, received, "Give one of these")
         expect(clean is not None, "clean means for a function of them", "none", "Give clean")
         nats = np.asarray(noise(images, clean), np.float64)
         fits, expected = nats.shape == (len(images),), f"log-probabilities of {len(images)} images"
         expect(fits, expected, arguments.short_repr(nats), "Sum over the pixels of an image")
+        wrong, expected = ~(np.isfinite(nats) & (nats <= 0)), f"{expected}, finite and at most 0"
+        received, remedy = f"{nats[wrong][:1]}", "Give nats, of probabilities and not of densities"
+        expect(not wrong.any(), expected, received, remedy)
         return -nats / math.log(2.0), 0.0
     if clean is None:
         table, bias = _unbiased(noise, images, num_values)
         return table[images].sum(axis=(1, 2, 3)), bias * images.shape[3]
-    means = np.asarray(arguments.array("clean", clean), np.float64)
+    means = noise._checked("clean means", clean)
     expected = f"clean means of the shape of the measurements, {list(images.shape)}"
     expect(means.shape == images.shape, expected, list(means.shape), "Give the mean of each value")
-    fits = np.isfinite(means).all() and (not noise.counts or means.min() >= 0)
-    expected = f"clean means as finite numbers{', 0 or more, of counts' * noise.counts}"
-    expect(fits, expected, arguments.short_repr(means), "Give them in the units before the gain")
     ends = noise._means(np.array([0.0, num_values - 1.0]))  # far outside, all values are clipped
     means = means.clip(*(ends + 4 * _REACH * noise._spreads(ends) / noise.gain * [-1, 1]))
     curve = noise._curve((means.min(), means.max()), num_values)
@@ -224,10 +242,14 @@ def _unbiased(noise, images, num_values):
     It is linear between knots, half a standard deviation apart where that is more than a value, and, by least
     squares, near the entropies at the means y: float64, of the values up to the last one that is likely.
     """
-    share = float((images == num_values - 1).mean())
-    expected = f"at most {_MOST_SATURATED:.1%} of values at {num_values - 1}, the largest one"
-    remedy = "Give clean means, or measure with a shorter exposure"
-    expect(share <= _MOST_SATURATED, expected, f"{share:.1%}", remedy)
+    lowest = noise._locations(0.0) - _REACH * noise._spreads(0.0) if noise.counts else 0
+    for wrong, where, remedy in (
+        (images == num_values - 1, f"at {num_values - 1}, the largest one", "a shorter exposure"),
+        (images < lowest, f"below {lowest:g}, which the offset rules out", "another offset"),
+    ):
+        share, expected = float(wrong.mean()), f"at most {_MOST_SATURATED:.1%} of values {where}"
+        remedy = f"Give clean means, or measurements with {remedy}"
+        expect(share <= _MOST_SATURATED, expected, f"{share:.1%}", remedy)
     seen = noise._means(np.array([images.min(), images.max()], np.float64))
     ends = seen + 2 * noise._spreads(seen) / noise.gain * [-1, 1]
     ends = ends.clip(*noise._means(np.array([0.0, num_values - 1.0])))

@@ -1,5 +1,7 @@
 """Tests of models as distributions of TensorFlow Probability: what its own tests ask of them."""
 
+from unittest import mock
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -99,13 +101,15 @@ class ImageDistributionTest(helpers.TestCase):
             input_signature=[tf.TensorSpec(None, "int32"), *[tf.TensorSpec([None], "int32")] * 2]
         )
         def draw(count, seed, labels):
-            images = dist.sample([count, 3], seed, conditional_input=labels)
-            images = tf.ensure_shape(images, [None, 3, 1, 2, 1])
-            return images, dist.log_prob(images, conditional_input=labels), dist.sample(2, 5)
+            of_labels = pa.distribution(model, labels)
+            images = of_labels.sample(count, seed)
+            images = tf.ensure_shape(images, [None, None, 1, 2, 1])
+            return images, of_labels.log_prob(images), dist.sample(2, 5)
 
         images, log_prob, known = draw(4, [3, -4], labels)
-        self.assertAllEqual(images, dist.sample([4, 3], [3, -4], conditional_input=labels))
-        self.assertAllClose(log_prob, dist.log_prob(images, conditional_input=labels), rtol=1e-5)
+        of_labels = pa.distribution(model, labels)
+        self.assertAllEqual(images, of_labels.sample(4, [3, -4]))
+        self.assertAllClose(log_prob, of_labels.log_prob(images), rtol=1e-5)
         self.assertAllEqual(known, dist.sample(2, 5))
 
     def test_draws_have_their_probabilities(self):
@@ -118,29 +122,50 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertGreater(helpers.chi_square_p_value(counts, dist.prob(every)), 1e-3)
 
     def test_conditions(self):
-        """They broadcast with images; draws have one, or one for each of the last sides of a shape."""
+        """They are the batch of a distribution, with which images broadcast."""
         model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
         helpers.randomize_conditions(model)
-        dist, images = pa.distribution(model), helpers.pictures(2)
-        found = dist.log_prob(images[:, np.newaxis], conditional_input=[0, 1, 2])
+        dist, images = pa.distribution(model, [0, 1, 2]), helpers.pictures(2)
+        self.assertEqual((dist.batch_shape, dist.event_shape), ([3], [4, 6, 3]))
         expected = np.stack([model.log_prob(images, [x, x]) for x in range(3)], axis=1)
-        self.assertAllClose(found, expected, rtol=1e-5)
-        self.assertAllClose(dist.log_prob(images, conditional_input=2), expected[:, 2], rtol=1e-5)
-        self.assertAllClose(dist.log_prob(images), model.log_prob(images))
-        drawn = dist.sample([2, 3], seed=0, conditional_input=[0, 1, 2])
-        self.assertAllEqual(drawn[:, 1], dist.sample([2, 3], seed=0, conditional_input=1)[:, 1])
-        self.assertNotAllEqual(drawn, dist.sample([2, 3], seed=0))
+        self.assertAllClose(dist.log_prob(images[:, np.newaxis]), expected, rtol=1e-5)
+        self.assertAllClose(dist.log_prob(images[0]), expected[0], rtol=1e-5)
+        of_one, of_none = pa.distribution(model, 2), pa.distribution(model)
+        self.assertEqual(of_one.batch_shape, [])
+        self.assertAllClose(of_one.log_prob(images), expected[:, 2], rtol=1e-5)
+        self.assertAllClose(of_none.log_prob(images), model.log_prob(images))
+        self.assertAllClose(dist[2].log_prob(images), expected[:, 2], rtol=1e-5)
+        self.assertAllClose(dist.copy(condition=[1]).log_prob(images), expected[:, 1], rtol=1e-5)
+        seen, six = [], helpers.pictures(6)
+
+        def sample(model, seeds, condition):
+            seen.append(condition)
+            return {"image": six}
+
+        with mock.patch.object(type(model), "sample", sample):
+            self.assertAllEqual(dist.sample(2, seed=0), six.reshape(2, 3, 4, 6, 3))
+        self.assertAllEqual(seen, [[0, 1, 2, 0, 1, 2]])
+        self.assertNotAllEqual(dist.sample(2, seed=0)[:, 0], of_none.sample(2, seed=0))
+
+    def test_labels_of_a_joint_distribution_condition_its_images(self):
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
+        helpers.randomize_conditions(model)
+        labels = tfd.Categorical(probs=[0.2, 0.3, 0.5])
+        joint = tfd.JointDistributionSequential([labels, lambda x: pa.distribution(model, x)])
+        drawn, images = joint.sample(4, seed=3)
+        self.assertEqual(images.shape, [4, 4, 6, 3])
+        expected = labels.log_prob(drawn) + model.log_prob(images, drawn)
+        self.assertAllClose(joint.log_prob([drawn, images]), expected, rtol=1e-5)
 
     def test_vectors(self):
         model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Vector(2)))
         helpers.randomize_conditions(model)
-        dist, images = pa.distribution(model), helpers.pictures(3)
-        vectors = np.array([[0.5, -1.0], [1.0, 0.0]], np.float32)
-        found = dist.log_prob(images, conditional_input=vectors[:, np.newaxis])
-        self.assertEqual(found.shape, [2, 3])
-        self.assertAllClose(found[1], model.log_prob(images, vectors[[1, 1, 1]]), rtol=1e-5)
-        drawn = dist.sample(2, seed=0, conditional_input=vectors)
-        self.assertEqual(drawn.shape, [2, 4, 6, 3])
+        vectors, images = np.array([[0.5, -1.0], [1.0, 0.0]], np.float32), helpers.pictures(3)
+        dist = pa.distribution(model, vectors)
+        found = dist.log_prob(images[:, np.newaxis])
+        self.assertEqual(found.shape, [3, 2])
+        self.assertAllClose(found[:, 1], model.log_prob(images, vectors[[1, 1, 1]]), rtol=1e-5)
+        self.assertEqual(dist.sample(seed=0).shape, [2, 4, 6, 3])
 
     def test_refuses(self):
         images = np.zeros([4, 6, 3], np.uint8)
@@ -149,16 +174,22 @@ class ImageDistributionTest(helpers.TestCase):
             ("uint8", lambda: self.dist.log_prob(images + 0.5)),
             ("uint8", lambda: self.dist.prob(images + 0.5)),
             ("uint8", lambda: self.dist.unnormalized_log_prob(images + 0.5)),
-            ("3 channels", lambda: self.dist.log_prob(images[..., :1])),
-            ("no conditional_input", lambda: self.dist.log_prob(images, conditional_input=1)),
+            (r"shape \[4, 6, 1\]", lambda: self.dist.log_prob(images[..., :1])),
+            ("no condition.* some", lambda: pa.distribution(self.model, 1)),
+            (r"images \[..., 4, 6, 3\]", lambda: self.dist.log_prob(images[:2])),
+            ("seed as an int from 0 on", lambda: self.dist.sample(seed=-1)),
+            ("seed as an int from 0 on", lambda: self.dist.sample(seed=True)),
+            ("seed as an int from 0 on", lambda: self.dist.sample(seed=[1, 2, 3])),
             ("any size", lambda: pa.distribution(pa.chain([], None, network))),
             ("AuxiliaryModel", lambda: pa.distribution(3)),
         ):
             with self.assertRaisesRegex(ValueError, said):
                 call()
-        dist = pa.distribution(helpers.tiny_model(condition=pa.conditions.Classes(3)))
-        with self.assertRaisesRegex(ValueError, "last sides of the sample shape"):
-            dist.sample(5, seed=0, conditional_input=[0, 1])
+        model = helpers.tiny_model(condition=pa.conditions.Classes(3))
+        with self.assertRaisesRegex(ValueError, r"broadcast with the conditions' \[3\]. .* \[2\]"):
+            pa.distribution(model, [0, 1, 2]).log_prob(np.stack([images] * 2))
+        with self.assertRaisesRegex(ValueError, "classes.*3"):
+            pa.distribution(model, [0, 3])
         for call in (self.dist.mean, self.dist.mode, self.dist.entropy, self.dist.covariance):
             with self.assertRaisesRegex(NotImplementedError, "not implemented: ImageDistribution"):
                 call()

@@ -214,6 +214,16 @@ class EstimateTest(helpers.TestCase):
         ("no_noise", {"noise": 3.0}, "Poisson"),
         ("a_function_alone", {"noise": lambda y, x: y}, "clean means for a function"),
         ("not_summed", {"noise": lambda y, x: y, "clean": 0}, "Sum over the pixels"),
+        (
+            "no_number",
+            {"noise": lambda y, x: [-1, np.nan], "clean": 0},
+            "at most 0. Received: .nan",
+        ),
+        ("impossible", {"noise": lambda y, x: [-1, -np.inf], "clean": 0}, "finite"),
+        ("a_density", {"noise": lambda y, x: [-1, 1], "clean": 0}, "probabilities and not of"),
+        ("a_class", {"noise": Poisson, "clean": 0}, r"Poisson\(\), Gaussian.*<function Poisson"),
+        ("too_dark", {"noise": Poisson() + Gaussian(2, offset=100)}, "below 80, which the offset"),
+        ("an_offset_above_all", {"noise": Poisson() + Gaussian(1, offset=300)}, "below 290"),
         ("a_seed", {"seed": -1}, "seed"),
     )
     def test_refuses(self, changes, said):
@@ -222,7 +232,7 @@ class EstimateTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, said):
             information.estimate(model, **given)
 
-    @parameterized.parameters(-1.0, 0, "1", math.nan, 0.05)
+    @parameterized.parameters(-1.0, 0, "1", math.nan, 0.05, 1e7)
     def test_refuses_sigma(self, sigma):
         with self.assertRaisesRegex(ValueError, "sigma"):
             Gaussian(sigma)
@@ -230,6 +240,10 @@ class EstimateTest(helpers.TestCase):
     def test_refuses_other_noise(self):
         for make, said in (
             (lambda: Gaussian(1, gain=0), "gain"),
+            (lambda: Gaussian(1, gain=1e300), "gain"),
+            (lambda: Poisson().draw([1.0], 0), "num_values from 2"),
+            (lambda: Poisson().draw([-1.0], 256), "means as finite numbers, 0 or more"),
+            (lambda: Poisson().draw([1.0], 256, seed=-1), "seed from 0"),
             (lambda: Gaussian(1, offset=-1), "offset"),
             (lambda: Poisson() + Poisson(), "one of each"),
             (lambda: Gaussian(1) + Gaussian(1), "one of each"),

@@ -8,6 +8,7 @@ A network decides groups of pixels, or pixels in waves along diagonals. An encod
 evaluates a network of waves whole.
 """
 
+import itertools
 import math
 from concurrent import futures
 
@@ -132,29 +133,21 @@ class Coding:
             params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
             return params[decided[row[0].rows.kept()]]
 
-        for row, params in zip(scan.tiles, _one_ahead(params_of, scan.tiles)):
-            waiting = np.concatenate([waiting, params]) if len(waiting) else params
-            while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
-                chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-                here = places[first : first + len(chunk)]
-                to_write = None if given is None else given.reshape(-1, channels)[here]
-                coded = _code_pixels(
-                    mixture, chunk, limits[:, :, here], coder, to_write, GROUP_BITS
-                )
-                found[here], bits.reshape(-1)[here] = coded
-                first += len(chunk)
+        with futures.ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(params_of, scan.tiles[0])
+            for row, following in itertools.zip_longest(scan.tiles, scan.tiles[1:]):
+                params, ahead = ahead.result(), following and pool.submit(params_of, following)
+                waiting = np.concatenate([waiting, params]) if len(waiting) else params
+                while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
+                    chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+                    here = places[first : first + len(chunk)]
+                    to_write = None if given is None else given.reshape(-1, channels)[here]
+                    coded = _code_pixels(
+                        mixture, chunk, limits[:, :, here], coder, to_write, GROUP_BITS
+                    )
+                    found[here], bits.reshape(-1)[here] = coded
+                    first += len(chunk)
         return values, bits
-
-
-def _one_ahead(function, items):
-    """Yields a function of each item, and computes that of the next one meanwhile."""
-    first, *rest = items
-    with futures.ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(function, first)
-        for item in rest:
-            now, ahead = ahead, pool.submit(function, item)
-            yield now.result()
-        yield ahead.result()
 
 
 def _limits(bounds, mixture, shape):

@@ -93,22 +93,22 @@ def write(table, model, found):
     names, kind, count = [*model.factors, "total"], summaries.bits_kind(model), 0
     blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
-    pictures = files.in_threads(lambda file: read(file, size), found)
     bar = progress_bar(len(found), "file")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
-    for first in range(0, len(found), batch):
-        some = list(itertools.islice(pictures, batch))
-        images = [image for _, image, _ in some if image is not None]
-        bits = dict.fromkeys(names, ())
-        if images:
-            condition = chosen_run.label_condition(model.condition, len(images))
-            bits = model.bits_per_dim(np.stack(images), condition)
-        rows = zip(*(np.asarray(bits[name]) for name in names))
-        for row, image, error in some:
-            scores = blank if image is None else map("{:.6f}".format, next(rows))
-            table.writerow([*row, *scores, error])
-        count += len(images)
-        bar(first + len(some))
+    with files.in_threads(lambda file: read(file, size), found) as pictures:
+        for first in range(0, len(found), batch):
+            some = list(itertools.islice(pictures, batch))
+            images = [image for _, image, _ in some if image is not None]
+            bits = dict.fromkeys(names, ())
+            if images:
+                condition = chosen_run.label_condition(model.condition, len(images))
+                bits = model.bits_per_dim(np.stack(images), condition)
+            rows = zip(*(np.asarray(bits[name]) for name in names))
+            for row, image, error in some:
+                scores = blank if image is None else map("{:.6f}".format, next(rows))
+                table.writerow([*row, *scores, error])
+            count += len(images)
+            bar(first + len(some))
     return count
 
 

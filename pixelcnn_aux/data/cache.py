@@ -104,9 +104,9 @@ def _write(array, key, shape, dtype, decoded):
         np.lib.format.write_array_header_1_0(file, header)
 
     try:
-        with open(aside, "wb") as file:
+        with open(aside, "wb") as file, contextlib.closing(decoded()) as images:
             write_header(file)
-            for name, image in decoded():
+            for name, image in images:
                 if isinstance(image, str):
                     skipped[name] = image
                 else:

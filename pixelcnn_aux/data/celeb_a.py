@@ -58,8 +58,8 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
         with disk.explained(f"to read {folder}"):
             encoded = (x["image"] for x in tfds.examples(builder, split, decoded=False))
             count = builder.info.splits[split].num_examples
-            for image in files.in_threads(lambda x: fit(decoding.decode(x)), encoded, count):
-                yield None, image
+            with files.in_threads(lambda x: fit(decoding.decode(x)), encoded, count) as images:
+                yield from ((None, image) for image in images)
 
     described = files.described_files(folder, sorted(path.name for path in folder.iterdir()))
     how = {"dataset": "celeb_a", "folder": folder, "split": split, "image_size": image_size}

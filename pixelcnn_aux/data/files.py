@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import csv
 import io
 import itertools
@@ -63,9 +64,11 @@ def load(
 
     def decoded():
         nonlocal num_gray
-        for name, image in zip(names, in_threads(read, names, len(names))):
-            num_gray += channels == 3 and not isinstance(image, str) and decoding.is_gray(image)
-            yield name, image
+        with in_threads(read, names, len(names)) as images:
+            for name, image in zip(names, images):
+                is_image = not isinstance(image, str)
+                num_gray += channels == 3 and is_image and decoding.is_gray(image)
+                yield name, image
 
     if image_size is None:  # in memory: the cache has images of one size
         found = dict(decoded())
@@ -115,17 +118,26 @@ def described_files(folder, names):
     return found
 
 
+@contextlib.contextmanager
 def in_threads(read, items, count=None):
-    """Yields `read` of each item, in order, by threads that read ahead; logs how many of `count`, if any."""
-    items, done = iter(items), itertools.count(1)
-    # Pillow decodes without Python's lock.
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        while some := list(itertools.islice(items, _AT_ONCE)):
+    """Within it, an iterator of `read` of each item, in order; logs how many of `count`, if any.
+
+    Threads read ahead. They end with the context: an iterator that is left unfinished would end them when it
+    is collected as garbage, where Python drops a Ctrl-C.
+    """
+
+    def images():
+        ahead, done = iter(items), itertools.count(1)
+        while some := list(itertools.islice(ahead, _AT_ONCE)):
             for image in pool.map(read, some):
                 yield image
                 if count is not None:
                     message = "Decoded %d of %d image files"
                     logging.log_every_n_seconds(logging.INFO, message, 5, next(done), count)
+
+    # Pillow decodes without Python's lock.
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        yield images()
 
 
 def below(folder):
