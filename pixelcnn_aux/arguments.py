@@ -34,6 +34,8 @@ MAX_VALUES = 2**16  # of a pixel's channel
 MAX_HALVINGS = 8  # of an image's height and width, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
 MODES = ("sample", "map")  # of draws
+# The packages whose arrays are tensors; those of others become NumPy's.
+_OF_TENSORS = ("jax", "jaxlib", "keras", "tensorflow", "tensorflow_probability")
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained
 
 
@@ -107,14 +109,15 @@ def pixel_dtype(num_values: int) -> str:
 
 def array(name: str, value: Any) -> Any:
     """A tensor as it is, or an array of real numbers, Python's whole ones as int32 where they fit."""
-    if hasattr(value, "dtype") and not isinstance(value, (np.ndarray, np.generic)):
+    if type(value).__module__.partition(".")[0] in _OF_TENSORS and hasattr(value, "dtype"):
         return value
     try:
         found = np.asarray(value)
     except (ValueError, TypeError, OverflowError):  # lists of different lengths
         found = np.empty(0, object)
     if found.dtype.kind not in "biuf" or isinstance(value, np.ma.MaskedArray):
-        _refuse(name, value, "as an array of numbers")
+        remedy = "Give such a value; of a data set, pa.data.as_images(...).pixels"
+        _refuse(name, value, "as an array of numbers", remedy)
     narrow = found.astype(np.int32) if found.dtype == np.int64 else found
     return narrow if not isinstance(value, np.ndarray) and (narrow == found).all() else found
 

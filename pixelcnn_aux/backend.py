@@ -139,16 +139,21 @@ def is_symbolic(tensor: Tensor) -> bool:
     return isinstance(tensor, jax.core.Tracer)
 
 
+def is_in_graph() -> bool:
+    """Whether a graph of TensorFlow is being traced, where variables have no values."""
+    return NAME == "tensorflow" and not tf.executing_eagerly()
+
+
 def is_recording(layer: Any) -> bool:
-    """Whether what is done with a layer's weights is recorded, to be differentiated."""
+    """Whether what is done with a layer's weights is recorded, in a graph or to be differentiated."""
     if NAME == "tensorflow":
-        return record.could_possibly_record()
+        return record.could_possibly_record() or is_in_graph()
     return is_symbolic(layer.weights[0].value)
 
 
 def on_host(function: Callable[..., Any], shape: Any, dtype: Any, *values: Any) -> Tensor:
     """A function of NumPy's arrays as a tensor of this shape, computed when a graph has their values."""
-    if NAME == "tensorflow" and not tf.executing_eagerly():
+    if is_in_graph():
         return tf.ensure_shape(tf.numpy_function(function, values, dtype), shape)
     if any(map(is_symbolic, values)):
         found = jax.ShapeDtypeStruct(shape, dtype)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
+from absl import logging
 
 from pixelcnn_aux import arguments, arrays, checks, conditions, sampling, serialization, summaries
 from pixelcnn_aux.arguments import ArrayLike, Size, Tensor
@@ -71,7 +72,7 @@ class FactorChain(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
-        self._work = Work(factors)
+        self._work, self._known_sizes = Work(factors), set[Any]()
         checks.check_chain(factors, self.transforms, self.image_size, self.in_graphs)
 
     def __repr__(self):
@@ -129,6 +130,11 @@ class FactorChain(serialization.Configured):
         sizes: list[Any] = [size]
         for transform in self.transforms:
             sizes.append(tuple(transform.size(sizes[-1])))
+        image = None
+        for factor, size in zip(self.factors.values(), reversed(sizes)):
+            below, shape = image, (1, *size, factor.likelihood.num_channels)
+            image = np.broadcast_to(np.uint8(0), shape)
+            factor.check_shapes(Inputs(image, below))
         return dict(zip(self.factors, reversed(sizes)))
 
     def position(self, name: str) -> int:
@@ -169,10 +175,12 @@ class FactorChain(serialization.Configured):
           dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
 
         Raises:
-          ValueError: for images of another dtype or number of channels, or whose height or width a transform
-            does not divide.
+          ValueError: for images of another dtype or number of channels, or of a size that a transform or a
+            factor does not take.
         """
-        return self._own(self.images_of(self.checked(images)))
+        inputs = self._inputs(self.checked(images), None)
+        self._check_shapes(inputs)
+        return self._own({name: x.images for name, x in inputs.items()})
 
     def images_of(self, images: Tensor) -> dict[str, Tensor]:
         """`auxiliaries` of full images that have been checked: NumPy's arrays of one, tensors of a tensor."""
@@ -279,7 +287,21 @@ class FactorChain(serialization.Configured):
         """Full images and their condition, for likelihoods."""
         self.require(self.factors)
         images = self.checked(images)
+        self._warn_of_size(tuple(images.shape[1:3]))
         return images, self.checked_condition(condition, images.shape[0])
+
+    def _warn_of_size(self, size):
+        """Logs, once a size, that networks that see whole images were trained on others."""
+        own = self.image_size
+        whole = own and any(factor.radius is None for factor in self.factors.values())
+        if not whole or None in size or size in self._known_sizes | {own}:
+            return
+        self._known_sizes.add(size)
+        message = (
+            "Expected images of %d x %d, on which the model was trained. Received: %d x %d, whose bits mean "
+            "little. Cut or resize them."
+        )
+        logging.warning(message, *own, *size)
 
     def _by_factor(self, evaluate, images, condition, size=None):
         """dict, name -> evaluate(factor, inputs) in batches, as many at once as of images of `size`."""

@@ -108,14 +108,17 @@ def check_images(
 ) -> Tensor:
     """Returns images [B, H, W, C], a NumPy array or a tensor, of so many channels and pixel values.
 
-    They are called `what` in errors, and are `floats` or whole. None is any number. Values are checked where
-    they are known: not while a graph is traced. Raises ValueError for others, or those with an empty side.
+    They are called `what` in errors, and are `floats` or whole: Python's numbers, int32 and int64 become
+    pixel values. None is any number. Values are checked where they are known: not while a graph is traced.
+    Raises ValueError for others, or those with an empty side.
     """
     [images] = arrays.alike(arguments.array(what, images))
-    dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
     kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
     if floats:
         kinds = ["float32", "float64"]
+    elif num_values is not None:
+        images = _as_pixels(images, kinds[0], num_values)
+    dtype, shape = _dtype(images), list(images.shape)
     if dtype not in kinds or len(shape) != 4:
         expected = f"{what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]"
         remedy = "Give np.stack(images) of several, image[None] of one"
@@ -137,6 +140,19 @@ def check_images(
     return images
 
 
+def _as_pixels(images, dtype, num_values):
+    """Whole numbers, Python's or as wide, as pixel values, if they are; bools where there are two values."""
+    wide = ("int", "uint32", "uint64", *["bool"] * (num_values == 2))
+    if not _dtype(images).startswith(wide) or 0 in images.shape:
+        return images
+    least, largest = _ends(images) or (0, num_values)
+    return arrays.cast(images, dtype) if 0 <= least <= largest < num_values else images
+
+
+def _dtype(images):
+    return str(getattr(images.dtype, "name", images.dtype))
+
+
 def upper_half(images: Tensor) -> np.ndarray:
     """The mask of images [..., H, W, C] whose upper half is known: uint8 [..., H, W, 1]."""
     mask = np.zeros((*images.shape[:-1], 1), np.uint8)
@@ -146,7 +162,7 @@ def upper_half(images: Tensor) -> np.ndarray:
 
 def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
     """The remedy for images of another dtype than this one: the line that converts those of this name."""
-    found = str(getattr(images.dtype, "name", images.dtype))
+    found = _dtype(images)
     kind = next((x for x in ("float", "bool", "int") if x in found), "")
     ends = _ends(images) if kind and 0 not in images.shape and "float" not in dtype else None
     if ends is None:

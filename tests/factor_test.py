@@ -237,7 +237,7 @@ class WrongInputsTest(helpers.TestCase):
     @parameterized.named_parameters(
         ("none", image_factor, (IMAGES,), "auxiliary images: this factor is conditional"),
         ("some", gray_factor, (GRAYS, GRAYS), "no auxiliary images"),
-        ("int32", image_factor, (IMAGES, GRAYS.astype(np.int32)), "auxiliary images as uint8"),
+        ("uint16", image_factor, (IMAGES, GRAYS.astype(np.uint16)), "auxiliary images as uint8"),
         ("channels", image_factor, (IMAGES, IMAGES), "auxiliary images with 1 channel"),
         ("bits", image_factor, (IMAGES, GRAYS * 0 + 200), "auxiliary images .*a value of 200"),
         ("rows", image_factor, (IMAGES, GRAYS[:, :2]), r"\[4, 4, 6, 1\] beside.*: \[4, 2, 6, 1\]"),

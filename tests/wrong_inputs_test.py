@@ -4,7 +4,9 @@ import functools
 import io
 
 import numpy as np
+import tensorflow as tf
 import tifffile
+from absl import logging
 from absl.testing import parameterized
 from PIL import Image
 
@@ -119,7 +121,8 @@ WRONG = (
     (log_prob(FLOATS / 255), r"float32 .* Give np\.round\(255 \* images\)\.astype\(np\.uint8\)\.$"),
     (log_prob(FLOATS - 100), r"Scale them to 0 \.\. 255, and give np\.round\(images\)\.astype"),
     (log_prob(RGB > 9), r"bool .*\. Give 255 \* np\.uint8\(images\)\.$"),
-    (log_prob(RGB.astype(np.int64)), r"int64 .*\. Give np\.uint8\(images\)\.$"),
+    (log_prob(RGB + np.int64(300)), r"int64 .*\. Scale .* 255, and give np\.uint8\(images\)\.$"),
+    (lambda test: model().log_prob(tf.data.Dataset.from_tensors(RGB)), "pa.data.as_images"),
     (
         log_prob(GRAY / 255, None, None, 1, 10),
         r"Give np\.round\(1023 \* images\)\.astype\(np\.uint16",
@@ -134,6 +137,9 @@ WRONG = (
     (log_prob(RGB[0, ..., 0]), r"\[B, H, W, 3\].*uint8 \[4, 6\]"),
     (log_prob(RGB[:, :0]), "height and width of 1 or more"),
     (lambda test: exact().log_prob(RGB[:, :, :5]), "multiples of 2.*4 x 5"),
+    (lambda test: exact().auxiliaries(RGB[:, :, :5]), "multiples of 2.*4 x 5"),
+    (lambda test: exact().sample(2, image_size=(4, 5)), "multiples of 2.*4 x 5"),
+    (lambda test: exact().enlarge(RGB, [2]), r"\[2\] times. Received: \[2\]"),
     (density(RGB), "as float32 or float64 .*Received: uint8"),
     (density(FLOATS + 300), "from 0 to 255. Received: .*clip"),
     (density(FLOATS - 300), "from 0 to 255. Received: a value of -"),
@@ -179,3 +185,52 @@ class WrongInputsTest(FilesTest):
         with self.assertRaisesRegex(ValueError, message) as caught:
             ask(self)
         self.assertRegex(str(caught.exception), FORM)
+
+
+class Foreign:
+    """An array of another package, as those of h5py and zarr are."""
+
+    dtype, shape = np.dtype(np.uint8), RGB.shape
+
+    def __array__(self, *_, **__):
+        return RGB
+
+
+class SameInputsTest(helpers.TestCase):
+    def test_all_methods_take_the_same(self):
+        """Pixels as pixel values, wide numbers, Python's lists, tensors, and arrays of other packages."""
+        made, mask = exact(), np.ones_like(GRAY)
+        mask[:, 1:] = 0
+        methods = {
+            "log_prob": made.log_prob,
+            "auxiliaries": lambda x: made.auxiliaries(x)["x0"],
+            "params": lambda x: made.params(x)["x1"],
+            "enlarge": made.enlarge,
+            "complete": lambda x: made.complete(x, mask == 1),
+            "sample": lambda x: made.sample(3, known=x, mask=mask == 1)["x1"],
+        }
+        for name, method in methods.items():
+            expected = method(RGB)
+            for same in (RGB.astype(np.int64), RGB.tolist(), tf.constant(RGB), Foreign()):
+                self.assertAllEqual(method(same), expected, name)
+
+    def test_in_a_graph_arrays_are_constants(self):
+        made = exact()
+        found = tf.function(lambda: (made.log_prob(RGB), made.params(RGB)["x1"]))()
+        self.assertAllClose(found[0], made.log_prob(RGB), rtol=1e-5)
+        self.assertAllClose(found[1], made.params(RGB)["x1"], rtol=1e-4, atol=1e-5)
+        with self.assertRaisesRegex(ValueError, "weights that have values.*a graph that is traced"):
+            tf.function(lambda: made.sample(2))()
+
+    def test_other_sizes_than_the_models_are_told_once_each(self):
+        any_size = pa.parallel_pyramid(halvings=1, filters=2, blocks=1, trunk_blocks=1)
+        for made, sizes in ((model(), ["4 x 4", "2 x 6"]), (any_size, [])):
+            with self.assertLogs(level="WARNING") as logged:
+                logging.warning("at least one")
+                for images in (RGB, RGB[:, :, :4], RGB[:, :2], RGB[:, :, :4]):
+                    made.log_prob(images)
+            self.assertLen(logged.output, 1 + len(sizes))
+            for line, size in zip(logged.output[1:], sizes):
+                self.assertIn(
+                    f"images of 4 x 6, on which the model was trained. Received: {size}", line
+                )

@@ -40,7 +40,8 @@ def start(module=None, command=None, *first):
     module, command = module or sys.modules["__main__"], command or typed()
     arguments = getattr(module, "ARGUMENTS", [])
     usage = " ".join([command, *arguments[len(first) :], "[flags]"])
-    sys.modules["__main__"].__doc__ = f"{usage}\n\n{module.__doc__.rstrip()}\n"
+    documented = (module.__doc__ or "").rstrip()  # python -OO drops it
+    sys.modules["__main__"].__doc__ = f"{usage}\n\n{documented}\n"
     sys.argv[:] = [command, *first, *sys.argv[1:]]
     module.define_flags()
     plugin = "A module to import first, which registers classes of yours; repeatable."

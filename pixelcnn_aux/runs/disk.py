@@ -133,8 +133,8 @@ def check_place(flag, path, suffixes=()):
 
 
 def check_new(file):
-    """Raises ValueError if a file exists, and OSError as `explained`."""
-    is_new = not exists(pathlib.Path(file))
+    """Raises ValueError if a file exists, or a link to nowhere, and OSError as `explained`."""
+    is_new = not exists(pathlib.Path(file)) and not pathlib.Path(file).is_symlink()
     expect(is_new, "the name of a new file", f"{file}, which is there", "Remove it first")
 
 

@@ -59,7 +59,8 @@ def checked(model, request, count=None):
     given = {"seeds": seeds, "log_scale_shift": request.log_scale_shift}
     given = [arguments.array(name, x) for name, x in given.items()]
     fits = not any(map(arrays.is_symbolic, given))
-    expected = "seeds and log_scale_shift that have values"
+    fits = fits and not (model.in_graphs and arrays.backend().is_in_graph())
+    expected = "seeds, log_scale_shift and weights that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
     seeds, shifts = map(np.asarray, given)
@@ -86,7 +87,7 @@ def _size_of(model, given, known):
     if model.image_size is not None:
         return None
     if known is not None:
-        return np.shape(known)[1:3]
+        return tuple(np.shape(known)[1:3])
     if not given:
         return None
     [(name, images)] = given.items()

@@ -28,7 +28,8 @@ def enlarge(model, images, times, request):
     possible = f"{list(names)} times" if names else "none: it has no images of lower resolution"
     expected = f"times as an enlargement by factors {list(model.factors)}: {possible}"
     remedy = "Choose another, or take another model, such as photographs"
-    expect(times in names, expected, times, remedy)
+    fits = arguments.is_whole(times, 1, arguments.LARGEST) and times in names
+    expect(fits, expected, arguments.short_repr(times), remedy)
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     given, (count, *sides, _) = padded(model, images, times), images.shape
     size = tuple(times * side for side in given.shape[1:3])

@@ -261,7 +261,7 @@ class WrongArgumentsTest(helpers.TestCase):
         ({"given": {"grayscal": GRAYS}}, "'grayscal'.*Did you mean 'grayscale'. Give one of them"),
         ({"given": {"grayscale": GRAYS[:2]}}, GIVEN + EACH.format(2)),
         ({"given": {"grayscale": GRAYS[:, :, :5]}}, GIVEN + SIZED.format("4 x 5")),
-        ({"given": {"grayscale": GRAYS.astype(np.int32)}}, GIVEN + " as uint8.*int32"),
+        ({"given": {"grayscale": GRAYS.astype(np.uint16)}}, GIVEN + " as uint8.*uint16"),
         ({"given": {"grayscale": GRAYS * 0 + 16}}, GIVEN + ".* 0 to 15.*a value of 16"),
         ({"known": KNOWN}, TOGETHER.format("images", "None")),
         ({"mask": MASK}, TOGETHER.format("None", "a mask")),
@@ -269,7 +269,7 @@ class WrongArgumentsTest(helpers.TestCase):
         ({"known": KNOWN[..., :1], "mask": MASK}, r"3 channels. Received: shape \[3, 4, 6, 1\]"),
         ({"known": KNOWN, "mask": MASK[:, :, :5]}, "a mask" + SIZED.format("4 x 5")),
         ({"known": KNOWN, "mask": MASK[:1]}, "a mask" + EACH.format(1)),
-        ({"known": KNOWN, "mask": MASK == 1}, r"mask as uint8 \[B, H, W, 1\]. Received: bool"),
+        ({"known": KNOWN, "mask": MASK / 1}, r"mask as uint8 \[B, H, W, 1\]. Received: float64"),
         ({"known": KNOWN, "mask": KNOWN // 255}, r"mask with 1 channel. .* \[3, 4, 6, 3\]"),
         ({"known": KNOWN, "mask": 2 * MASK}, "mask with pixel values from 0 to 1. .* value of 2"),
     )
