@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -68,8 +69,11 @@ def needs_all(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImportError, ValueError) as error:
-        modules = (x.f_globals.get("__name__") for x, _ in traceback.walk_tb(error.__traceback__))
+    except (AttributeError, ImportError, ValueError) as error:
+        modules = {x.f_globals.get("__name__") for x, _ in traceback.walk_tb(error.__traceback__)}
+        fits, expected = sys.flags.optimize < 2 or "tf_keras" not in modules, "docstrings"
+        received, remedy = "python -OO, without which tf_keras fails", "Leave out -OO"
+        expect(fits, expected, received, remedy, kind=ImportError)
         if "keras" in modules:  # as it is imported
             raise ImportError(OTHER_BACKEND.format(error)) from None
         name = getattr(error, "name", None) or ""

@@ -91,9 +91,18 @@ def run(main, arguments, given):
         sys.exit(128 + signal.SIGINT)
     except (ImportError, OSError, RuntimeError, ValueError, *_tensorflow_errors()) as error:
         logging.debug("%s", error, exc_info=True)
+        if "can't start new thread" in str(error):
+            _exit_without_memory(error)
         sys.exit(f"{type(error).__name__}: {error}")
+    except MemoryError as error:
+        _exit_without_memory(error)
     finally:
         signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _exit_without_memory(error):
+    remedy = "Close other programs, raise the limit (ulimit -v), or ask for less at once"
+    sys.exit(f"Expected more memory. Received: {error or 'no more'}. {remedy}.")
 
 
 def _tensorflow_errors():

@@ -241,6 +241,29 @@ class RunTest(helpers.TestCase):
                 program.run(lambda: tf.io.read_file("none").numpy(), [], [])
         self.assertRegex(logged.output[0], "Traceback(?s:.*) in <lambda>\n")
 
+    def test_short_memory_is_one_message(self):
+        for error in (
+            MemoryError("of 3 GiB"),
+            MemoryError(),
+            RuntimeError("can't start new thread"),
+        ):
+            message = (
+                f"^Expected more memory. Received: {error or 'no more'}. Close other programs, "
+            )
+            with self.assertRaisesRegex(SystemExit, message):
+                program.run(mock.Mock(side_effect=error), [], [])
+
+    def test_without_docstrings(self):
+        for arguments in (["models"], ["models", "--help"]):
+            done = run("-OO", "-m", "pixelcnn_aux", *arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        result = run("-OO", "-c", BEGUN.format("import pixelcnn_aux as pa; pa.AuxiliaryModel"))
+        message = (
+            "ImportError: Expected docstrings, which Keras needs to be imported. Received: -OO."
+        )
+        self.assertEqual(result.returncode, 1)
+        self.assertStartsWith(result.stderr, message)
+
     def test_numbers_of_arguments(self):
         for arguments, given, expected in (
             ([], ["x"], "flags alone"),

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import signal
+import time
 from concurrent import futures
 from unittest import mock
 
@@ -59,6 +60,13 @@ class StopTest(tf.test.TestCase):
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
         ended.assert_called_once_with(130)  # as of a process that Ctrl-C ends
+
+    def test_a_signal_that_is_noted_says_so(self):
+        with mock.patch("os.write") as written, self.assertRaises(training.Stopped):
+            with training.Stop() as stop, stop.held():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+        self.assertRegex(written.call_args.args[1].decode(), "Stopping with a checkpoint, after")
 
     def test_threads_that_receive_no_signals(self):
         with futures.ThreadPoolExecutor(1) as threads:
