@@ -72,7 +72,7 @@ def needs_all(what: str) -> Iterator[None]:
     except (AttributeError, ImportError, ValueError) as error:
         modules = {x.f_globals.get("__name__") for x, _ in traceback.walk_tb(error.__traceback__)}
         fits, expected = sys.flags.optimize < 2 or "tf_keras" not in modules, "docstrings"
-        received, remedy = "python -OO, without which tf_keras fails", "Leave out -OO"
+        received, remedy = "python -OO, by which tf_keras fails", "Leave out -OO"
         expect(fits, expected, received, remedy, kind=ImportError)
         if "keras" in modules:  # as it is imported
             raise ImportError(OTHER_BACKEND.format(error)) from None
