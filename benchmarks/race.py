@@ -29,9 +29,8 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import timed_runs
 from benchmarks.tfp_training import TFPRun
-from evaluate import curves
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.commands import chosen_run, plots, program
+from pixelcnn_aux.commands import chosen_run, curves, plots, program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics, presets

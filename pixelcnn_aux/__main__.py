@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+import pixelcnn_aux
 from pixelcnn_aux.commands import process
 
 # Each sub-command, a module of `pixelcnn_aux.commands`, and its line of --help.
@@ -14,12 +15,19 @@ COMMANDS = {
     "color": "color gray photographs of any size",
     "enlarge": "enlarge photographs of any size",
     "complete": "draw the unknown part of photographs of any size",
+    "classify": "classify images by a model of classes",
+    "scores": "tell images that do not belong from those that do",
+    "information": "information of noisy measurements about images",
+    "curves": "plot the learning curves of runs",
+    "tour": "try the trained models on photographs, in two minutes",
     "export": "write a SavedModel for TensorFlow Serving",
     "client": "images and likelihoods of a model that TensorFlow Serving serves",
     "codec": "compress pictures without loss, and decompress them",
     "demo": "try the models on a page in the browser, on this machine alone",
     "models": "list the trained models that come with the package",
 }
+# Other words for commands.
+SYNONYMS = {"upscale": "enlarge", "inpaint": "complete", "compress": "codec", "evaluate": "bpd"}
 
 
 def main():
@@ -33,16 +41,18 @@ def main():
     if name in ("--help", "-h"):
         print(f"{typed} COMMAND ...: PixelCNN models with auxiliary variables.\n")
         for command, text in COMMANDS.items():
-            print(f"  {command:10}{text}")
+            print(f"  {command:12}{text}")
         print(f"\n{typed} COMMAND --help explains a command and its flags.")
+    elif name == "--version":
+        print(f"pixelcnn-aux {pixelcnn_aux.__version__}")
     elif name not in COMMANDS:
         from pixelcnn_aux.errors import did_you_mean
 
         received = "none" if name is None else repr(name)
         remedy = f"Give one of them first; {typed} --help lists them"
+        remedy = did_you_mean(SYNONYMS.get(name, name), COMMANDS, remedy)
         sys.exit(
-            f"Expected a command: one of {', '.join(COMMANDS)}. Received: {received}. "
-            f"{did_you_mean(name, COMMANDS, remedy)}."
+            f"Expected a command: one of {', '.join(COMMANDS)}. Received: {received}. {remedy}."
         )
     else:
         del sys.argv[1]

@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import re
 
 import numpy as np
 from absl import flags
@@ -12,7 +13,7 @@ from pixelcnn_aux import arguments, data
 from pixelcnn_aux.batches import MAX_PIXELS, MUCH_ALONE
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -42,11 +43,11 @@ def define_source():
     define_images()
 
 
-def define_workdir(note=""):
-    """Defines --workdir of a program that reads a run; `note` ends its help."""
+def define_workdir():
+    """Defines --workdir of a program that reads a run."""
     text = (
         "A run, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
-        f"Hugging Face Hub. If unset, the newest run under runs/, or {trained.DEFAULT}.{note}"
+        f"Hugging Face Hub. If unset, the newest run under runs/, or {trained.DEFAULT}."
     )
     flags.DEFINE_string("workdir", None, text)
 
@@ -84,8 +85,8 @@ def define_draws(log_scale_shift=0.0):
 
 def define_label():
     """Defines the flag of `label_condition`."""
-    text = "The class of the images, for a model of classes; -1 is none."
-    flags.DEFINE_integer("label", None, text, lower_bound=-1)
+    text = "The class of the images, for a model of classes: its number or name; -1 is none."
+    flags.DEFINE_string("label", None, text)
 
 
 def workdir():
@@ -181,11 +182,24 @@ def pixels(images, count):
     return sum(math.prod(image.shape[:2]) for image in images.pixels[:count])
 
 
-def label_condition(kind, count):
-    """The condition of a kind, or None, of `count` images of the class --label; unknown if that is unset."""
-    if FLAGS.label is None:
+def class_names(model):
+    """The names of the classes of a model of classes, as the data set of its run has them: list of str."""
+    run = getattr(model, "loaded_from", None)
+    config = RunFolder(trained.find(run)).config() if run else {}
+    return data.class_names(config.get("dataset"), model.condition.num_classes)
+
+
+def label_condition(model, count):
+    """The condition of `count` images of the class --label, or of no class; None for a model of none."""
+    kind, label = model.condition, FLAGS.label
+    if label is None:
         return kind and kind.unknown(count)
     expected, remedy = "a model of classes for --label", "Leave it out, or train with --classes"
     of = f"of {kind}" if kind else "without a condition"
-    expect(isinstance(kind, Classes), expected, f"--label {FLAGS.label}, and a model {of}", remedy)
-    return np.full(count, FLAGS.label, kind.dtype)
+    expect(isinstance(kind, Classes), expected, f"--label {label}, and a model {of}", remedy)
+    if not re.fullmatch(r"-?\d+", label):
+        names = class_names(model)
+        expected = f"--label as a number, or one of {', '.join(names)}"
+        expect(label in names, expected, label, did_you_mean(label, names, "Choose one of them"))
+        label = names.index(label)
+    return kind.checked(np.full(count, int(label)))

@@ -83,7 +83,7 @@ COMMANDS = {
 
 def _condition(client, count):
     """The input `condition` of `count` rows, if the model has one: as --label says."""
-    values = chosen_run.label_condition(client.condition, count)
+    values = chosen_run.label_condition(client, count)
     return {} if values is None else {"condition": values}
 
 

@@ -5,9 +5,9 @@
     verify F                        whether this machine gives all of them back
     inspect F [--map PICTURE]       its contents, and where the bits went
 
-F may be -, for standard input or output. To read F, --workdir has to be the run that wrote it, unless that
-is a trained model of the package. A model of images of any size codes pictures whole, others
-in tiles of their size. Models are rounded, such as photographs: their files decode anywhere.
+F may be -, for standard input or output. compress uses the model photographs unless --workdir names another
+rounded one: their files decode anywhere. To read F, --workdir has to be the run that wrote it, unless that
+is a trained model of the package. A model of images of any size codes pictures whole, others in tiles.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ def compress(files):
     # Lines are printed beside the bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
         paths = _picture_files(files)
-        folder = chosen_run.workdir()
+        folder = trained.find(FLAGS.workdir or "photographs")
         print(f"By {folder}", flush=True)
         model = chosen_run.in_numpy(folder)
         codec = pa.codec.Codec(model, RunFolder(folder).name)
@@ -222,10 +222,11 @@ def _counts(contents):
 
 
 def define_flags():
-    chosen_run.define_workdir(
-        " That is to compress: a file is read by the model that wrote it, which has to be given unless it is "
-        "one of the package."
+    text = (
+        "compress: a run, or the name of a trained model; photographs if unset. Other commands: the run of "
+        "the model that wrote the file, unless it is one of the package."
     )
+    flags.DEFINE_string("workdir", None, text)
     flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
     flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
     flags.DEFINE_bool("metadata", False, "compress: keeps color profiles and EXIF, too.")

@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 def define_flags(workdir, num=1, log_scale_shift=-0.3):
     """Defines the flags of all three; the arguments are defaults."""
     flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
-    out = "The picture, a PNG file, or a folder for pictures; the current folder if unset."
+    out = "The picture, a PNG file, or a folder for pictures, which may be new; the current one if unset."
     flags.DEFINE_string("out", None, out)
     several = "How many pictures of each photograph: NAME-1.png and so on, the likeliest first."
     flags.DEFINE_integer("num", num, several, lower_bound=1)
@@ -41,8 +41,8 @@ def draw_each(files, ending, call, scenes=None, **own):
     before those of draws; `own` are others by keyword, and `scenes` the name of a model, one of them.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
-    outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]
+    outputs = _outputs(files, ending)
     load = pa.load if FLAGS.jit else chosen_run.in_numpy
     model = load(FLAGS.workdir)
     if scenes:
@@ -52,7 +52,7 @@ def draw_each(files, ending, call, scenes=None, **own):
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
-        "condition": chosen_run.label_condition(model.condition, FLAGS.num),
+        "condition": chosen_run.label_condition(model, FLAGS.num),
         **own,
     }
     repeated = (np.broadcast_to(x, (FLAGS.num, *x.shape)) for x in photographs)
@@ -103,11 +103,14 @@ def drawn_with_bits(model, call, how):
 
 
 def _outputs(files, ending):
-    """The paths of the pictures of each photograph, new ones."""
+    """The paths of the pictures of each photograph, new ones, in a folder that is there then."""
     out = pathlib.Path(FLAGS.out or ".")
-    if len(files) == 1 and not out.is_dir():
+    if out.suffix and not out.is_dir():
+        expected, remedy = "one photograph for one picture", "Name a folder by --out"
+        expect(len(files) == 1, expected, f"{len(files)}, and --out {out}", remedy)
         outputs = [[out]]
     else:
+        disk.writable(out)
         stems = (pathlib.Path(name).stem for name in pictures.names(files))
         outputs = [[out / f"{stem}{ending}.png"] for stem in stems]
     if FLAGS.num > 1:

@@ -9,13 +9,14 @@ names of `pixelcnn_aux` or in functions, so that help and errors in flags come a
 import importlib
 import os
 import pathlib
+import re
 import signal
 import sys
 
 from absl import app, flags, logging
 
 from pixelcnn_aux.commands import process
-from pixelcnn_aux.errors import expect, needs_all, restated
+from pixelcnn_aux.errors import did_you_mean, expect, needs_all, restated
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -59,8 +60,27 @@ def _parsed(argv):
         return FLAGS(argv)
     except SystemExit:  # after help, which absl ends with status 1
         sys.exit()
-    except flags.Error:
-        return app.parse_flags_with_usage(argv)  # which says so
+    except (flags.Error, ValueError) as error:
+        sys.exit(_flag_error(error, argv[0]))
+
+
+def _flag_error(error, command):
+    """absl's error about flags of a command, in the format of `errors`."""
+    expected, received, remedy = (
+        f"flags of {command}",
+        error,
+        f"{command} --help explains the flags",
+    )
+    if isinstance(error, flags.UnrecognizedFlagError):
+        received = f"--{error.flagname}"
+        remedy = did_you_mean(error.flagname, FLAGS, remedy)
+    elif one := re.match(r"flag --(\w+)=(.*?): (.*)", f"{error}", re.DOTALL):
+        name, received, reason = one.groups()
+        flag = FLAGS[name]
+        values = getattr(flag.parser, "enum_values", ("true", "false") if flag.boolean else ())
+        kind = f"one of {', '.join(values)}" if values else flag.parser.syntactic_help
+        expected = f"--{name}" + (f" as {kind}" if kind else f", by its rule: {reason.rstrip('.')}")
+    return f"Expected {expected}. Received: {f'{received}'.rstrip('.')}. {remedy}."
 
 
 def run(main, arguments, given):
@@ -112,7 +132,12 @@ def _tensorflow_errors():
 
 
 def import_plugin(name):
-    """Imports a module that --plugin names. Raises ImportError, whatever the module raises."""
+    """Imports a module that --plugin names, also from the current folder.
+
+    Raises ImportError, whatever the module raises.
+    """
+    if os.getcwd() not in sys.path:  # as of a script, whose own folder is there
+        sys.path.append(os.getcwd())
     expected = "--plugin as the name of a module that Python can import, such as examples.mine"
     received, remedy = f"{name}, whose import failed", "Run from its folder, or mend the module"
     with restated(expected, received, remedy, Exception, kind=ImportError):

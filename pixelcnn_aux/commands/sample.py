@@ -5,7 +5,7 @@
 
 The picture has images drawn from the model, each below the auxiliary images that it was drawn from; and test
 images, their auxiliary images, and images drawn given those, as the paper's figures 2 and 3. For a model of
-classes it has a row of images of each class, unless --label 3 chooses one, or --label -1 none.
+classes it has a row of images of each class, unless --label horse (or 7) chooses one, or --label -1 none.
 
 With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
 grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
@@ -45,7 +45,7 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     # Before anything is drawn: a wrong --label is refused, too.
     results = None if FLAGS.out else chosen_run.outputs(folder)
-    chosen_run.label_condition(model.condition, 0)
+    chosen_run.label_condition(model, 1)
     by_classes = isinstance(model.condition, Classes) and FLAGS.label is None
     originals = None
     if FLAGS.known or FLAGS.given or not (FLAGS.sweep or by_classes or len(model.factors) == 1):
@@ -79,11 +79,12 @@ def by_class(model):
     """Rows of the picture of a model of classes: images of each."""
     [*_, image] = model.factors
 
-    def of(label):
+    def of(label, name):
         how = {"condition": np.full(FLAGS.num, label)}
-        return sample(model, f"images of class {label}", **how)[image]
+        return sample(model, f"images of {name}", **how)[image]
 
-    return [(f"class {label}", image, of(label)) for label in range(model.condition.size)]
+    names = enumerate(chosen_run.class_names(model))
+    return [(name, image, of(label, name)) for label, name in names]
 
 
 def samples(model, originals):
@@ -139,7 +140,7 @@ def sample(model, what, num=None, *, first=0, **kwargs):
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
     start = time.perf_counter()
     print(f"Drawing {num} {what} ...", flush=True)
-    how = {"condition": chosen_run.label_condition(model.condition, num)}
+    how = {"condition": chosen_run.label_condition(model, num)}
     how |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
     if model.image_size is None and not {"given", "known", "image_size"} & set(kwargs):
         how["image_size"] = (FLAGS.side, FLAGS.side)

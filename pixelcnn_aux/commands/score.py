@@ -101,7 +101,7 @@ def write(table, model, found):
             images = [image for _, image, _ in some if image is not None]
             bits = dict.fromkeys(names, ())
             if images:
-                condition = chosen_run.label_condition(model.condition, len(images))
+                condition = chosen_run.label_condition(model, len(images))
                 bits = model.bits_per_dim(np.stack(images), condition)
             rows = zip(*(np.asarray(bits[name]) for name in names))
             for row, image, error in some:

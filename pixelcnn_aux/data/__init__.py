@@ -17,9 +17,11 @@ from pixelcnn_aux.data.images import (
     from_arrays as from_arrays,
 )
 from pixelcnn_aux.data.registry import (
+    CLASS_NAMES as CLASS_NAMES,
     DATASETS as DATASETS,
     SPLITS as SPLITS,
     check_kind as check_kind,
+    class_names as class_names,
     load as load,
     register as register,
 )

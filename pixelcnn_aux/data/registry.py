@@ -4,7 +4,7 @@ import inspect
 import pathlib
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pixelcnn_aux import arguments
@@ -21,6 +21,9 @@ _Loader = TypeVar("_Loader", bound=Callable[..., Images])
 _registered: dict[str, Callable[..., Images]] = {}
 # name -> loader: all that are registered by now.
 DATASETS: Mapping[str, Callable[..., Images]] = types.MappingProxyType(_registered)
+
+# name -> names of its classes, in the order of their labels: a module that registers a data set may add them.
+CLASS_NAMES: dict[str | None, Sequence[str]] = {}
 
 
 def register(name: str) -> Callable[[_Loader], _Loader]:
@@ -149,6 +152,12 @@ def load(
     source = {what: str(x) if isinstance(x, pathlib.Path) else x for what, x in source.items()}
     images.source = {"dataset": name, **source}
     return images
+
+
+def class_names(dataset: str | None, count: int) -> list[str]:
+    """The names of the first `count` classes of a data set; "class 0" and so on where it has none."""
+    known = CLASS_NAMES.get(dataset, ())
+    return [*known, *(f"class {label}" for label in range(len(known), count))][:count]
 
 
 def check_kind(images: Images, channels: int, num_values: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, sampling, serialization
+from pixelcnn_aux import arguments, data, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.commands.chosen_run import in_numpy
 from pixelcnn_aux.commands.photographs import drawn_with_bits
@@ -40,9 +40,6 @@ WHOLE, FEW = 2**18, 2**14
 
 ENLARGEMENTS = {"twice as large": 2, "four times as large": 4}
 COLORS = "colored"
-CLASS_NAMES = {  # of data sets, in the order of their labels
-    "cifar10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck".split(", ")
-}
 # Default models of the tabs, and shifts of log-scales that look best.
 REDRAWS = {**dict.fromkeys(ENLARGEMENTS, ("photographs", -0.5)), COLORS: ("cifar10-grayscale", 0)}
 COMPLETES, SCENES, PARTICLES = "photographs", "cifar10-pixelcnn", 64
@@ -103,10 +100,8 @@ class Models:
         condition = serialization.deserialize(condition, Condition)
         if not isinstance(condition, Classes):
             return []
-        named = CLASS_NAMES.get(self._configs[name].get("dataset"), ())
-        numbered = (f"class {label}" for label in range(len(named), condition.num_classes))
-        names = ("any class", *named, *numbered)[: condition.num_classes + 1]
-        return [(text, label) for label, text in enumerate(names, start=-1)]
+        names = data.class_names(self._configs[name].get("dataset"), condition.num_classes)
+        return [(text, label) for label, text in enumerate(["any class", *names], start=-1)]
 
     def codec_of(self, contents):
         """The codec that wrote a file, `container.Contents`."""

@@ -28,7 +28,7 @@ _REMEDIES = {
     errno.EACCES: "Give yourself the right to do so",
     errno.EPERM: "Give yourself the right to do so",
     errno.EROFS: "Have that disk take writes",
-    errno.ENOENT: "Put back what was removed",
+    errno.ENOENT: "Check the path",
     errno.EEXIST: _ANOTHER_KIND,
     errno.EISDIR: _ANOTHER_KIND,
     errno.ELOOP: _ANOTHER_KIND,  # links are not followed

@@ -25,10 +25,10 @@ _SMOOTHER = -0.7  # the further shift of an enlargement's log-scales: chosen by 
 def enlarge(model, images, times, request):
     """`AuxiliaryModel.enlarge`; `request` is the user's `DrawRequest`."""
     names, likelihood = _enlargements(model), model.likelihood
-    possible = f"{list(names)} times" if names else "none: it has no images of lower resolution"
-    expected = f"times as an enlargement by factors {list(model.factors)}: {possible}"
+    possible = ", ".join(map(str, names)) or "none: the model has no images of lower resolution"
     remedy = "Choose another, or take another model, such as photographs"
     fits = arguments.is_whole(times, 1, arguments.LARGEST) and times in names
+    expected = f"times to enlarge by, one of {possible}"
     expect(fits, expected, arguments.short_repr(times), remedy)
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     given, (count, *sides, _) = padded(model, images, times), images.shape

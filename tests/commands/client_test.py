@@ -128,7 +128,7 @@ class ProgramTest(toy.ServedTest):
             _, inputs = requests.mock_calls[-1].args
             self.assertAllEqual(inputs["condition"], np.full(2, label, np.int32))
         requests = self.spy("classes")
-        with self.assertRaisesRegex(ValueError, "condition from -1 to 9. Received: 10"):
+        with self.assertRaisesRegex(ValueError, "classes from 0 to 9, or -1 .*Received: 10"):
             self.run_program("sample", out, "--label=10", model="classes")
         self.assertEqual([call.args[0] for call in requests.mock_calls], ["auxiliaries"])
         with self.assertRaisesRegex(ValueError, "classes for --label.*without a condition"):

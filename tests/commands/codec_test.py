@@ -64,6 +64,12 @@ class ProgramTest(FilesTest):
             with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine', 12345, is no"):
                 codec._codec(types.SimpleNamespace(name="mine", model="12345"))
 
+    def test_photographs_compresses_unless_another_is_named(self):
+        """Also a picture of any size, where a newer run is there."""
+        picture, out = self.shared / "a.png", self.folder / "a.pxa"
+        helpers.run_program(codec, "compress", picture, f"--out={out}")
+        self.assertEqual(container.read(out.read_bytes()).name, "photographs")
+
     def test_verified_and_inspected(self):
         printed = self.run_codec("verify", self.file)
         self.assertIn("2 pictures, 5 tiles of 4 x 6: as they were", printed)

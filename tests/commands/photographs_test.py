@@ -75,6 +75,7 @@ class PhotographsTest(helpers.TestCase):
             ([], "a-colored"),
             (["--out=c.png"], "c"),
             (["--out=out"], "out/a-colored"),
+            (["--out=new/folder"], "new/folder/a-colored"),
         ):
             printed = helpers.run_program(color, "a.tiff", "--seed=5", *flags)
             self.assertAllEqual([self.read(f"{name}-{k}.png") for k in (1, 2, 3)], drawn[order])
@@ -162,7 +163,11 @@ class PhotographsTest(helpers.TestCase):
 
     @parameterized.parameters(
         ([], app.UsageError, "photographs. Received: none"),
-        (["c.tiff"], FileNotFoundError, "to read c.tiff"),
+        (
+            ["c.tiff"],
+            FileNotFoundError,
+            "read c.tiff. Received: No such file or directory. Check the",
+        ),
         (["old.png"], ValueError, "PNG, JPEG, TIFF or WebP file .*Received: old.png"),
         (
             ["a.tiff", "--num=1", "--out=old.png"],
@@ -170,7 +175,9 @@ class PhotographsTest(helpers.TestCase):
             "name of a new file. Received: old.png",
         ),
         (["a.tiff", "--out=c.jpg"], ValueError, "ends in .png.* Received: c-1.jpg"),
-        (["a.tiff", "b.tiff", "--out=c"], ValueError, "a folder that exists. Received: c/a-color"),
+        (["a.tiff", "--out=c/d.png"], ValueError, "a folder that exists. Received: c/d-1.png"),
+        (["a.tiff", "b.tiff", "--out=c.png"], ValueError, "one photograph .*2, and --out c.png"),
+        (["a.tiff", "--out=old.png/c"], NotADirectoryError, "Expected a folder old.png/c that"),
     )
     def test_refused_before_the_model_is_loaded(self, arguments, error, message):
         (self.folder / "old.png").write_bytes(b"old")

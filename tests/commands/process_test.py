@@ -212,6 +212,14 @@ class PluginTest(helpers.TestCase):
         [line] = result.stderr.splitlines()
         self.assertStartsWith(line, "FileNotFoundError: Expected the folder of a run")
 
+    def test_the_current_folder_has_some(self):
+        """Also for the installed script, whose path does not have that folder."""
+        code = INSTALLED.replace("main()", "sys.path.remove(''); main()")
+        arguments = ("bpd", "--workdir=none", "--plugin=first")
+        result = run("-c", code, *arguments, cwd=self.folder)
+        self.assertEqual(result.stdout.splitlines(), ["first"])
+        self.assertIn("Expected the folder of a run", result.stderr)
+
     def test_one_that_cannot_be_imported_is_named(self):
         self.enter_context(mock.patch.object(sys, "path", [str(self.folder), *sys.path]))
         self.addCleanup(sys.modules.pop, "first")
@@ -222,6 +230,34 @@ class PluginTest(helpers.TestCase):
             expected = rf"--plugin as the name .*Received: {name}, whose import failed \({error}"
             with self.assertRaisesRegex(ImportError, expected):
                 program.import_plugin(name)
+
+
+class FlagsTest(helpers.TestCase):
+    def test_errors_in_flags_are_a_line_that_says_what_is_expected(self):
+        help = "python -m pixelcnn_aux {} --help explains the flags."
+        for arguments, expected in (
+            (
+                "enlarge --time 2",
+                "flags of python.* enlarge. Received: --time. Did you mean 'times'",
+            ),
+            ("enlarge --scale 2", "flags of python.* enlarge. Received: --scale. "),
+            ("enlarge --num 0", "--num as a positive integer. Received: 0. "),
+            ("sample --num x", r"--num as an integer in the range \[1, 1024\]. Received: x. "),
+            ("sample --mode mean", "--mode as one of sample, map. Received: mean. "),
+            ("sample --exact=maybe", "--exact as one of true, false. Received: maybe. "),
+            ("sample --noexact=1", "flags .*Received: --noexact=1 does not take an argument. "),
+            ("sample --num", "flags of .* sample. Received: Missing value for flag --num. "),
+            ("export", "--out, by its rule: .*must have a value.* Received: None. "),
+            (
+                "complete a.png",
+                "flags of .* complete. .*: Exactly one of .mask, known. must .*None. ",
+            ),
+        ):
+            result = run("-m", "pixelcnn_aux", *arguments.split())
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            [line] = result.stderr.splitlines()
+            self.assertRegex(line, f"^Expected {expected}")
+            self.assertEndsWith(line, help.format(arguments.split()[0]))
 
 
 class RunTest(helpers.TestCase):
@@ -304,10 +340,12 @@ class CommandTest(helpers.TestCase):
     def test_commands_without_tensorflow(self):
         """`set()` is what the process imported of TensorFlow and Keras."""
         for arguments, status, lines in (
-            (["--help"], 0, [f"  {x:10}{text}" for x, text in command.COMMANDS.items()]),
-            (["models"], 0, ["cifar10-pyramid", "    split         test"]),
+            (["--help"], 0, [f"  {x:12}{text}" for x, text in command.COMMANDS.items()]),
+            (["models"], 0, []),
+            (["--version"], 0, [f"pixelcnn-aux {pa.__version__}"]),
             ([], 1, []),
             (["colour"], 1, []),
+            (["upscale"], 1, []),
             (["-v=1"], 1, []),
         ):
             result = run("-c", INSTALLED, *arguments)
@@ -316,7 +354,9 @@ class CommandTest(helpers.TestCase):
             self.assertStartsWith(result.stderr, "set()\n")
             if status:
                 received = repr(arguments[0]) if arguments else "none"
-                expected = f"one of train, bpd.*{received}. .*Give .*pixelcnn-aux --help"
+                meant = {"upscale": "Did you mean 'enlarge'. ", "colour": "Did you mean 'color'. "}
+                guess = meant.get(*arguments[:1] or ("",), "")
+                expected = f"one of train, bpd.*{received}. {guess}Give .*pixelcnn-aux --help"
                 self.assertRegex(result.stderr, expected)
 
     def test_programs_of_the_checkout_are_the_same(self):
@@ -340,10 +380,13 @@ class CommandTest(helpers.TestCase):
         programs = [(shim,) for shim in shims]
         programs += [("pixelcnn_aux", *name) for name in ([], *((x,) for x in command.COMMANDS))]
         cases = [(program, "--help", 0, "") for program in programs]
-        fatal = "FATAL Flags parsing error"
         cases += [
-            (("pixelcnn_aux", "color"), "--none", 1, fatal),
-            (("pixelcnn_aux", "score"), "--label=-2", 1, fatal),
+            (
+                ("pixelcnn_aux", "color"),
+                "--none",
+                1,
+                "Expected flags of python -m pixelcnn_aux color",
+            ),
             (("evaluate.bpd",), "more", 1, "Expected flags alone. Received: ['more']"),
             (("pixelcnn_aux", "train"), "--helpfull", 0, ""),
             (("train.pyramid",), "--helpshort", 0, ""),

@@ -11,6 +11,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, sample
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 
@@ -59,12 +60,19 @@ class SamplesTest(helpers.TestCase):
         model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(2)))
         originals, seeds = helpers.pictures(2), [[3, 0], [3, 1]]
         given = {"grayscale": model.auxiliaries(originals)["grayscale"]}
-        for label, (text, _, images) in enumerate(self.rows(sample.by_class, model)):
-            self.assertEqual(text, f"class {label}")
+        run = helpers.temporary_folder(self) / "run"
+        RunFolder(run).create({"model": {}, "dataset": "cifar10"})
+        for model.loaded_from, names in (
+            (None, ["class 0", "class 1"]),
+            (str(run), ["airplane", "automobile"]),
+        ):
+            rows = self.rows(sample.by_class, model)
+            self.assertEqual([name for name, *_ in rows], names)
+        for label, (_, _, images) in enumerate(rows):
             drawn = model.sample(seeds, condition=[label, label])
             self.assertAllEqual(images, drawn["image"])
         once = functools.partial(sample.draws_given, times=1)
-        for label, told in ((None, [-1, -1]), (1, [1, 1])):
+        for label, told in ((None, [-1, -1]), ("1", [1, 1]), ("automobile", [1, 1])):
             rows = self.rows(once, model, originals, "grayscale", label=label)
             drawn = model.sample(seeds, given=given, condition=told)["image"]
             self.assertAllEqual(rows[1][2], drawn)
@@ -79,6 +87,17 @@ class SamplesTest(helpers.TestCase):
                 self.drawn(*chosen)
         with self.assertRaisesRegex(ValueError, "model of classes for --label.*--label 1"):
             self.drawn("--label=1")
+        self.enterContext(mock.patch.object(self, "model", model))
+        for label, message in (
+            (
+                "automobil",
+                "--label as a number.* one of airplane, automobile.* you mean 'automobile'",
+            ),
+            ("2", "classes from 0 to 1, or -1 .*Received: 2"),
+            ("-2", "classes from 0 to 1, or -1 .*Received: -2"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.drawn(f"--label={label}")
 
     def rows(self, function, *arguments, **changes):
         """What a function draws of two images: list of (label, factor, images)."""

@@ -64,7 +64,7 @@ class PlacesTest(helpers.TestCase):
             (self.save_if_best, "."),
             (lambda: save_checkpoint(self.gray.checkpoints, 1, {}, {}), resumes),
         ):
-            message = f"Put back what was removed, and give the same command again{end}$"
+            message = f"Check the path, and give the same command again{end}$"
             with self.assertRaisesRegex(FileNotFoundError, message):
                 act()
         self.assertFalse(self.folder.exists())

@@ -114,7 +114,7 @@ class ReplacingTest(helpers.TestCase):
         (self.folder / "folder").mkdir()
         for name, kind, message in (
             ("file/below", NotADirectoryError, f"Not a directory. {AWAY}"),
-            ("none/a", FileNotFoundError, "No such file or directory. Put back what was removed"),
+            ("none/a", FileNotFoundError, "No such file or directory. Check the path"),
             ("folder", IsADirectoryError, f"Is a directory. {AWAY}"),
         ):
             self.file = self.folder / name

@@ -7,8 +7,7 @@ from unittest import mock
 import numpy as np
 
 import pixelcnn_aux as pa
-from evaluate import information as program
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, information as program
 from tests import helpers
 from tests.information_test import Known, entropy, poisson
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import tour
 from pixelcnn_aux import data, image_grid, layers
+from pixelcnn_aux.commands import tour
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -95,7 +95,7 @@ class TourTest(helpers.TestCase):
             self.assertRegex(self.output, rf"\n{codec} files +\d+\.\d{{3}}\n")
         _, *command = self.trained.call_args.args[0]
         self.assertIn("\npython " + " ".join(command) + "\n", self.output)
-        expected = ["-m", "train.grayscale", "--init", tour.COLORS, "--preset", "medium"]
+        expected = ["-m", "pixelcnn_aux", "train", "grayscale", "--init", tour.COLORS]
         self.assertEqual(command[:6], expected)
         self.assertEqual(command[-2:], ["--workdir", str(self.run_folder)])
 

@@ -2,7 +2,7 @@
 
 from unittest import mock
 
-from evaluate import curves
+from pixelcnn_aux.commands import curves
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers

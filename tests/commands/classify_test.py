@@ -6,8 +6,8 @@ from unittest import mock
 import numpy as np
 
 import pixelcnn_aux as pa
-from evaluate import classify
 from pixelcnn_aux import data
+from pixelcnn_aux.commands import classify
 from tests import helpers
 
 

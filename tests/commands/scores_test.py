@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import scores
+from pixelcnn_aux.commands import scores
 from pixelcnn_aux.scores import detection, typical
 from tests import helpers
 

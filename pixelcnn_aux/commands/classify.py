@@ -1,0 +1,87 @@
+"""Classifies images by a model of classes, by Bayes' rule: pixelcnn-aux classify --workdir runs/mine.
+
+Prints accuracy and expected calibration error (of ten bins of confidence): of the chain, and of its first
+factors alone, which show how much of the class is in 8 x 8 pixels. Writes them to WORKDIR/classify.json, and
+a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
+"""
+
+import numpy as np
+from absl import flags
+
+from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.progress import progress_bar
+from pixelcnn_aux.runs import disk
+
+FLAGS = flags.FLAGS
+
+BINS = 10
+
+
+def main():
+    folder, model = chosen_run.load(FLAGS.best)
+    images = chosen_run.images(folder, model, FLAGS.split)
+    count = min(images.num_images, FLAGS.num_images or images.num_images)
+    times = getattr(model.condition, "num_classes", 1)
+    model = chosen_run.for_work(model, times * chosen_run.pixels(images, count), FLAGS.best)
+    labels = images.condition(model.condition, slice(count))
+    out = chosen_run.outputs(folder)
+    bar, done, nats = progress_bar(count, "image"), 0, []
+    for batch in images.batches(64, count):
+        nats.append({k: np.asarray(x) for k, x in model.log_probs_by_class(batch).items()})
+        bar(done := done + len(batch))
+    nats = {name: np.concatenate([x[name] for x in nats]) for name in model.factors}
+    found = results(nats, labels)
+    for name, result in found.items():
+        print(
+            f"up to {name:16} accuracy {result['accuracy']:.4f}, "
+            f"calibration error {result['calibration_error']:.4f}"
+        )
+    measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
+    disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": found})
+    plots.write(out / "classify.png", diagram(found), bbox_inches="tight")
+    print(f"Wrote {out / 'classify.json'} and {out / 'classify.png'}")
+
+
+def results(nats, labels):
+    """The `calibration` of the factors up to each, of images with a label: dict, factor name -> dict."""
+    found, so_far, known = {}, 0.0, labels >= 0
+    for name, x in nats.items():
+        so_far = so_far + x[known].astype(np.float64)
+        found[name] = calibration(so_far, labels[known])
+    return found
+
+
+def calibration(nats, labels):
+    """Accuracy, calibration error and bins of log-likelihoods given each class, float64 [N, K]: dict."""
+    probs = np.exp(nats - nats.max(axis=1, keepdims=True))
+    confidence = probs.max(axis=1) / probs.sum(axis=1)
+    right = nats.argmax(axis=1) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = [
+        {
+            "share": float(np.mean(bins == k)),
+            "confidence": float(confidence[bins == k].mean()),
+            "accuracy": float(right[bins == k].mean()),
+        }
+        for k in np.unique(bins)
+    ]
+    error = sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in rows)
+    return {"accuracy": float(right.mean()), "calibration_error": error, "bins": rows}
+
+
+def diagram(found):
+    """A figure of `results`: a line for each factor, above the diagonal where its confidence is too low."""
+    figure = plots.figure(figsize=(4, 4))
+    panel = figure.subplots()
+    panel.plot([0, 1], [0, 1], color="gray", linewidth=0.8)
+    for name, result in found.items():
+        points = [(row["confidence"], row["accuracy"]) for row in result["bins"]]
+        panel.plot(*zip(*points), marker="o", markersize=3, label=f"up to {name}")
+    panel.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    panel.legend()
+    return figure
+
+
+def define_flags():
+    chosen_run.define_flags()
+    chosen_run.define_part()
