@@ -62,7 +62,8 @@ def main():
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most as they are packed. "
                 f"Received: {after - before}. Leave out --in_8_bits, train on, or with a lower learning rate."
             )
-        card = {**result, "data": FLAGS.data, "license": FLAGS.license, "seconds": round(seconds)}
+        card = {"purpose": FLAGS.purpose, **result, "data": FLAGS.data, "license": FLAGS.license}
+        card |= {"seconds": round(seconds)}
         card |= {"machine": FLAGS.machine, "command": FLAGS.command}
         card["fingerprint"] = bpd.identity(loaded)
         disk.write_json(packed / "card.json", card)
@@ -178,7 +179,11 @@ def write_rounded(file, smaller, kernels):
 
 def define_flags():
     chosen_run.define_source()
-    texts = {"name": "The name of the model.", "data": "The images that it was trained on."}
+    texts = {
+        "name": "The name of the model.",
+        "purpose": "In a few words, for pixelcnn-aux models.",
+    }
+    texts |= {"data": "The images that it was trained on."}
     texts |= {"license": "The license of these images.", "machine": "The machine that trained it."}
     for name, text in {**texts, "command": "The command that trained it."}.items():
         flags.DEFINE_string(name, None, text, required=True)

@@ -70,7 +70,7 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of this modul
     __getattr__, _PUBLIC = lazy.names(__name__, _NAMES, _MODULES)
 
     def __dir__():
-        return sorted({*globals(), *_PUBLIC})
+        return sorted([*_PUBLIC, "__doc__", "__version__"])
 
 
 if "keras" in sys.modules or "tensorflow" in sys.modules:

@@ -325,7 +325,7 @@ def check_known(transform, images, auxiliary):
     only = "only where all pixels that a value is computed from are known"
     expected = f"{type(transform).__name__}.known to give 1 {only}"
     block = f"its block of {transform.ratio} x {transform.ratio} pixels"
-    remedy = f"Define `known`, as a transform does that looks beyond {block}"
+    remedy = f"Define `known`, as docs/extending.md does for a transform that looks beyond {block}"
     expect(not wrong.any(), expected, "1 at values that change with others", remedy)
 
 

@@ -6,7 +6,7 @@ which of the paper's models a chain is.
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -77,6 +77,10 @@ class FactorChain(serialization.Configured):
 
     def __repr__(self):
         return summaries.model_lines(self)
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Prints a table of the factors by `print_fn`: their images, likelihoods and parameters."""
+        print_fn(summaries.model_table(self))
 
     @property
     def likelihood(self) -> Likelihood:

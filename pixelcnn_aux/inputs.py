@@ -123,7 +123,10 @@ def check_images(
         expected = f"{what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]"
         remedy = "Give np.stack(images) of several, image[None] of one"
         if dtype not in kinds:
-            remedy = conversion(images, what.split()[-1], kinds[0], (num_values or 256) - 1)
+            last = (num_values or 256) - 1
+            remedy = conversion(images, what.split()[-1], kinds[0], last)
+            if what == "images" and dtype.startswith("float"):
+                remedy += f", or ask log_density, which takes floats from 0 to {last}"
         expect(False, expected, f"{dtype} {shape}", remedy)
     expected = f"{what} of a height and width of 1 or more"
     expect(0 not in shape[1:], expected, f"shape {shape}", "Give images with pixels")

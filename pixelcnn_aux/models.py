@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -9,7 +10,7 @@ import pixelcnn_aux as pa  # whose names are imported as they are used: presets 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Config, Size
 from pixelcnn_aux.conditions import Condition
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 if TYPE_CHECKING:
     from pixelcnn_aux.auxiliary import Transform
@@ -54,9 +55,9 @@ def chain(
       transforms: list of `auxiliary.Transform` from the full image down.
       image_size: (H, W) of the full image; None for images of any size, if the factors take them.
       network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
-        `networks.topology.Topology`, "filters", kernels, "dropout". Or a function of `num_params` and `dtype`
-        that returns another `networks.Network`. The same for every factor, or a list with one for each factor
-        in the order of sampling.
+        `networks.topology.Topology`, "filters", kernels, "dropout". Or a function that returns another
+        `networks.Network`, whose arguments are named `num_params` and `dtype`. The same for every factor, or
+        a list with one for each factor in the order of sampling.
       embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
         it is unconditional, and may be None.
       names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
@@ -116,7 +117,9 @@ def chain(
         how: Any = {"num_params": likelihood.num_params, "dtype": dtype}
         given = own_networks[position]
         parts: Any = {
-            "network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)
+            "network": _made(given, how)
+            if callable(given)
+            else pa.networks.PixelCNN(**given, **how)
         }
         if position:
             parts["embedding"] = pa.networks.Embedding(**embeddings[position], dtype=dtype)
@@ -390,6 +393,17 @@ def grayscale_pyramid(
         names=[*(f"grayscale_{_name(size)}" for size in reversed(smaller)), "grayscale", "image"],
         **options,
     )
+
+
+def _made(network, how):
+    """network(**how), of a function that takes arguments of these names, or ValueError."""
+    expected, received = (
+        f"network as a function of arguments named {' and '.join(how)}",
+        repr(network),
+    )
+    with restated(expected, received, "Name them so", TypeError):
+        inspect.signature(network).bind(**how)
+    return network(**how)
 
 
 def _check_counts(**counts):

@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import operator
+
+from pixelcnn_aux.runs import trained
 
 
 def _num_weights(*layers):
@@ -29,6 +32,33 @@ def model_lines(model):
     return "\n".join(lines) + ">"
 
 
+def model_table(model):
+    """A table of a model's factors in the order of sampling, with the bits of a trained model by its card."""
+    rows, sizes = [("factor", "image", "given", "likelihood", "parameters")], {}
+    ratios = (transform.ratio for transform in model.transforms)
+    scales = [*itertools.accumulate(ratios, operator.mul, initial=1)]
+    if model.image_size:
+        sizes = model.sizes()
+    for (name, factor), given in zip(model.factors.items(), ["", *model.factors]):
+        kind, scale = factor.likelihood, scales.pop()
+        channels = kind.num_channels
+        image = _by(*sizes[name], channels) if sizes else _output(scale, channels)
+        rows.append((name, image, given, type(kind).__name__, f"{_num_weights(factor):,}"))
+    rows.append(("all", *[""] * 3, f"{_num_weights(*model.factors.values()):,}"))
+    lines = [model_lines(model).partition("\n")[0].strip("<"), *aligned(rows)]
+    source, cards = model.loaded_from, trained.pretrained()
+    if source in cards and trained.find(source).parent == trained.FOLDER:
+        bits = "{bits_per_dim:.3f} bits per dimension of {num_images:,} {split} images"
+        lines.append(f"{source}: {bits.format(**cards[source])}")
+    return "\n".join(lines)
+
+
+def aligned(rows):
+    """Rows of str as lines with columns, the last of which has numbers: list of str."""
+    *widths, last = (max(map(len, column)) for column in zip(*rows))
+    return ["  ".join([*map(str.ljust, row, widths), row[-1].rjust(last)]) for row in rows]
+
+
 def factor_table(factor):
     """A table of the layers of a factor, with a row for steps of one kind in a row at one resolution."""
     rows = [("layer", "output", "parameters")]
@@ -41,9 +71,7 @@ def factor_table(factor):
             rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
             rows += [(f"  {what}", out, f"{n:,}") for what, out, n in _layers(part, scale)]
     rows.append(("all", "", f"{_num_weights(factor):,}"))
-    first, second, third = (max(map(len, column)) for column in zip(*rows))
-    lines = [f"{what:{first}}  {out:{second}}  {n:>{third}}" for what, out, n in rows]
-    return "\n".join([factor_line(factor), *lines])
+    return "\n".join([factor_line(factor), *aligned(rows)])
 
 
 def _layers(part, scale):

@@ -147,7 +147,7 @@ class TransformsOfAChainTest(helpers.TestCase):
 
         for ratio in (1, 2):
             beyond = {"ratio": ratio, "__call__": call}
-            message = f"Altered.known .* only .*Define `known`, .* of {ratio} x {ratio} pixels"
+            message = f"Altered.known .* only .*Define `known`, as docs/extending.md .* {ratio} x {ratio} pix"
             self.assertRefused(message, altered(**beyond), ratio, (8, 8))
             pa.AuxiliaryModel(factors_for(ratio), [altered(**beyond, known=known)], (8, 8))
 

@@ -2,14 +2,23 @@
 
 import contextlib
 import importlib.util
+import os
 import re
 import runpy
+import shlex
 from unittest import mock
+
+import numpy as np
+from absl import flags
+from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.__main__ import COMMANDS
+from pixelcnn_aux.commands import process, program, train
 from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.training import presets
 from tests import helpers
+from tests.data.helpers import noise
 
 ROOT = helpers.ROOT
 README = ROOT / "README.md"
@@ -67,6 +76,98 @@ class PythonTest(helpers.TestCase):
         _, code = EXAMPLE.read_text().split('"""\n\n', maxsplit=1)  # after its docstring
         code = [line for line in code.splitlines() if line.strip()]
         self.assertEqual(page[: len(code)], code)
+
+
+def commands():
+    """Triples (page, whether it stands in a block, words) of the programs' command lines in pages."""
+    start = (
+        r"(?:\.venv/bin/)?((?:pixelcnn-aux|python -m (?:train|evaluate|benchmarks|pixelcnn_aux)[.])"
+    )
+    for page in (README, *sorted((ROOT / "docs").glob("*.md"))):
+        text = page.read_text()
+        blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+        lines = re.findall(rf"^ *(?:\w+=\w+ )?{start}.*)$", blocks, re.MULTILINE)
+        yield from ((page, True, shlex.split(line, comments=True)) for line in lines)
+        inline = re.findall(rf"`{start}[^`]*)`", text)
+        if page.name == "programs.md":  # whose first table has what follows the command
+            _, _, table = text.partition("|---|---|\n")
+            rows = table.partition("\n\n")[0]
+            inline += [f"pixelcnn-aux {x}" for x in re.findall(r"(?:^[|]|,) `([^`]+)`", rows, re.M)]
+        words = map(shlex.split, inline)
+        yield from ((page, False, x) for x in words if len(x) > 1)
+
+
+class CommandsTest(helpers.TestCase):
+    """The command lines in the documentation are those of the programs."""
+
+    def program(self, words):
+        """(module, the words that are its own) of a command line."""
+        if words[0] == "pixelcnn-aux":
+            self.assertIn(words[1], COMMANDS)
+            return importlib.import_module(f"pixelcnn_aux.commands.{words[1]}"), words[2:]
+        name = words[2]
+        if name == "pixelcnn_aux.interop":
+            name = "pixelcnn_aux.interop.__main__"
+        with mock.patch.object(program, "start") as start:
+            runpy.run_module(name, run_name="__main__")
+        [(module, _, *first)] = [
+            (*call.args, None, None)[:2] + call.args[2:] for call in start.mock_calls
+        ]
+        return module or importlib.import_module(name), [*first, *words[3:]]
+
+    def test_flags_arguments_and_names(self):
+        runs = []
+
+        def check(page, is_whole, words):
+            if "benchmarks.converted" in words and not importlib.util.find_spec("openvino"):
+                return
+            module, own = self.program(words)
+            if not (own or is_whole):
+                return  # the name of a program
+            with helpers.own_flags() as values, mock.patch.object(program, "import_plugin"):
+                module.define_flags()
+                flags.DEFINE_multi_string("plugin", [], "", flag_values=values)
+                _, *others = values(["program", *own])
+                program.run(mock.Mock(), getattr(module, "ARGUMENTS", []), others)
+                if module is train:
+                    self.assertIn(others[0], [*presets.BY_MODEL, "opponent"])
+                    if values.preset != "demo":
+                        self.assertIn(values.preset, presets.BY_MODEL[others[0]])
+                if isinstance(run := getattr(values, "workdir", None), str):
+                    self.assertTrue(run in pa.pretrained() or run.startswith(("runs/", "$model")))
+                if (dataset := getattr(values, "dataset", None)) not in (None, "A", "ramps"):
+                    self.assertIn(dataset, pa.data.DATASETS)
+            runs.append(words)
+
+        self.enterContext(mock.patch.object(process, "silence"))
+        self.enterContext(mock.patch.dict(os.environ))
+        for page, is_whole, words in commands():
+            with self.subTest(page.name, command=" ".join(words)):
+                check(page, is_whole, words)
+        self.assertGreater(len(runs), 60)
+
+    def test_pictures(self):
+        """Those that take seconds with small pictures, as a new user gives them, page by page."""
+        names, done = ("color", "enlarge", "complete", "codec", "models"), []
+        for page, is_whole, words in commands():
+            if not is_whole or words[1] not in names:
+                continue
+            folder = self.folder / page.stem
+            folder.mkdir(exist_ok=True)
+            with contextlib.chdir(folder):
+                for name in words:
+                    if re.search(r"\.(png|jpg)$", name) and not (folder / name).exists():
+                        outputs = [
+                            words[k + 1] for k, x in enumerate(words) if x in ("--out", "--map")
+                        ]
+                        if name not in outputs:
+                            mask = 255 * (np.indices((9, 8))[0] < 5)
+                            pixels = mask if name == "mask.png" else noise(9, 8, 3)
+                            Image.fromarray(pixels.astype(np.uint8)).save(name)
+                module, own = self.program(words)
+                self.assertIn("Wrote" if "--out" in own else "", helpers.run_program(module, *own))
+            done.append(words[1])
+        self.assertContainsSubset(names[:4], done)
 
 
 class DescriptionTest(helpers.TestCase):

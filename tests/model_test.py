@@ -29,6 +29,29 @@ class AuxiliaryModelTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
             model.new_factor("8x8")
 
+    def test_a_summary_of_factors_whose_parameters_add_up(self):
+        """The same in NumPy, and with the bits of a trained model."""
+        for name, bits in (("cifar10-pyramid", "10,000 test"), ("photographs", "24 test")):
+            printed = []
+            model = pa.engine.load(name)
+            for found in (model, pa.load(name)):
+                found.summary(printed.append)
+            first, second = (text.split("\n", maxsplit=1)[1] for text in printed)
+            self.assertEqual(first, second)
+            titles, *rows, total, last = first.splitlines()
+            self.assertEqual([row.split()[0] for row in rows], list(model.factors))
+            counts = [int(row.rsplit(maxsplit=1)[1].replace(",", "")) for row in (*rows, total)]
+            self.assertEqual(sum(counts[:-1]), counts[-1])
+            self.assertRegex(last, rf"^{name}: \d\.\d{{3}} bits per dimension of {bits} images$")
+        self.assertRegex(rows[-2], r"^half +H/2 x W/2 x 3 +quarter +LogisticMixture ")
+        run = self.folder / "run"
+        helpers.make_run(run, helpers.shared_model())
+        pa.load(run).summary(printed.append)
+        self.assertRegex(
+            printed[-1], r"\ngrayscale +4 x 6 x 1  .*\nimage +4 x 6 x 3 +grayscale .*\nall"
+        )
+        self.assertNotIn("bits", printed[-1])
+
     def test_a_subclass_keeps_its_own_arguments(self):
         @serialization.register(package="tests")
         class Own(pa.AuxiliaryModel):

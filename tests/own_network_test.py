@@ -157,6 +157,13 @@ class OwnNetworkTest(helpers.TestCase):
         nats = grayscale.log_prob(helpers.all_images(16, 1, 2, 1))
         self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
 
+    def test_a_function_of_other_arguments_is_named(self):
+        message = "arguments named num_params and dtype. Received: .*<lambda>.* 'n'.*Name them so"
+        with self.assertRaisesRegex(ValueError, message):
+            pa.chain([], helpers.SIZE, lambda n, dtype: Causal(8, n, dtype=dtype))
+        with self.assertRaisesRegex(TypeError, "of its own"):  # is the function's
+            pa.chain([], helpers.SIZE, mock.Mock(side_effect=TypeError("of its own")))
+
     def test_a_condition_needs_gated_blocks(self):
         with self.assertRaisesRegex(ValueError, "gated blocks.*'grayscale'.*none in Causal"):
             build(condition=pa.conditions.Classes(2))

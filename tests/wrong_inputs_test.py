@@ -117,8 +117,14 @@ WRONG = (
     (log_prob(RGB.astype(np.uint16)), "as uint8 .*Received: uint16"),
     (log_prob(GRAY, None, None, 1, 10), "as uint16 .*Received: uint8"),
     (log_prob(DEEP + np.uint16(1023), None, None, 1, 10), "0 to 1023. Rec"),
-    (log_prob(FLOATS), r"float32 .*\. Give np\.round\(images\)\.astype\(np\.uint8\)\.$"),
-    (log_prob(FLOATS / 255), r"float32 .* Give np\.round\(255 \* images\)\.astype\(np\.uint8\)\.$"),
+    (
+        log_prob(FLOATS),
+        r"float32 .*\. Give np\.round\(images\)\.astype\(np\.uint8\), or ask log_density",
+    ),
+    (
+        log_prob(FLOATS / 255),
+        r"Give np\.round\(255 \* images\)\.astype\(np\.uint8\), or .* from 0 to 255\.$",
+    ),
     (log_prob(FLOATS - 100), r"Scale them to 0 \.\. 255, and give np\.round\(images\)\.astype"),
     (log_prob(RGB > 9), r"bool .*\. Give 255 \* np\.uint8\(images\)\.$"),
     (log_prob(RGB + np.int64(300)), r"int64 .*\. Scale .* 255, and give np\.uint8\(images\)\.$"),

@@ -29,10 +29,10 @@ def pretrained() -> dict[str, dict[str, Any]]:
     """The models that `load`, and --workdir of every program that reads a run, take by name.
 
     Returns:
-      dict, name -> dict: "bits_per_dim" and its "std_error", on "num_images" images of the split "split";
-      "data", the images that it was trained on, with their "license"; "seconds" of training, on "machine",
-      by "command"; "fingerprint", by which files that it compressed know it; and "bytes", the size of its
-      files.
+      dict, name -> dict: its "purpose"; "bits_per_dim" with its "std_error", on "num_images" images of the
+      split "split"; "data", the images that it was trained on, with their "license"; "seconds" of training,
+      on "machine", by "command"; "fingerprint", by which files that it compressed know it; and "bytes", the
+      size of its files.
 
     Raises:
       OSError: for a card that cannot be read.

@@ -7,8 +7,11 @@ import numpy as np
 
 from pixelcnn_aux import arguments, layers, serialization
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import disk, hub, tensors, trained
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
+from pixelcnn_aux.training import presets
 
 
 def source(init, model, folder, names):
@@ -52,9 +55,29 @@ def fitting(init, model, names, *, new, as_loaded=False):
     there = ", ".join(name for name in run.factors if name not in run.untrained)
     expected = f"a run to start from with weights that fit one of the factors {', '.join(names)}"
     received = f"{init}, with {there or 'none'}, of other names, shapes or meaning"
-    remedy = "Choose another --init, or a preset of the same networks"
-    expect(new != names or found or as_loaded, expected, received, remedy)
+    if new == names and not (found or as_loaded):
+        same = " --preset ".join(preset_like(init, *presets.BY_MODEL))
+        same = f"train {same}, which has its networks" if same else "a preset of the same networks"
+        expect(False, expected, received, f"Choose another --init, or {same}")
     return found
+
+
+def preset_like(init, *names):
+    """The first preset of these models that has the networks of the run `init`: (model, preset), or ()."""
+
+    def kinds(model):
+        return [(name, type(factor)) for name, factor in model.factors.items()]
+
+    with layers.counting_parameters():
+        description = RunFolder(trained.find(init)).config()["model"]
+        run = serialization.deserialize(description, AuxiliaryModel)
+        for name in names:
+            for preset, chosen in presets.BY_MODEL[name].items():
+                model = chosen.constructor(**chosen.model)
+                fits = kinds(model) == kinds(run)
+                if fits and not any(_misfit(model, run, x) for x in run.factors):
+                    return name, preset
+    return ()
 
 
 def _shared_weights(factor, other):

@@ -1,10 +1,12 @@
 """Tests of the program that trains: its flags and its workdirs."""
 
 import dataclasses
+import functools
 import os
 import signal
 from unittest import mock
 
+import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import train
 from pixelcnn_aux.runs.folder import RunFolder
@@ -158,6 +160,23 @@ class FlagsTest(helpers.TestCase):
         self.assertEqual(fitting.call_args.args[0], "cifar10-pyramid")
         given = [call.args[3] for call in self.train_factor.call_args_list]
         self.assertEqual(given, [None, first])
+
+    def test_init_without_a_preset_takes_the_one_of_the_same_networks(self):
+        """And an error about another preset names it."""
+        tiny = helpers.tiny_model(condition=pa.conditions.Classes(3))
+        helpers.make_run(run := self.runs / "tiny", tiny)
+
+        def plugin(known):
+            for name, blocks in (("demo", 2), ("small", 1), ("parts", 1)):
+                build = functools.partial(helpers.tiny_model, blocks)
+                known[name] = dataclasses.replace(known[name], constructor=build)
+
+        printed = self.run_program(f"--init={run}", plugin=plugin)
+        self.assertIn(f"--preset small, which has the networks of {run}\n", printed)
+        self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-cifar10"})
+        message = "Choose another --init, or train grayscale --preset small, which has its networks"
+        with self.assertRaisesRegex(ValueError, message):
+            self.run_program(f"--init={run}", "--preset=demo", plugin=plugin)
 
     def test_mixed_precision_where_it_is_faster_and_as_a_run_was_begun(self):
         def is_mixed(*arguments):

@@ -42,7 +42,7 @@ def make_run(folder, condition=None):
 def pack_run(folder, name, *others):
     """The output of packing a run by that name; its images are made up."""
     facts = {"dataset": "photos", "name": name, "data": "pictures", "license": "no license"}
-    facts |= {"machine": "this", "command": "a command"}
+    facts |= {"machine": "this", "command": "a command", "purpose": "tests"}
     arguments = [*(f"--{key}={value}" for key, value in facts.items()), *others]
     images = helpers.images(NUM_IMAGES)
     with mock.patch.object(chosen_run, "images", lambda *_: images):
@@ -111,6 +111,7 @@ class TrainedTest(helpers.TestCase):
         card, files = pa.pretrained()["tiny"], helpers.contents(trained.find("tiny"))
         expected = {"bits_per_dim": 6.5, "std_error": 0.1, "data": "pictures", "seconds": 60}
         expected |= {"license": "no license", "machine": "this", "command": "a command"}
+        expected["purpose"] = "tests"
         expected |= {"bytes": sum(map(len, files.values()))}
         expected["fingerprint"] = bpd.identity(pa.engine.load("tiny"))
         self.assertEqual({key: card[key] for key in expected}, expected)

@@ -244,7 +244,10 @@ class WrongArgumentsTest(helpers.TestCase):
         for ask, message in (
             (lambda: pyramid().colorize(PICTURES), r"grays. .*\['2x2', '4x4', '8x8'\]"),
             (lambda: colors().enlarge(PICTURES), "none: the model has no .* such as photographs"),
-            (lambda: pyramid().enlarge(PICTURES, 3), "times to enlarge by, one of 2, 4. Received: 3"),
+            (
+                lambda: pyramid().enlarge(PICTURES, 3),
+                "times to enlarge by, one of 2, 4. Received: 3",
+            ),
             (
                 lambda: complete(mask_of(PICTURES)[:1]),
                 r"of shape \[2, 9, 11, 1\]. Received: \[1, 9",
