@@ -6,6 +6,7 @@ import re
 import numpy as np
 from absl import flags
 
+from benchmarks import cost
 from pixelcnn_aux import data
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.training import default_strategy, presets, steps
@@ -20,7 +21,7 @@ def define_preset(preset, models=tuple(presets.BY_MODEL)):
 
 def preset():
     """The `presets.Preset` that the flags choose."""
-    return presets.find(FLAGS.model, FLAGS.preset)
+    return cost.find_preset(FLAGS.model, FLAGS.preset)
 
 
 def check_factor(name, others=()):

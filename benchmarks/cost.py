@@ -15,6 +15,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import Later
 from pixelcnn_aux.commands import program
+from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.training import presets
 
@@ -46,9 +47,17 @@ _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGr
 _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
 
+def find_preset(model, name):
+    """A preset of `train MODEL`, by its name. Raises ValueError for an unknown name."""
+    known = presets.BY_MODEL[model]
+    remedy = did_you_mean(name, known, "Choose one of them, or another --model")
+    expect(name in known, f"--preset {', '.join(known)} for --model {model}", name, remedy)
+    return known[name]
+
+
 def main():
     pa.backend.require_tensorflow("counting operations")
-    preset = presets.find(FLAGS.model, FLAGS.preset)
+    preset = find_preset(FLAGS.model, FLAGS.preset)
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)
     factors = factors_costs(preset, FLAGS.batch_size, FLAGS.efficiency)

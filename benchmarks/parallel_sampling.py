@@ -39,7 +39,7 @@ def rival_step(batch, size):
 
 
 def main():
-    by_name = {name: presets.find("pyramid", name) for name in ("parallel", FLAGS.preset)}
+    by_name = {name: presets.BY_MODEL["pyramid"][name] for name in ("parallel", FLAGS.preset)}
     models = {name: preset.constructor(**preset.model) for name, preset in by_name.items()}
     for name, model in models.items():
         print(f"{name:9} {sum(x.count_params() for x in model.factors.values()):10,} parameters")

@@ -96,15 +96,15 @@ class ChainRun:
 
 def openai():
     """OpenAI's recipe for the network of our preset."""
-    small = presets.find("pixelcnn", "small")
+    small = presets.BY_MODEL["pixelcnn"]["small"]
     model = {**small.model, "dropout": 0.5}
     return dataclasses.replace(small, model=model, training={"image": OPENAI})
 
 
 def contestants(out, image_size):
     """dict, name -> `ChainRun` or `TFPRun`."""
-    ours = {name: presets.find(name, "small") for name in ("pixelcnn", "grayscale", "pyramid")}
-    parallel = presets.find("pyramid", "parallel")
+    ours = {name: presets.BY_MODEL[name]["small"] for name in ("pixelcnn", "grayscale", "pyramid")}
+    parallel = presets.BY_MODEL["pyramid"]["parallel"]
     chains = {"openai": openai(), **ours, "parallel": parallel}
     runs = {name: ChainRun(preset, out / name) for name, preset in chains.items()}
     return {"tfp": TFPRun(out / "tfp", image_size), **runs}

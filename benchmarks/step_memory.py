@@ -16,7 +16,6 @@ from absl import flags
 
 from benchmarks import common, cost, timing
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
 
@@ -27,7 +26,7 @@ def measure(plugins, model_name, preset_name, batch_size, policy, remat):
     """(bytes, seconds) of a step."""
     for name in plugins:
         program.import_plugin(name)
-    preset = presets.find(model_name, preset_name)
+    preset = cost.find_preset(model_name, preset_name)
     model = preset.constructor(**preset.model)
     before = common.peak_bytes()
     name = list(model.factors)[-1]

@@ -116,10 +116,12 @@ def chain(
         # In this order, which the weights drawn from a seed depend on.
         how: Any = {"num_params": likelihood.num_params, "dtype": dtype}
         given = own_networks[position]
+        if callable(given):
+            expected = f"network as a function of arguments named {' and '.join(how)}"
+            with restated(expected, repr(given), "Name them so", TypeError):
+                inspect.signature(given).bind(**how)
         parts: Any = {
-            "network": _made(given, how)
-            if callable(given)
-            else pa.networks.PixelCNN(**given, **how)
+            "network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)
         }
         if position:
             parts["embedding"] = pa.networks.Embedding(**embeddings[position], dtype=dtype)
@@ -393,17 +395,6 @@ def grayscale_pyramid(
         names=[*(f"grayscale_{_name(size)}" for size in reversed(smaller)), "grayscale", "image"],
         **options,
     )
-
-
-def _made(network, how):
-    """network(**how), of a function that takes arguments of these names, or ValueError."""
-    expected, received = (
-        f"network as a function of arguments named {' and '.join(how)}",
-        repr(network),
-    )
-    with restated(expected, received, "Name them so", TypeError):
-        inspect.signature(network).bind(**how)
-    return network(**how)
 
 
 def _check_counts(**counts):

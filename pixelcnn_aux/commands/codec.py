@@ -22,7 +22,7 @@ from absl import app, flags
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import chosen_run, plots
-from pixelcnn_aux.data import decoding, files as image_files
+from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.progress import pixel_bar
@@ -56,7 +56,7 @@ def compress(files):
         disk.check_new(FLAGS.out)
     # Lines are printed beside the bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
-        paths = _picture_files(files)
+        paths = [*itertools.chain.from_iterable(map(image_files, files))]
         folder = trained.find(FLAGS.workdir or "photographs")
         print(f"By {folder}", flush=True)
         model = chosen_run.in_numpy(folder)
@@ -187,24 +187,6 @@ def _codec(contents):
         "Give the folder of that run",
     )
     return pa.codec.Codec(chosen_run.in_numpy(FLAGS.workdir or names[contents.model]))
-
-
-def _picture_files(names):
-    """list of paths of image files: those named, and all in folders that are named, in their order."""
-    found = []
-    for path in map(pathlib.Path, names):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        below = image_files.below(path)
-        named = [x for x in below if x.suffix.lower() in decoding.SUFFIXES]
-        expected, received = f"{decoding.KINDS} files in {path}", image_files.suffixes(below)
-        expect(named, expected, received, "Name another folder, or files")
-        if len(named) < len(below):
-            others = image_files.suffixes(x for x in below if x not in named)
-            print(f"{path}: {len(named):,} {decoding.KINDS} files; left out are others: {others}")
-        found += [path / x for x in named]
-    return found
 
 
 def _extras(contents):

@@ -132,12 +132,8 @@ def _tensorflow_errors():
 
 
 def import_plugin(name):
-    """Imports a module that --plugin names, also from the current folder.
-
-    Raises ImportError, whatever the module raises.
-    """
-    if os.getcwd() not in sys.path:  # as of a script, whose own folder is there
-        sys.path.append(os.getcwd())
+    """Imports a module that --plugin names. Raises ImportError, whatever the module raises."""
+    sys.path.append(os.getcwd())  # which is not there for the installed script
     expected = "--plugin as the name of a module that Python can import, such as examples.mine"
     received, remedy = f"{name}, whose import failed", "Run from its folder, or mend the module"
     with restated(expected, received, remedy, Exception, kind=ImportError):

@@ -48,8 +48,8 @@ def main(*paths):
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)
         opening = disk.replacing(pathlib.Path(FLAGS.out))
-    found = list(itertools.chain.from_iterable(map(image_files, paths)))
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
+        found = list(itertools.chain.from_iterable(map(image_files, paths)))
         _, model = chosen_run.load()
         size = model.image_size or _FILE
         model = chosen_run.for_work(model, len(found) * math.prod(size))
@@ -67,7 +67,7 @@ def main(*paths):
 
 
 def image_files(path):
-    """The file of a path, or the image files below that folder: list of `pathlib.Path`."""
+    """The file of a path, or the image files below that folder, one at least: list of `pathlib.Path`."""
     path = pathlib.Path(path)
     expected, received = "an image file or a folder of them", f"{path}, which is not there"
     expect(disk.exists(path), expected, received, "Give another path", kind=FileNotFoundError)
@@ -76,8 +76,10 @@ def image_files(path):
     named, others = [], []
     for name in files.below(path):
         (named if name.suffix.lower() in decoding.SUFFIXES else others).append(name)
-    left_out = f"; left out are others: {files.suffixes(others)}" if others else ""
-    print(f"{path}: {len(named):,} {decoding.KINDS} files{left_out}", file=sys.stderr)
+    kinds, suffixes = f"{decoding.KINDS} files", files.suffixes(others)
+    expect(named, f"{kinds} in {path}", suffixes, "Name another folder, or files")
+    left_out = f"; left out are others: {suffixes}" if others else ""
+    print(f"{path}: {len(named):,} {kinds}{left_out}")
     return [path / name for name in named]
 
 

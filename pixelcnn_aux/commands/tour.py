@@ -31,10 +31,10 @@ WHOLE, SCENES = "photographs", "cifar10-pixelcnn"  # these complete photographs
 CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # of CIFAR-10
 SIDE = 256  # pixels, of whole photographs
 CROPS = 48  # of two photographs
-# A few steps of the preset with the networks of `COLORS`: less than a minute.
+# A few steps: less than a minute.
 FINE_TUNING = (
-    "--preset medium --dataset photos --epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4"
-).split()
+    "--dataset photos --epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4".split()
+)
 
 
 def main():

@@ -64,18 +64,14 @@ def fitting(init, model, names, *, new, as_loaded=False):
 
 def preset_like(init, *names):
     """The first preset of these models that has the networks of the run `init`: (model, preset), or ()."""
-
-    def kinds(model):
-        return [(name, type(factor)) for name, factor in model.factors.items()]
-
     with layers.counting_parameters():
         description = RunFolder(trained.find(init)).config()["model"]
         run = serialization.deserialize(description, AuxiliaryModel)
         for name in names:
             for preset, chosen in presets.BY_MODEL[name].items():
                 model = chosen.constructor(**chosen.model)
-                fits = kinds(model) == kinds(run)
-                if fits and not any(_misfit(model, run, x) for x in run.factors):
+                own, theirs = ([*map(type, x.factors.values())] for x in (model, run))
+                if own == theirs and not any(_misfit(model, run, x) for x in model.factors):
                     return name, preset
     return ()
 

@@ -10,7 +10,6 @@ import functools
 
 from pixelcnn_aux import models
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.training.config import Preset, Training
 
 # The paper's likelihood is a bound, and leaves what the auxiliary image says to be learned.
@@ -350,11 +349,3 @@ PYRAMID = {
 }
 
 BY_MODEL = {"grayscale": GRAYSCALE, "pyramid": PYRAMID, "pixelcnn": PIXELCNN}
-
-
-def find(model: str, name: str) -> Preset:
-    """A preset of `train.MODEL`, by its name. Raises ValueError for an unknown name."""
-    expected = f"--preset {', '.join(BY_MODEL[model])} for --model {model}"
-    remedy = did_you_mean(name, BY_MODEL[model], "Choose one of them, or another --model")
-    expect(name in BY_MODEL[model], expected, name, remedy)
-    return BY_MODEL[model][name]

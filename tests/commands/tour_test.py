@@ -120,7 +120,7 @@ class TourTest(helpers.TestCase):
 class PresetsTest(helpers.TestCase):
     def test_medium_has_the_networks_of_the_trained_models(self):
         for model in ("grayscale", "pyramid", "pixelcnn"):
-            preset = presets.find(model, "medium")
+            preset = presets.BY_MODEL[model]["medium"]
             with layers.counting_parameters():
                 classes = pa.conditions.Classes(10)  # as of --classes 10
                 found = preset.constructor(**preset.model, condition=classes).description()
