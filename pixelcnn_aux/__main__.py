@@ -41,7 +41,7 @@ def main():
     if name in ("--help", "-h"):
         print(f"{typed} COMMAND ...: PixelCNN models with auxiliary variables.\n")
         for command, text in COMMANDS.items():
-            print(f"  {command:12}{text}")
+            print(f"  {command:13}{text}")
         print(f"\n{typed} COMMAND --help explains a command and its flags.")
     elif name == "--version":
         print(f"pixelcnn-aux {pixelcnn_aux.__version__}")

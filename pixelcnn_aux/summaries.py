@@ -34,15 +34,13 @@ def model_lines(model):
 
 def model_table(model):
     """A table of a model's factors in the order of sampling, with the bits of a trained model by its card."""
-    rows, sizes = [("factor", "image", "given", "likelihood", "parameters")], {}
+    rows = [("factor", "image", "given", "likelihood", "parameters")]
+    sizes = model.sizes() if model.image_size else {}
     ratios = (transform.ratio for transform in model.transforms)
     scales = [*itertools.accumulate(ratios, operator.mul, initial=1)]
-    if model.image_size:
-        sizes = model.sizes()
     for (name, factor), given in zip(model.factors.items(), ["", *model.factors]):
-        kind, scale = factor.likelihood, scales.pop()
-        channels = kind.num_channels
-        image = _by(*sizes[name], channels) if sizes else _output(scale, channels)
+        kind, output = factor.likelihood, _output(scales.pop(), factor.likelihood.num_channels)
+        image = _by(*sizes[name], kind.num_channels) if sizes else output
         rows.append((name, image, given, type(kind).__name__, f"{_num_weights(factor):,}"))
     rows.append(("all", *[""] * 3, f"{_num_weights(*model.factors.values()):,}"))
     lines = [model_lines(model).partition("\n")[0].strip("<"), *aligned(rows)]

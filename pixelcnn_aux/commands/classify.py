@@ -36,6 +36,9 @@ def main():
             f"up to {name:16} accuracy {result['accuracy']:.4f}, "
             f"calibration error {result['calibration_error']:.4f}"
         )
+    names = chosen_run.class_names(model)
+    by_class = (f"{names[label]} {x:.3f}" for label, x in result["by_class"].items())
+    print(f"accuracy by class: {', '.join(by_class)}")
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
     disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": found})
     plots.write(out / "classify.png", diagram(found), bbox_inches="tight")
@@ -66,7 +69,9 @@ def calibration(nats, labels):
         for k in np.unique(bins)
     ]
     error = sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in rows)
-    return {"accuracy": float(right.mean()), "calibration_error": error, "bins": rows}
+    by_class = {int(k): float(right[labels == k].mean()) for k in np.unique(labels)}
+    how = {"by_class": by_class, "calibration_error": error, "bins": rows}
+    return {"accuracy": float(right.mean()), **how}
 
 
 def diagram(found):

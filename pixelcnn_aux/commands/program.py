@@ -66,21 +66,17 @@ def _parsed(argv):
 
 def _flag_error(error, command):
     """absl's error about flags of a command, in the format of `errors`."""
-    expected, received, remedy = (
-        f"flags of {command}",
-        error,
-        f"{command} --help explains the flags",
-    )
+    expected, received = f"flags of {command}", f"{error}"
+    remedy = f"{command} --help explains the flags"
     if isinstance(error, flags.UnrecognizedFlagError):
         received = f"--{error.flagname}"
         remedy = did_you_mean(error.flagname, FLAGS, remedy)
-    elif one := re.match(r"flag --(\w+)=(.*?): (.*)", f"{error}", re.DOTALL):
-        name, received, reason = one.groups()
-        flag = FLAGS[name]
-        values = getattr(flag.parser, "enum_values", ("true", "false") if flag.boolean else ())
-        kind = f"one of {', '.join(values)}" if values else flag.parser.syntactic_help
-        expected = f"--{name}" + (f" as {kind}" if kind else f", by its rule: {reason.rstrip('.')}")
-    return f"Expected {expected}. Received: {f'{received}'.rstrip('.')}. {remedy}."
+    one = re.match(r"flag --(\w+)=(.*?): ", received, re.DOTALL)
+    if one and isinstance(error.__context__, ValueError):  # of a parser, not of a validator
+        name, received = one.groups()
+        values = ", ".join(getattr(parser := FLAGS[name].parser, "enum_values", ("true", "false")))
+        expected = f"--{name} as {parser.syntactic_help or f'one of {values}'}"
+    return f"Expected {expected}. Received: {received.rstrip('.')}. {remedy}."
 
 
 def run(main, arguments, given):

@@ -79,12 +79,11 @@ def by_class(model):
     """Rows of the picture of a model of classes: images of each."""
     [*_, image] = model.factors
 
-    def of(label, name):
-        how = {"condition": np.full(FLAGS.num, label)}
-        return sample(model, f"images of {name}", **how)[image]
-
-    names = enumerate(chosen_run.class_names(model))
-    return [(name, image, of(label, name)) for label, name in names]
+    rows = []
+    for label, name in enumerate(chosen_run.class_names(model)):
+        drawn = sample(model, f"images of {name}", condition=np.full(FLAGS.num, label))
+        rows.append((name, image, drawn[image]))
+    return rows
 
 
 def samples(model, originals):

@@ -20,6 +20,7 @@ class ClassifyTest(helpers.TestCase):
         found = classify.results(halves, labels)["second"]
         self.assertAllClose(found["accuracy"], 0.8)
         self.assertAllClose(found["calibration_error"], 0.2 * 0.05)
+        self.assertAllClose([found["by_class"][0], found["by_class"][1]], [1.0, 0.5])
         self.assertAllClose([row["confidence"] for row in found["bins"]], [0.75, 0.95])
         self.assertAllClose([row["share"] for row in found["bins"]], [0.8, 0.2])
 
@@ -30,7 +31,8 @@ class ClassifyTest(helpers.TestCase):
         labels = [0, 1, 2, 0]
         images = data.Images(helpers.pictures(4), labels=labels)
         with mock.patch.object(data, "load", return_value=images):
-            helpers.run_program(classify, f"--workdir={run}", "--dataset=arrays")
+            printed = helpers.run_program(classify, f"--workdir={run}", "--dataset=arrays")
+        self.assertRegex(printed, r"by class: class 0 \d\.\d{3}, class 1 \d\.\d{3}, class 2 \d")
         best = np.argmax(model.class_log_probs(images.pixels), axis=1)
         found = json.loads((run / "classify.json").read_text())["up_to"]
         self.assertEqual(list(found), ["grayscale", "image"])

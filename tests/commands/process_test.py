@@ -244,10 +244,13 @@ class FlagsTest(helpers.TestCase):
             ("enlarge --num 0", "--num as a positive integer. Received: 0. "),
             ("sample --num x", r"--num as an integer in the range \[1, 1024\]. Received: x. "),
             ("sample --mode mean", "--mode as one of sample, map. Received: mean. "),
-            ("sample --exact=maybe", "--exact as one of true, false. Received: maybe. "),
+            (
+                "sample --exact=maybe",
+                "--exact as one of true, false. Received: maybe. ",
+            ),
             ("sample --noexact=1", "flags .*Received: --noexact=1 does not take an argument. "),
             ("sample --num", "flags of .* sample. Received: Missing value for flag --num. "),
-            ("export", "--out, by its rule: .*must have a value.* Received: None. "),
+            ("export", "flags of .* export. .*--out=None: Flag --out must have a value.*None. "),
             (
                 "complete a.png",
                 "flags of .* complete. .*: Exactly one of .mask, known. must .*None. ",
@@ -340,7 +343,7 @@ class CommandTest(helpers.TestCase):
     def test_commands_without_tensorflow(self):
         """`set()` is what the process imported of TensorFlow and Keras."""
         for arguments, status, lines in (
-            (["--help"], 0, [f"  {x:12}{text}" for x, text in command.COMMANDS.items()]),
+            (["--help"], 0, [f"  {x:13}{text}" for x, text in command.COMMANDS.items()]),
             (["models"], 0, []),
             (["--version"], 0, [f"pixelcnn-aux {pa.__version__}"]),
             ([], 1, []),
