@@ -26,7 +26,6 @@ COMMANDS = {
     "demo": "try the models on a page in the browser, on this machine alone",
     "models": "list the trained models that come with the package",
 }
-# Other words for commands.
 SYNONYMS = {"upscale": "enlarge", "inpaint": "complete", "compress": "codec", "evaluate": "bpd"}
 
 

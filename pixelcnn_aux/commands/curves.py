@@ -128,8 +128,7 @@ def print_table(runs):
     def line(label, factor, *cells):
         print(f"{label:{width}}  {factor:16}", *(f"{cell:>12}" for cell in cells))
 
-    titles = ("epochs", "images", "hours", "training", "validation", "best", "in epoch")
-    line("run", "factor", *titles)
+    line("run", "factor", "epochs", "images", "hours", "training", "validation", "best", "in epoch")
     for label, factors in runs.items():
         for name, rows in factors.items():
             last, lowest = rows[-1], best(rows)

@@ -32,9 +32,7 @@ CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # of CIFAR-10
 SIDE = 256  # pixels, of whole photographs
 CROPS = 48  # of two photographs
 # A few steps: less than a minute.
-FINE_TUNING = (
-    "--dataset photos --epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4".split()
-)
+FINE_TUNING = "--dataset photos --epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4"
 
 
 def main():
@@ -119,8 +117,8 @@ def print_bits(found):
 
 def fine_tune():
     """Trains on from the weights of `COLORS`, by the command that it prints. Returns the workdir."""
-    program = "-m pixelcnn_aux train grayscale".split()
-    command = [*program, "--init", COLORS, *FINE_TUNING, "--workdir", FLAGS.workdir]
+    command = f"-m pixelcnn_aux train grayscale --init {COLORS} {FINE_TUNING} --workdir".split()
+    command.append(FLAGS.workdir)
     print("\nFine-tuning, on the other photographs:\npython", *command, flush=True)
     # Ctrl-C is for the training, which saves what it has done and ends.
     before = signal.signal(signal.SIGINT, lambda *_: None)

@@ -86,6 +86,8 @@ def main(name):
 
 def train(name, strategy, stop):
     """Trains a model of `presets.BY_MODEL` as flags say; `strategy` and `stop` are those of `pa.train`."""
+    from pixelcnn_aux.training import first_weights
+
     known = f"a model to train: one of {', '.join(presets.BY_MODEL)}"
     remedy = "Give one of these, or import the module that adds it (--plugin)"
     remedy = did_you_mean(name, presets.BY_MODEL, remedy)
@@ -93,7 +95,7 @@ def train(name, strategy, stop):
     if (
         FLAGS.init
         and not FLAGS["preset"].present
-        and (found := training.preset_like(FLAGS.init, name))
+        and (found := first_weights.preset_like(FLAGS.init, name))
     ):
         _, FLAGS.preset = found
         print(f"--preset {FLAGS.preset}, which has the networks of {FLAGS.init}", flush=True)

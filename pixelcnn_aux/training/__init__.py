@@ -19,10 +19,8 @@ from pixelcnn_aux.training.config import (
 
 if TYPE_CHECKING:
     from pixelcnn_aux.training.devices import default_strategy as default_strategy
-    from pixelcnn_aux.training.first_weights import preset_like as preset_like
     from pixelcnn_aux.training.loop import train as train
     from pixelcnn_aux.training.optimizer import BETAS as BETAS, AveragingAdam as AveragingAdam
 else:
     _NAMES = {"devices": "default_strategy", "loop": "train", "optimizer": "BETAS AveragingAdam"}
-    _NAMES["first_weights"] = "preset_like"
     __getattr__, _PUBLIC = lazy.names(__name__, _NAMES)
