@@ -145,7 +145,7 @@ WRONG = (
     (lambda test: exact().log_prob(RGB[:, :, :5]), "multiples of 2.*4 x 5"),
     (lambda test: exact().auxiliaries(RGB[:, :, :5]), "multiples of 2.*4 x 5"),
     (lambda test: exact().sample(2, image_size=(4, 5)), "multiples of 2.*4 x 5"),
-    (lambda test: exact().enlarge(RGB, [2]), r"\[2\] times. Received: \[2\]"),
+    (lambda test: exact().enlarge(RGB, [2]), r"times to enlarge by, one of 2. Received: \[2\]"),
     (density(RGB), "as float32 or float64 .*Received: uint8"),
     (density(FLOATS + 300), "from 0 to 255. Received: .*clip"),
     (density(FLOATS - 300), "from 0 to 255. Received: a value of -"),
