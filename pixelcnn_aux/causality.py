@@ -23,14 +23,12 @@ def check(factor: Any) -> None:
     network, smallest = factor.network, factor.smallest_inputs()
     unit, _, channels = smallest.images.shape[1:]
     size = [-(-side // unit) * unit for side in _SIZE]
-    pixels, random = np.stack(np.indices(size), axis=-1).reshape(-1, 2), np.random.default_rng(0)
+    pixels, random = np.argwhere(np.ones(size)), np.random.default_rng(0)
     changed = random.permutation(pixels)[:_CHANGES]
     count, sides = 1 + len(changed), [(*size, channels)]  # image 0 does not change
     if factor.embedding is not None:
-        below = (side // factor.auxiliary_ratio for side in size)
-        auxiliary = np.zeros_like(
-            smallest.auxiliary, shape=(1, *below, smallest.auxiliary.shape[-1])
-        )
+        times = np.array(size) // unit
+        auxiliary = np.tile(smallest.auxiliary, (1, *times, 1))
         sides += [tuple(x.shape[1:]) for x in factor.features(auxiliary)]
     inputs = [np.repeat(random.normal(size=(1, *x)), count, axis=0) for x in sides]
 

@@ -10,7 +10,7 @@ import numpy as np
 from pixelcnn_aux import arguments, arrays, backend, conditions
 from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.likelihoods.distributions import seed_words, tfd, tfp
+from pixelcnn_aux.likelihoods.distributions import ParameterProperties, seed_words, tfd
 from pixelcnn_aux.model import AuxiliaryModel
 
 _Distribution: Any = tfd.Distribution
@@ -59,10 +59,9 @@ class ImageDistribution(_Distribution):
             kind: Any = model.condition
             received, remedy = "some, and a model without a condition", "Leave it out"
             expect(kind, "no condition", received, remedy)
-            condition = arguments.array("condition", condition)
-            sides = condition.shape[: len(condition.shape) - len(kind.shape)]
-            flat = conditions.checked(kind, arrays.reshape(condition, (-1, *kind.shape)))
-            shape = (*(-1 if side is None else side for side in sides), *kind.shape)
+            given = arguments.array("condition", condition)
+            flat = conditions.checked(kind, arrays.reshape(given, (-1, *kind.shape)))
+            shape = [-1 if side is None else side for side in given.shape]
             condition = keras.ops.reshape(keras.ops.convert_to_tensor(flat), shape)
         self.model, self.condition, kind = model, condition, model.likelihood
         self.image_shape = (*(model.image_size or ()), kind.num_channels)
@@ -81,8 +80,7 @@ class ImageDistribution(_Distribution):
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
-        sides = tfp.util.ParameterProperties(lambda dist: len(dist.model.condition.shape))
-        return {"condition": sides}
+        return {"condition": ParameterProperties(lambda dist: len(dist.model.condition.shape))}
 
     def _event_shape(self):
         return type(self.batch_shape)(self.image_shape)

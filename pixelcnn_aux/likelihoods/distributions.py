@@ -13,7 +13,7 @@ else:
     import jax
     import tensorflow_probability.substrates.jax as tfp
 
-tfd = tfp.distributions
+tfd, ParameterProperties = tfp.distributions, tfp.util.ParameterProperties
 
 
 def seed_words(seed):
@@ -82,10 +82,8 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
-        positive = tfp.util.ParameterProperties(
-            default_constraining_bijector_fn=tfp.bijectors.Softplus
-        )
-        return {"loc": tfp.util.ParameterProperties(), "scale": positive}
+        positive = ParameterProperties(default_constraining_bijector_fn=tfp.bijectors.Softplus)
+        return {"loc": ParameterProperties(), "scale": positive}
 
     def _event_shape(self):
         return self.batch_shape[:0]  # scalars, as a shape of the backend's kind

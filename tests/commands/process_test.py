@@ -297,7 +297,9 @@ class RunTest(helpers.TestCase):
             done = run("-OO", "-m", "pixelcnn_aux", *arguments)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
         result = run("-OO", "-c", BEGUN.format("import tf_keras"))
-        message = "ImportError: Expected docstrings. Received: python -OO, by which tf_keras fails. "
+        message = (
+            "ImportError: Expected docstrings. Received: python -OO, by which tf_keras fails. "
+        )
         self.assertEqual(result.returncode, 1)
         self.assertStartsWith(result.stderr, message)
 
