@@ -50,11 +50,7 @@ def define_flags():
         ("factor", "all", "Which factor to train, such as grayscale, image or 16x16; or all."),
         ("dataset", None, "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."),
         ("workdir", None, "Where to leave the run; runs/MODEL-PRESET-DATASET if unset."),
-        (
-            "init",
-            None,
-            "A run or a trained model, to start from; its networks' preset is the default then.",
-        ),
+        ("init", None, "A run or trained model to start from, whose networks choose the preset."),
     ):
         flags.DEFINE_string(name, default, text)
     classes = "Makes the model conditional on that many classes, by the labels of the data set."
@@ -92,13 +88,10 @@ def train(name, strategy, stop):
     remedy = "Give one of these, or import the module that adds it (--plugin)"
     remedy = did_you_mean(name, presets.BY_MODEL, remedy)
     expect(name in presets.BY_MODEL, known, repr(name), remedy)
-    if (
-        FLAGS.init
-        and not FLAGS["preset"].present
-        and (found := first_weights.preset_like(FLAGS.init, name))
-    ):
-        _, FLAGS.preset = found
-        print(f"--preset {FLAGS.preset}, which has the networks of {FLAGS.init}", flush=True)
+    if FLAGS.init and not FLAGS["preset"].present:
+        if found := first_weights.preset_like(FLAGS.init, name):
+            _, FLAGS.preset = found
+            print(f"--preset {FLAGS.preset}, which has the networks of {FLAGS.init}", flush=True)
     _check("preset", presets.BY_MODEL[name])
     preset = presets.BY_MODEL[name][FLAGS.preset]
     kind = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}

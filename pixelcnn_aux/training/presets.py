@@ -37,7 +37,16 @@ _DIGITS = {
 }
 
 # Photographs, whose larger images are decided along diagonals. Five components take half the time of ten.
-_MASKED = {"base_parts": 8, "masked": 3, "num_components": 5}
+_FAST = {"base_parts": 8}
+_MASKED = {**_FAST, "masked": 3, "num_components": 5}
+# Steps of an epoch, batch size, and the side of squares in pixels of the full image.
+_SQUARES = {
+    "sixteenth": (500, 16, 240),
+    "eighth": (500, 8, 240),
+    "quarter": (1000, 4, 240),
+    "half": (1000, 4, 128),
+    "image": (1000, 4, 64),
+}
 
 # Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)", that is 160 filters, 10
 # components and three resolutions; dropout 0.5 is section 3.3's.
@@ -58,9 +67,17 @@ def _ours(epochs, steps, batch_size, learning_rate=4e-3, **others):
     return Training(epochs=epochs, steps_per_epoch=steps, **how, **others)
 
 
-def _rounded(epochs, crop, **others):
-    """With rounding, of weights that are trained already: at a quarter of the rates."""
-    return _ours(epochs, 300, 4, learning_rate=1e-3, crop=crop, **others)
+def _photographs(epochs, model, vary=False, rounded=False):
+    """A preset with so many epochs of each of `_SQUARES`.
+
+    In whole numbers if `rounded`, of weights that are trained already: at a quarter of the rates.
+    """
+    training = {}
+    for count, (name, (steps, batch_size, crop)) in zip(epochs, _SQUARES.items()):
+        how = (300, 4, 1e-3) if rounded else (steps, batch_size)
+        training[name] = _ours(count, *how, crop=crop, vary=vary)
+    model = {**model, "whole_numbers": True} if rounded else model
+    return _parallel(dataset="folder", model=model, training=training)
 
 
 def _paper(epochs):
@@ -234,56 +251,16 @@ PYRAMID = {
     # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
     # Photographs of 240 pixels and more, also as other cameras and programs leave them. The three larger
     # images are decided pixel by pixel. Nine hours of one core: docs/results.md#photographs.
-    "photographs": _parallel(
-        dataset="folder",
-        model=_MASKED,
-        training={
-            "sixteenth": _ours(4, 500, 16, crop=240, vary=True),
-            "eighth": _ours(4, 500, 8, crop=240, vary=True),
-            "quarter": _ours(10, 1000, 4, crop=240, vary=True),
-            "half": _ours(16, 1000, 4, crop=128, vary=True),
-            "image": _ours(40, 1000, 4, crop=64, vary=True),
-        },
-    ),
+    "photographs": _photographs([4, 4, 10, 16, 40], _MASKED, vary=True),
     # python -m train.pyramid --preset rounded_photographs --image_dir PHOTOGRAPHS --init RUN
     # A run of photographs, trained on in whole numbers: 2.373 bits. 59 minutes of one core.
-    "rounded_photographs": _parallel(
-        dataset="folder",
-        model={**_MASKED, "whole_numbers": True},
-        training={
-            "sixteenth": _rounded(2, crop=240, vary=True),
-            "eighth": _rounded(2, crop=240, vary=True),
-            "quarter": _rounded(4, crop=240, vary=True),
-            "half": _rounded(8, crop=128, vary=True),
-            "image": _rounded(12, crop=64, vary=True),
-        },
-    ),
+    "rounded_photographs": _photographs([2, 2, 4, 8, 12], _MASKED, vary=True, rounded=True),
     # python -m train.pyramid --preset fast_photographs --image_dir PHOTOGRAPHS
     # As photographs, in groups of pixels: draws in less than half the time. 161 minutes of one core.
-    "fast_photographs": _parallel(
-        dataset="folder",
-        model={"base_parts": 8},
-        training={
-            "sixteenth": _ours(4, 500, 16, crop=240),
-            "eighth": _ours(4, 500, 8, crop=240),
-            "quarter": _ours(4, 1000, 4, crop=240),
-            "half": _ours(6, 1000, 4, crop=128),
-            "image": _ours(12, 1000, 4, crop=64),
-        },
-    ),
+    "fast_photographs": _photographs([4, 4, 4, 6, 12], _FAST),
     # python -m train.pyramid --preset rounded_fast_photographs --image_dir PHOTOGRAPHS --init RUN
     # A run of fast_photographs, trained on in whole numbers: 2.497 bits. 27 minutes of one core.
-    "rounded_fast_photographs": _parallel(
-        dataset="folder",
-        model={"base_parts": 8, "whole_numbers": True},
-        training={
-            "sixteenth": _rounded(2, crop=240),
-            "eighth": _rounded(2, crop=240),
-            "quarter": _rounded(2, crop=240),
-            "half": _rounded(4, crop=128),
-            "image": _rounded(4, crop=64),
-        },
-    ),
+    "rounded_fast_photographs": _photographs([2, 2, 2, 4, 4], _FAST, rounded=True),
     # python -m train.pyramid --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
     "digits": _pyramid(
