@@ -229,9 +229,9 @@ def known_sum(transform, likelihood, exact):
 
 
 def check_distribution(likelihood):
-    """Checks that a likelihood draws pixel values, and that the probabilities of all values sum to one.
+    """Checks that a likelihood draws pixel values, and that the probabilities of a pixel's values sum to one.
 
-    Both within bounds, too, if it has them; sums if there are few values of a pixel.
+    Also within bounds, if it has them. Sums are checked if a pixel has few values.
     """
     random, last = np.random.default_rng(0), likelihood.num_values - 1
     kind, channels = type(likelihood).__name__, likelihood.num_channels

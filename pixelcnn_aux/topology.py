@@ -245,10 +245,6 @@ class DecidesInRasterOrder:
         expect(levels[-1] == min(levels) == 0, expected, received, "Choose such steps")
         self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
 
-    def turns(self, size: Size) -> np.ndarray:
-        """The turn in which each pixel is decided, int [H, W]: later than all that it depends on."""
-        return np.arange(math.prod(size)).reshape(size)
-
 
 class DecidesInMaskedOrder(DecidesInRasterOrder):
     """A network of masked convolutions of one resolution: what follows from their size."""
@@ -266,6 +262,7 @@ class DecidesInMaskedOrder(DecidesInRasterOrder):
         self.radius = -(-pixels // self.side)
 
     def turns(self, size: Size) -> np.ndarray:
+        """As `networks.Network.turns`."""
         return np.add.outer(self.delay * np.arange(size[0]), np.arange(size[1]))
 
 
@@ -330,7 +327,7 @@ class DecidesGroups:
         self.radius = max(self.kernel_size) // 2 * (1 + 2 * max(self.blocks))
 
     def turns(self, size: Size) -> np.ndarray:
-        """As of `DecidesInRasterOrder`."""
+        """As `networks.Network.turns`."""
         rows, columns = np.indices(size)
         places = rows % self.side * self.side + columns % self.side
         diagonals, found = rows // self.side + columns // self.side, np.zeros(size, int)

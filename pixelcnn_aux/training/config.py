@@ -136,9 +136,7 @@ class Stop:
         if not self.is_held:
             raise Stopped
         # Not by print, which may be at work.
-        os.write(
-            2, b"\nStopping with a checkpoint, after this step or validation; again ends at once.\n"
-        )
+        os.write(2, b"\nStopping with a checkpoint, after this step; Ctrl-C again ends at once.\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
