@@ -47,6 +47,15 @@ def begin_if_run():
         begin()
 
 
+interrupts: list[int] = []  # the numbers of the signals that `interrupt` received
+
+
+def interrupt(number, frame):
+    """The handler of Ctrl-C while a program works: Python's own, which leaves a note."""
+    interrupts.append(number)
+    signal.default_int_handler(number, frame)
+
+
 class _Output(io.FileIO):
     """A file that keeps its first error, and drops what is written after it."""
 
@@ -115,7 +124,7 @@ def _importing():
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     on_interrupt = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
-    if is_default := is_main and on_interrupt is signal.default_int_handler:
+    if is_default := is_main and on_interrupt is interrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in `begin`
     with lazy.lasting_objects():
         sys.modules.update(dict.fromkeys(absent))

@@ -93,8 +93,9 @@ def run(main, arguments, given):
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's
     on_interrupt = signal.getsignal(signal.SIGINT)
+    process.interrupts.clear()
     if on_interrupt is signal.SIG_DFL:  # `process.begin` left it: from here on `main` can clean up
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, process.interrupt)
     try:
         for name in FLAGS.plugin:
             import_plugin(name)
@@ -105,8 +106,10 @@ def run(main, arguments, given):
                 raise error
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except (ImportError, OSError, RuntimeError, ValueError, *_tensorflow_errors()) as error:
+    except (ImportError, OSError, RuntimeError, ValueError, *tensorflow_errors()) as error:
         logging.debug("%s", error, exc_info=True)
+        if process.interrupts:  # of which TensorFlow makes another error as it traces
+            sys.exit(128 + signal.SIGINT)
         if "can't start new thread" in str(error):
             _exit_without_memory(error)
         sys.exit(f"{type(error).__name__}: {error}")
@@ -121,7 +124,7 @@ def _exit_without_memory(error):
     sys.exit(f"Expected more memory. Received: {error or 'no more'}. {remedy}.")
 
 
-def _tensorflow_errors():
+def tensorflow_errors():
     """The class of TensorFlow's errors in a list, if TensorFlow is imported."""
     tensorflow = sys.modules.get("tensorflow")
     return [tensorflow.errors.OpError] if tensorflow else []

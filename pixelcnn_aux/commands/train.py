@@ -75,7 +75,9 @@ def main(name):
     with training.Stop() as stop:
         try:
             train(name, strategy, stop)
-        except training.Stopped:
+        except (training.Stopped, RuntimeError, *program.tensorflow_errors()):
+            if stop.signal is None:  # else TensorFlow made another error of it, as it traced
+                raise
             print("\nStopped. The same command goes on.", flush=True)
             sys.exit(128 + stop.signal)
 

@@ -109,6 +109,10 @@ class InterruptedTest(helpers.TestCase):
         code = f"try: {INTERRUPT}\n    finally: print('cleaned up')"
         self.assertEqual(shell(code, ""), (130, "cleaned up\n", ""))
 
+    def test_of_which_a_package_makes_another_error(self):
+        code = f"try: {INTERRUPT}\n    except KeyboardInterrupt: raise RuntimeError('traced')"
+        self.assertEqual(shell(code, ""), (130, "", ""))
+
 
 # Whether what follows changes nothing in the process.
 STATE = """

@@ -1,9 +1,11 @@
 """Tests of the program that trains: its flags and its workdirs."""
 
+import contextlib
 import dataclasses
 import functools
 import os
 import signal
+import time
 from unittest import mock
 
 import pixelcnn_aux as pa
@@ -152,6 +154,21 @@ class FlagsTest(helpers.TestCase):
             self.assertEqual(caught.exception.code, 128 + number)
             self.assertIn("The same command goes on", said.call_args.args[0])
             self.assertEqual(self.trained()[0], ["grayscale"])
+
+    def test_a_signal_of_which_tensorflow_makes_another_error(self):
+        def interrupted(*_):
+            with contextlib.suppress(training.Stopped):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(1)
+            raise RuntimeError("traced")
+
+        self.train_factor.side_effect = interrupted
+        with self.assertRaises(SystemExit) as caught:
+            self.run_program()
+        self.assertEqual(caught.exception.code, 130)
+        self.train_factor.side_effect = RuntimeError("its own")
+        with self.assertRaisesRegex(RuntimeError, "its own"):
+            self.run_program()
 
     def test_first_weights_are_those_of_the_run_that_init_names(self):
         first = object()
