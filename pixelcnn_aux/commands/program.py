@@ -106,7 +106,7 @@ def run(main, arguments, given):
                 raise error
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except (ImportError, OSError, RuntimeError, ValueError, *tensorflow_errors()) as error:
+    except (ImportError, OSError, RuntimeError, ValueError, *_tensorflow_errors()) as error:
         logging.debug("%s", error, exc_info=True)
         if process.interrupts:  # of which TensorFlow makes another error as it traces
             sys.exit(128 + signal.SIGINT)
@@ -124,7 +124,7 @@ def _exit_without_memory(error):
     sys.exit(f"Expected more memory. Received: {error or 'no more'}. {remedy}.")
 
 
-def tensorflow_errors():
+def _tensorflow_errors():
     """The class of TensorFlow's errors in a list, if TensorFlow is imported."""
     tensorflow = sys.modules.get("tensorflow")
     return [tensorflow.errors.OpError] if tensorflow else []

@@ -75,8 +75,9 @@ def main(name):
     with training.Stop() as stop:
         try:
             train(name, strategy, stop)
-        except (training.Stopped, RuntimeError, *program.tensorflow_errors()):
-            if stop.signal is None:  # else TensorFlow made another error of it, as it traced
+        except BaseException as error:
+            # Or TensorFlow has made another error of it, as it traced.
+            if stop.signal is None or isinstance(error, OSError):
                 raise
             print("\nStopped. The same command goes on.", flush=True)
             sys.exit(128 + stop.signal)
