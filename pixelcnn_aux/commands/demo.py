@@ -8,6 +8,8 @@ package and the runs given by --workdir. The page is at http://127.0.0.1 and no 
 anywhere, and its files are removed when the program ends.
 """
 
+import contextlib
+import ctypes
 import importlib.util
 
 from absl import flags
@@ -21,13 +23,12 @@ def main():
     if importlib.util.find_spec("gradio") is None:
         expected = "Expected Gradio, which makes the page. Received: no such package."
         raise ImportError(f"{expected} Run pip install 'gradio>=6,<7'.")
+    with contextlib.suppress(AttributeError):  # of other C libraries than glibc
+        ctypes.CDLL(None).mallopt(-3, 2**20)  # M_MMAP_THRESHOLD: pictures leave no memory behind
     opened = server.bound(FLAGS.port)
     with opened, server.temporary_folder():
-        from PIL import Image
-
         from pixelcnn_aux.demo import actions, page, uploads, work
 
-        Image.MAX_IMAGE_PIXELS = uploads.MAX_PIXELS  # of paintings, which Gradio decodes
         built = page.build(actions.Models(FLAGS.workdir), work.Worker(FLAGS.workdir).run)
         application = server.application(built, css=page.CSS, max_bytes=uploads.MAX_BYTES)
         print(f"Open http://{server.HOST}:{opened.getsockname()[1]} (Ctrl-C ends it)", flush=True)

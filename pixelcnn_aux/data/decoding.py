@@ -41,23 +41,22 @@ def contents(path, most=_MAX_BYTES):
 
 
 @contextlib.contextmanager
-def opened(contents, channels=3, bits=8):
+def opened(contents, channels=3, bits=8, most=MAX_PIXELS):
     """Opens an image file, bytes, as a Pillow image whose pixels can be decoded within the context.
 
-    Raises ValueError for a file that is not one of `KINDS`, does not fit (`_check`), or is damaged, also
-    where that shows as the image is decoded.
+    Raises ValueError for a file that is not one of `KINDS`, does not fit (`_check`), has more than `most`
+    pixels, or is damaged, also where that shows as the image is decoded.
     """
     try:
         with _open(contents) as picture:
-            _check(contents, picture, channels, bits)
+            _check(contents, picture, channels, bits, most)
             picture.verify()  # the checksums of a PNG file, which decoding ignores
         with _open(contents) as picture:  # `verify` has read it to the end
             yield picture
     except (ImportError, MemoryError, ValueError):  # ImportError, MemoryError: not the file's fault
         raise
     except Image.DecompressionBombError as error:  # more than Pillow opens
-        most = f"{MAX_PIXELS:,}, the most that there may be"
-        raise ValueError(f"far more pixels than {most}") from error
+        raise ValueError(f"far more pixels than {most:,}, the most that there may be") from error
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError(f"damaged, or no {KINDS} file") from error
 
@@ -148,13 +147,13 @@ def _open(contents):
     return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG", "TIFF", "WEBP"))
 
 
-def _check(contents, picture, channels, bits):
+def _check(contents, picture, channels, bits, most):
     """Raises ValueError for what takes too much memory, or of which Pillow would drop something."""
     sizes = [picture.size]
     if picture.format == "TIFF":  # whose tiles are decoded whole, however small the image is
         sizes.append([picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
     for width, height in sizes:
-        _require(width * height <= MAX_PIXELS, f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
+        _require(width * height <= most, f"{width} x {height} pixels, {most:,} at most")
     found, mode = depth(contents, picture), picture.mode
     _require(
         found == 16 if bits == 16 else found <= 8,

@@ -1,13 +1,12 @@
 """Actions behind the page's buttons: generators of `Step`, without Gradio."""
 
-import concurrent.futures
-import contextlib
+import collections
 import functools
 import math
 import operator
-import queue
 import re
 import sys
+from concurrent import futures
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,14 +21,13 @@ from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
-from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
-STEP = 0.02  # share of the work between two updates of the page
+PERIOD = 0.5  # seconds between two updates of the page
 IMAGES = 4  # drawn at once from scratch
 DRAWS = 3  # of a picture
 SIDE = 64  # of images drawn by a model of any size
@@ -46,6 +44,8 @@ COMPLETES, SCENES, PARTICLES = "photographs", "cifar10-pixelcnn", 64
 COMPRESSES = "photographs"
 
 BITS = "bits per color value"  # bits per dimension
+_MAGMA = (0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)
+_BLUE_TO_RED = (5, 48, 97), (107, 172, 209), (247, 247, 247), (228, 128, 101), (103, 0, 31)
 SCORES = {
     "bits": "bits",
     "bits_less_entropy": "bits less their entropy",
@@ -125,12 +125,18 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     model.require(model.factors)
     request = sampling.checked(model, DrawRequest(seeds, shift, condition, mode))
     for done, (of, size) in enumerate(sizes.items()):
-        yield Step(f"Drawing {plain(of)}", done / len(sizes), images)
+        now = functools.partial(_drawing, of, done / len(sizes), images)
         factor, request = model.factors[of], request._replace(size=size, auxiliary=drawn)
-        drawn = sampling.draw_factor(model, factor, request)
-        colors = to_rgb(drawn, factor.likelihood.num_values)
-        images += tuple((x, f"{plain(of)}, {n} of {IMAGES}") for n, x in enumerate(colors, 1))
+        work = functools.partial(sampling.draw_factor, model, factor, request)
+        drawn = yield from _growing([factor], work, now)
+        images = now(to_rgb(drawn, factor.likelihood.num_values)).images
     yield Step(f"Drew {IMAGES} images by {name}", None, images)
+
+
+def _drawing(name, share, images, drawn):
+    """The step in which a factor has drawn uint8 [B, h, w, 3] so far, after other images."""
+    named = ((x, f"{plain(name)}, {n} of {IMAGES}") for n, x in enumerate(drawn, 1))
+    return Step(f"Drawing {plain(name)}", share, (*images, *named))
 
 
 def redraw(models, name, what, picture, seed, shift):
@@ -188,22 +194,21 @@ def _draw_several(models, name, picture, begin, seed, shift):
     yield Step(f"Loading {name}", 0)
     model = models.load(name)
     (before, beside, taken, call, how), drawn = begin(model), []
-    each = ({"seeds": [x], "log_scale_shift": shift, **how} for x in seeds)
-    calls = [functools.partial(drawn_with_bits, call=call, how=x) for x in each]
+    drawing = [model, *([how["scenes"]] if "scenes" in how else ())]
+    factors = [factor for x in drawing for factor in x.factors.values()]
 
-    def shown(drawn):
+    def shown(text, share=None, unfinished=()):
         colors = [to_rgb(x, model.likelihood.num_values)[0] for x, _ in drawn]
-        named = ((x, f"Drawn, {n} of {DRAWS}") for n, x in enumerate(colors, 1))
-        return {"images": (*beside, *named), "pair": (before, colors[0]) if colors else None}
+        named = ((x, f"Drawn, {n} of {DRAWS}") for n, x in enumerate([*colors, *unfinished[:1]], 1))
+        return Step(text, share, (*beside, *named), (before, colors[0]) if colors else None)
 
-    with contextlib.closing(processes.in_order(model, calls)) as found:
-        for number in range(DRAWS):
-            text = f"Drawing, {number + 1} of {DRAWS}"
-            yield Step(text, number / DRAWS, **shown(drawn))
-            drawn.append(next(found))
+    for number, seed in enumerate(seeds):
+        now = functools.partial(shown, f"Drawing, {number + 1} of {DRAWS}", number / DRAWS)
+        each = {"seeds": [seed], "log_scale_shift": shift, **how}
+        work = functools.partial(drawn_with_bits, model, call, each)
+        drawn.append((yield from _growing(factors, work, now)))
     drawn.sort(key=operator.itemgetter(1))
-    text = f"Drew {DRAWS} by {name}, the likeliest first, of {picture.taken(taken)}"
-    yield Step(text, **shown(drawn))
+    yield shown(f"Drew {DRAWS} by {name}, the likeliest first, of {picture.taken(taken)}")
 
 
 def compress(models, name, picture):
@@ -217,8 +222,7 @@ def compress(models, name, picture):
     pictures = [("picture.png", *picture.shape[:2])]
     data = yield from following(
         lambda report: codec.compress(images, pictures=pictures, progress=report),
-        math.prod(images.shape[:3]),
-        Step("Compressing"),
+        lambda done: Step("Compressing", done / math.prod(images.shape[:3])),
     )
     sizes = {name: len(data)}
     for kind in lossless_files.FORMATS:
@@ -257,7 +261,8 @@ def _opened(codec, data, found):
     """The pictures of a compressed file, [H, W, C], and maps of their bits with captions."""
     contents = container.read(data)
     images, bits = yield from following(
-        lambda report: codec.decompress_with_bits(data, report), contents.num_pixels, found
+        lambda report: codec.decompress_with_bits(data, report),
+        lambda done: found._replace(share=done / contents.num_pixels),
     )
     maps = contents.joined([x[..., np.newaxis] for x in bits])
     pictures = [np.asarray(x) for _, x in contents.joined(images)]
@@ -299,7 +304,7 @@ def map_of_bits(bits):
     """Colors of the bits of each pixel, float [H, W], and their caption."""
     most = max(float(bits.max()), 1.0)
     text = f"Bits of each pixel: black is 0, the lightest {most:.0f}; {bits.mean():.1f} on average"
-    return _colors("magma", bits / most), text
+    return _colors(_MAGMA, bits / most), text
 
 
 def map_of_excess(name, excess):
@@ -309,14 +314,14 @@ def map_of_excess(name, excess):
         f"{name}: bits of each pixel less their entropy, red above 0 and blue below; from "
         f"{excess.min():.1f} to {excess.max():.1f}, {excess.mean():z.2f} on average"
     )
-    return _colors("RdBu_r", (1 + excess / most) / 2), text
+    return _colors(_BLUE_TO_RED, (1 + excess / most) / 2), text
 
 
 def _colors(colormap, shares):
-    """uint8 [H, W, 3] of numbers from 0 to 1."""
-    import matplotlib
-
-    return np.ascontiguousarray(matplotlib.colormaps[colormap](shares, bytes=True)[..., :3])
+    """uint8 [H, W, 3] of numbers from 0 to 1, between colors that are evenly spaced."""
+    places = np.linspace(0, 1, len(colormap))
+    channels = [np.interp(shares, places, x) for x in zip(*colormap)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
 def plain(name):
@@ -334,14 +339,23 @@ def _seeds_and_shift(seed, shift, count):
     return [[seed, number] for number in range(count)], float(shift)
 
 
-def following(work, total, found):
-    """Yields the step `found` with the share that `work(report)` has done, and returns its result."""
-    counts, share = queue.SimpleQueue(), 0.0
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work, counts.put)
-        future.add_done_callback(lambda _: counts.put(None))
-        while (count := counts.get()) is not None:
-            if count / total >= share + STEP:
-                share = min(count / total, 1.0)
-                yield found._replace(share=share)
+def following(work, step):
+    """Yields `step(x)` of the latest x that `work(report)` has reported, and returns its result."""
+    reported: collections.deque[Any] = collections.deque(maxlen=1)
+    with futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, reported.append)
+        while futures.wait([future], PERIOD).not_done:
+            if reported:
+                yield step(reported.pop())
     return future.result()
+
+
+def _growing(factors, draw, step):
+    """`following` of a draw: `step` of unfinished images of some `factors`, uint8 [B, h, w, 3]."""
+
+    def work(report):
+        for factor in factors:
+            factor.watch = lambda x, of=factor.likelihood.num_values: report((x, of))
+        return draw()
+
+    return following(work, lambda reported: step(to_rgb(*reported)))

@@ -1,5 +1,6 @@
 """The page: its components, and the action that each button starts."""
 
+import asyncio
 import contextlib
 import functools
 import html
@@ -13,6 +14,7 @@ from gradio.utils import get_upload_folder
 
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import actions, uploads
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import trained
 
 TITLE = "PixelCNN models with auxiliary variables"
@@ -24,139 +26,147 @@ FILES = (
 CSS = """
 /* Pixels are to be seen, however few there are. */
 .pixels img { image-rendering: pixelated; }
-.pixels .grid-wrap { max-height: none; min-height: 0; }
+.pixels .grid-wrap { max-height: none; min-height: 0; padding-top: 28px; }
 /* Fewer columns where images would have less than 130 pixels. */
 .pixels .grid-container {
-  grid-template-columns:
-    repeat(auto-fill, minmax(max(130px, calc(100% / var(--grid-cols) - 8px)), 1fr));
-}
+  grid-template-columns: repeat(auto-fill, minmax(max(130px, calc(100% / var(--grid-cols) - 8px)), 1fr)); }
 /* Two lines; a click shows all of it. */
 .pixels .caption-label {
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
-  white-space: normal; padding-block: 0;
-}
+  white-space: normal; padding-block: 0; }
 progress { appearance: none; height: .6em; }
 progress, progress::-webkit-progress-bar { background: var(--border-color-primary); }
 progress::-webkit-progress-value { background: var(--color-accent); }
 progress::-moz-progress-bar { background: var(--color-accent); }
-.error { color: #b3001b; }
-.dark .error { color: #ff9aa8; }
+#examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+#examples button { width: 100%; min-width: 0; } #examples .caption-label { display: none; }
+@media (max-width: 480px) { .tab-wrapper { margin-inline: -12px; }
+  .tab-container button { padding-inline: 4px; font-size: 13px; } }
+.error { color: #b3001b; } .dark .error { color: #ff9aa8; }
 """
 # Waiting and computing, for which `work.Worker` has turns; and reading of files, one at a time.
-COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 16, "show_progress": "hidden"}
+COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 64, "show_progress": "hidden"}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1}
+PATIENCE = 5  # seconds, for a browser to listen to what it has asked for
+STAY = 0.2  # seconds that it listens before the work begins
 
 
 class Page(gr.Blocks):
-    """A page whose functions are given files of its own uploads alone, whoever asks.
+    """A page whose functions answer clients that listen, and are given files of its own uploads alone.
 
     Gradio checks paths of pages that it launches, not of mounted ones, and fetches addresses given as paths.
     """
 
-    async def preprocess_data(self, block_fn, inputs, *args, **kwargs):
+    async def process_api(self, *args, **call):
         try:
-            uploads.require_own(inputs, get_upload_folder())
-        except ValueError as error:
+            if call["iterator"] is None:
+                uploads.require_own(call["inputs"], get_upload_folder())
+                sent, session = self._queue.pending_messages_per_session, call["session_hash"]
+                async with asyncio.timeout(PATIENCE):
+                    while not sent[session].empty():  # nobody has fetched that the work begins
+                        await asyncio.sleep(0.02)
+                await asyncio.sleep(STAY)
+                expect(session in sent, "a page that is open", "none", "Reload it")
+            return await super().process_api(*args, **call)
+        except Exception as error:  # any request: without a traceback
             raise gr.Error(explained(error), print_exception=False) from None
-        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
 
 
 def build(models, run):
     """The page, `gradio.Blocks`, of `actions.Models`. Its actions are run by `work.Worker.run`."""
-
-    def decompress(path):
-        return run(actions.decompress, *uploads.compressed(path))
-
-    # Uploaded files are removed ten minutes later.
-    with Page(title=TITLE, delete_cache=(60, 600), fill_width=True) as page:
+    # Of the class, since Gradio makes new editors: `uploads.mask` checks layers before it decodes them.
+    gr.ImageEditor.preprocess = lambda _, value: [x.path for x in value.layers] if value else []
+    # Uploaded files are removed when they are nine minutes old, looked for once a minute.
+    with Page(title=TITLE, delete_cache=(60, 540), fill_width=True) as page:
+        page.state_session_capacity, page.max_threads = 256, 128  # the former keep a picture each
         gr.Markdown(f"# {TITLE}\n\n{ABOUT}")
-        editor = gr.ImageEditor(
-            label="Paint over the region to draw",
-            elem_id="region",
-            sources=(),
-            transforms=(),
-            layers=False,
-            brush=gr.Brush(default_size=20, colors=["#e6007e"], color_mode="fixed"),
-            buttons=[],
-            format="png",
-            render=False,
-        )
+        examples = {x: uploads.photograph(x) for x in photos.names()[:3]}
+        first = next(iter(examples.values()), None)  # None without scikit-image
+        how = {"sources": (), "transforms": (), "layers": False, "buttons": [], "format": "png"}
+        how["brush"] = gr.Brush(default_size=20, colors=["#e6007e"], color_mode="fixed")
+        large = first and uploads.enlarged(first.pixels)
+        editor = gr.ImageEditor(large, label="The region", elem_id="region", render=False, **how)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                picture = _picture(editor)
+                picture = _picture(editor, examples, first)
             with gr.Column(scale=3, min_width=340), gr.Tabs(overflow_behavior="wrap"):
                 start = functools.partial(_start, run)
-                with gr.Tab("Enlarge and color"):
+                with gr.Tab("Enlarge, color"):
+                    gr.Markdown("Draws it three times: larger (about 30 s), or in colors (10 s).")
+                    [default, *_] = choices = list(actions.REDRAWS)
+                    what = gr.Radio(choices, value=default, label="What the picture becomes")
                     with gr.Row():
-                        [first, *_] = choices = list(actions.REDRAWS)
-                        what = gr.Radio(choices, value=first, label="What the picture becomes")
-                        model = _model(models.names, actions.REDRAWS[first][0])
+                        model = _model(models.names, actions.REDRAWS[default][0])
                         seed, variety = _seed_and_variety()
-                        inputs = [model, what, picture, seed, variety]
-                    what.change(actions.REDRAWS.get, what, [model, variety], queue=False)
-                    start("Draw it several times", actions.redraw, inputs, pair="Before and after")
+                    inputs = [model, what, picture, seed, variety]
+                    what.change(actions.REDRAWS.get, what, [model, variety])
+                    start("Draw three times", actions.redraw, inputs, pair="Before and after")
                 with gr.Tab("Complete"):
+                    gr.Markdown("Paint over a part: it is drawn anew, three times (about 30 s).")
                     with gr.Row():
                         model = _model(models.names, actions.COMPLETES)
                         draws = _seed_and_variety()
                     editor.render()
-                    label = (
-                        "Or a rectangle: its left, top, right and bottom, in percent of the picture"
-                    )
+                    label = "Or a rectangle: its left, top, right and bottom, in percent"
                     rectangle = gr.Textbox(label=label, placeholder="25 25 75 75")
                     inputs = [model, picture, editor, rectangle, *draws]
                     start("Draw the region", actions.complete, inputs, pair="Before and after")
                 with gr.Tab("Compress"):
+                    gr.Markdown("Packs it without loss (about 15 s), and maps where its bits are.")
                     model = _model(models.rounded_names, actions.COMPRESSES)
                     how = {"height": 140, "elem_id": "compressed-file"}
                     file = gr.File(label="A compressed file, to open it", **how)
                     how = {"pair": "The picture and its bits", "tables": 2, "makes": True}
-                    opens = file, decompress
+                    opens = file, lambda path: run(actions.decompress, *uploads.compressed(path))
                     start("Compress", actions.compress, [model, picture], opens=opens, **how)
                 with gr.Tab("Scores"):
+                    gr.Markdown(
+                        "Shows how likely it is to a model: the fewer bits, the likelier (2 s)."
+                    )
                     model = _model(models.names, trained.DEFAULT)
                     start("Score", actions.score, [model, picture], tables=1)
                 with gr.Tab("Draw"):
+                    gr.Markdown("Draws four images that never were, scale by scale (2 s).")
                     with gr.Row():
                         model = _model(models.names, trained.DEFAULT)
-                        label = gr.Dropdown(**_classes(models, model.value), label="What it shows")
                         draws = _seed_and_variety()
-                    info = "No chance (MAP sampling)"
-                    is_map = gr.Checkbox(False, label="Likeliest values", info=info)
-                    change = functools.partial(_classes, models)
-                    model.change(lambda x: gr.update(**change(x)), model, label, queue=False)
+                    with gr.Row():
+                        label = gr.Dropdown(**_classes(models, model.value), label="What it shows")
+                        info = "No chance (MAP sampling)"
+                        is_map = gr.Checkbox(False, label="Likeliest values", info=info)
+                    model.change(lambda x: gr.update(**_classes(models, x)), model, label)
                     start("Draw", actions.draw, [model, *draws, is_map, label])
-    return page.queue(max_size=16, api_open=False)
+    return page.queue(max_size=64, api_open=False)
 
 
-def _picture(editor):
+def _picture(editor, examples, first):
     """The components that choose a picture, and its state, an `uploads.Picture`, which is returned."""
-    chosen = gr.State(time_to_live=3600)
-    file = gr.File(label="A picture", elem_id="picture-file", height=140)
-    names = {name.partition(".")[0].replace("_", " "): name for name in photos.names()}
-    label, choices = "Or a photograph of scikit-image", list(names.items())
-    example = gr.Dropdown(choices, value=None, label=label, visible=bool(names))
-    message = gr.HTML(elem_id="picture-message")
+    chosen = gr.State(first, time_to_live=3600)
     how = {"interactive": False, "format": "png", "buttons": []}
-    preview = gr.Image(label="The picture", alt_text="The picture", visible=False, **how)
+    label, pixels = "The picture", first and uploads.enlarged(first.pixels)
+    preview = gr.Image(pixels, label=label, alt_text=label, visible=bool(first), height=200, **how)
+    message = gr.HTML(first and first.taken(first.pixels), elem_id="picture-message")
+    shown = [(x.pixels, name.partition(".")[0]) for name, x in examples.items()]
+    how |= {"columns": 3, "allow_preview": False, "elem_classes": "pixels", "elem_id": "examples"}
+    gallery = gr.Gallery(shown, label="Examples, of scikit-image", visible=bool(shown), **how)
+    file = gr.File(label="Or your own picture", elem_id="picture-file", height=140)
     gr.Markdown(FILES)
-    outputs = [message, chosen, preview, editor, file, example]
+    outputs = [message, chosen, preview, editor, file]
 
-    def choosing(read, is_file):
-        def choose(given):
-            try:
-                picture = read(given)
-                large = uploads.enlarged(picture.pixels)
-            except Exception as error:  # any file: the page goes on, with the picture that it had
-                return error_html(error), *[gr.skip()] * 3, None, gr.skip()
-            shown, said = gr.update(value=large, visible=True), picture.taken(picture.pixels)
-            boxes = (gr.skip(), None) if is_file else (None, gr.skip())
-            return said, picture, shown, large, *boxes
+    def choose(read, *given):
+        try:
+            picture = read(*given)
+        except Exception as error:  # any file: the page goes on, with the picture that it had
+            return error_html(error), *[gr.skip()] * 3, None
+        said, large = picture.taken(picture.pixels), uploads.enlarged(picture.pixels)
+        box = gr.skip() if given else None  # of the file before the example
+        return said, picture, gr.update(value=large, visible=True), large, box
 
-        return choose
+    def choose_example(event: gr.SelectData) -> tuple:
+        return choose(lambda: [*examples.values()][event.index])
 
-    file.upload(choosing(uploads.picture, True), file, outputs, **READING)
-    example.input(choosing(uploads.photograph, False), example, outputs, **READING)
+    file.upload(functools.partial(choose, uploads.picture), file, outputs, **READING)
+    gallery.select(choose_example, None, outputs, **READING)
     return chosen
 
 
@@ -170,12 +180,10 @@ def _model(names, name):
 
 
 def _seed_and_variety():
-    seed = gr.Number(
-        0, label="Seed", precision=0, minimum=0, maximum=actions.MAX_SEED, min_width=100
-    )
-    low, high = actions.SHIFTS
-    info = "Less is smoother (shift of log-scales)"
-    return seed, gr.Slider(low, high, -0.5, step=0.1, label="Variety", info=info, min_width=240)
+    most = actions.MAX_SEED
+    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=most, min_width=100)
+    info = {"label": "Variety", "info": "Less is smoother"}
+    return seed, gr.Slider(*actions.SHIFTS, -0.5, step=0.1, min_width=240, **info)
 
 
 def _start(run, text, action, inputs, *, pair=None, tables=0, makes=False, opens=None):
@@ -207,7 +215,7 @@ def _start(run, text, action, inputs, *, pair=None, tables=0, makes=False, opens
         answer, refusing = _answer(action, refusing), list(refusing.values())
         events.append(file.upload(answer, file, refusing, **COMPUTING))
     canceled = status_html("Canceled"), gr.update(visible="hidden")
-    cancel.click(lambda: canceled, None, [outputs["text"], cancel], cancels=events, queue=False)
+    cancel.click(lambda: canceled, None, [outputs["text"], cancel], cancels=events)
 
 
 def _answer(action, outputs):

@@ -16,11 +16,12 @@ _POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; "
     "worker-src 'self' blob:"  # gr.ImageEditor decodes in workers
 )
-# What the page asks of Gradio, which has more: lists of functions, records, files of other servers.
-_API = re.compile(
-    "/gradio_api/(queue/.*|run/.*|upload|upload_progress|cancel|reset|heartbeat/.*|component_server|"
-    "startup-events|theme.css|file=/.*)"
+# What the page asks of Gradio, which has more: functions of components, records, files of other servers.
+_ROUTES = re.compile(
+    r"GET /(|theme\.css|favicon\.ico|(assets|static)/.*|gradio_api/(queue/data|heartbeat/.*|file=/.*))|"
+    "POST /gradio_api/(queue/join|cancel|upload)"
 )
+_MAX_BYTES = 2**16  # of a request without a file
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def temporary_folder():
             folder = tempfile.tempdir = os.path.realpath(folder)
             # Matplotlib, which Gradio imports, writes a list of fonts.
             os.environ |= dict.fromkeys(("TMPDIR", "GRADIO_TEMP_DIR", "MPLCONFIGDIR"), folder)
-            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_MAX_EVENTS": "1"}
             yield
     except SystemExit as end:
         # Python would wait for threads that compute.
@@ -56,39 +57,47 @@ def application(page, *, css, max_bytes):
     """The ASGI application of a page, `gradio.Blocks`. It takes files of at most `max_bytes`."""
     import fastapi
     import gradio as gr
-    from starlette import datastructures, responses
+    from starlette import datastructures, exceptions, responses
+
+    def refused(status, received):
+        text = f"Expected a request of this server's page. Received: {received}. Reload the page."
+        return responses.PlainTextResponse(text, status)
 
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-    no_documents = dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))
     mounted = gr.mount_gradio_app(
-        fastapi.FastAPI(**no_documents),
+        fastapi.FastAPI(),
         page,
         path="/",
         server_name=HOST,
-        app_kwargs=no_documents,
+        app_kwargs={"exception_handlers": {Exception: lambda *_: refused(400, "another")}},
         footer_links=[],
         run_history=False,  # which offers to keep runs elsewhere
         max_file_size=max_bytes,
         ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        mcp_server=False,
         theme=gr.themes.Default(**fonts),
         css=css,
     )
 
     async def guarded(scope, receive, send):
-        """Refuses requests by other names of this machine, from other servers' pages, or beyond `_API`."""
-        if scope["type"] != "http":
+        """Refuses requests by other names of this machine, from other servers' pages, or beyond `_ROUTES`."""
+        if scope["type"] == "lifespan":
             return await mounted(scope, receive, send)
         headers = datastructures.Headers(scope=scope)
-        host = headers.get("host", "")
+        host, path = headers.get("host", ""), scope["path"]
         own = f"http://{host}"
         if host.partition(":")[0] not in (HOST, "localhost") or headers.get("origin", own) != own:
-            text = f"Expected a request of a page of this server. Received: {host!r:.80}."
-            return await responses.PlainTextResponse(text, 403)(scope, receive, send)
-        if scope["path"].startswith("/gradio_api") and not _API.fullmatch(scope["path"]):
-            return await responses.PlainTextResponse("Not found", 404)(scope, receive, send)
+            return await refused(403, f"one of {host!r:.80}")(scope, receive, send)
+        if not _ROUTES.fullmatch(f"{scope.get('method')} {path}"):
+            return await refused(404, f"{path!r:.80}")(scope, receive, send)
+        left = _MAX_BYTES + max_bytes * path.endswith("upload")
+
+        async def bounded():
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise exceptions.HTTPException(413)
+            return message
 
         async def with_policy(message):
             if message["type"] == "http.response.start":
@@ -96,7 +105,8 @@ def application(page, *, css, max_bytes):
                 message = {**message, "headers": [*message["headers"], policy]}
             await send(message)
 
-        return await mounted(scope, receive, with_policy)
+        with contextlib.suppress(Exception):  # of any request, which was `refused`
+            await mounted(scope, bounded, with_policy)
 
     return guarded
 
@@ -105,7 +115,7 @@ def serve(application, opened):
     """Serves an application on a socket until a signal ends the process, which does not wait for work."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(application, log_level="critical"))
     thread = threading.Thread(target=server.run, args=[[opened]], daemon=True)
     thread.start()
     thread.join()  # until a signal

@@ -16,7 +16,7 @@ from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect, restated
 
 MAX_BYTES = 2**24  # of a file
-MAX_FILES = 8  # of a request: the painted picture, its layers and both together
+MAX_FILES = 4  # of a request: the painted picture, its layer and both together
 MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
 MAX_ASPECT = 16
 KEPT_PIXELS = 2**18  # of a picture, as 512 x 512
@@ -78,10 +78,9 @@ def picture(path):
         f"and {MAX_PIXELS:,} pixels"
     )
     with restated(expected, _name(path), "Save it as such a file, or take another picture"):
-        with decoding.opened(contents := decoding.contents(path, MAX_BYTES)) as opened:
+        contents = decoding.contents(path, MAX_BYTES)
+        with decoding.opened(contents, most=MAX_PIXELS) as opened:
             width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
             if max(width, height) > MAX_ASPECT * min(width, height):
                 most = f"a side of at most {MAX_ASPECT} times the other"
                 raise ValueError(f"{width} x {height} pixels, {most}")
@@ -125,14 +124,17 @@ def _times(size):
 
 
 def mask(painted, rectangle, size):
-    """The mask of a completion, 0 where painted or in a rectangle (in percent): uint8 [1, H, W, 1]."""
+    """The mask, uint8 [1, H, W, 1], 0 where files of layers are painted or in a rectangle, in percent."""
     (height, width), times = size, _times(size)
     region = np.zeros(size, bool)
-    for layer in painted["layers"] if painted else []:
-        expected = f"a region painted on {width} x {height} pixels, each enlarged {times} times"
-        fits = layer.shape == (times * height, times * width, 4)
-        expect(fits, expected, list(layer.shape), "Reload the page, and paint it again")
-        region |= layer[..., 3].reshape(height, times, width, times).any(axis=(1, 3))
+    expected = f"a region painted on {width} x {height} pixels, each enlarged {times} times"
+    for path in painted:
+        with restated(expected, _name(path), "Reload the page, and paint it again"):
+            with decoding.opened(decoding.contents(path, MAX_BYTES)) as layer:
+                if layer.size != (times * width, times * height) or layer.mode != "RGBA":
+                    raise ValueError(f"{layer.mode}, {in_words(layer.size[::-1])}")
+                opaque = np.asarray(layer.getchannel("A")) > 0
+        region |= opaque.reshape(height, times, width, times).any(axis=(1, 3))
     if rectangle.strip():
         shares = rectangle.split()
         fits = len(shares) == 4 and all(x.isdecimal() and int(x) <= 100 for x in shares)

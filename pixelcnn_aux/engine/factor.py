@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -66,6 +67,7 @@ class Factor(Conditional):
     quantized = True  # if it is rounded
     description: Any = None  # in a file
     graphs: Any = None  # the Keras factor that it was made of
+    watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
 
     def __init__(
         self,
@@ -277,6 +279,8 @@ class Factor(Conditional):
                 nats = known_nats(kind, request, params, pixels, pick, here)
                 particles.weigh(nats.sum(axis=1))
             images[:, rows, columns] = pixels
+            if self.watch:
+                self.watch(images)
             scan.decided(self.network_inputs(pixels, here and here.center()))
             if here:
                 here.decided(pixels)

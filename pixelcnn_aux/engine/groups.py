@@ -58,6 +58,8 @@ class TileScan(GroupScan):
                     nats = known_nats(kind, self._request, params, here, pick, known)
                     particles.weigh(np.where(self.is_decided()[*blocks], nats, 0).sum(axis=(1, 2)))
             self.decided(values)
+            if self._factor.watch and self.group.part == self.group.parts - 1:
+                self._factor.watch(self.images())
             if particles is not None and particles.are_few():
                 known = [self._known.remainder] if self._known else []
                 particles.resample([*self._pixels, *self._seen, *known])

@@ -129,5 +129,6 @@ class GroupScan(Scan):
             known.decided(self._pixels[-1])
 
     def images(self):
-        """The images, once all groups are decided: [B, H, W, C]."""
-        return sums.from_places(self._pixels, self.network.side, self._size)
+        """The images, [B, H, W, C]. Pixels of places not yet decided repeat their block's first."""
+        places = self._pixels + self._pixels[:1] * (self.network.side**2 - len(self._pixels))
+        return sums.from_places(places, self.network.side, self._size)

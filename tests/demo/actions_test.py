@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from unittest import mock
 
 import numpy as np
@@ -18,9 +19,10 @@ from tests.codec import helpers as codec_helpers
 
 PICTURE = helpers.pictures(1, size=(9, 7))[0]
 CHOSEN = uploads.Picture(PICTURE, (9, 7), "JPEG", 945)
-# All actions, with a page if there is Gradio.
+# All actions, with a page if there is Gradio, and without Matplotlib.
 ALL = """
 import importlib.util, sys
+sys.modules["matplotlib"] = None
 import numpy as np
 from pixelcnn_aux.demo import actions, uploads
 pyramid, gray, rounded = sys.argv[1:]
@@ -34,7 +36,7 @@ for steps in (
     actions.draw(models, pyramid, 0, 0),
     actions.redraw(models, pyramid, "twice as large", picture, 0, 0),
     actions.redraw(models, gray, "colored", picture, 0, 0),
-    actions.complete(models, pyramid, picture, None, "0 0 50 50", 0, 0),
+    actions.complete(models, pyramid, picture, (), "0 0 50 50", 0, 0),
     actions.decompress(models, data, actions.container.read(data)),
     actions.score(models, gray, picture),
 ):
@@ -116,7 +118,9 @@ class ActionsTest(helpers.TestCase):
                 for image in image_grid.to_rgb(images, 16 if images.shape[-1] == 1 else 256):
                     self.assertAllEqual(next(found)[0], image)
             self.assertIsNone(next(found, None))
-            self.assertEqual([len(step.images) for step in steps], [0, 0, 4, 8])
+            counts = [len(step.images) for step in steps]
+            self.assertEqual(counts, sorted(counts))
+            self.assertEqual((counts[0], counts[-1]), (0, 8))
 
     def test_wrong_numbers(self):
         for seed, shift in ((2**31, 0), (1.5, 0), (0, 9), (0, float("nan")), (0, "0")):
@@ -151,8 +155,44 @@ class ActionsTest(helpers.TestCase):
         drawn = [image for image, _ in found.images[-3:]]
         self.assertAllEqual(drawn, expected[np.argsort(-nats)])
 
+    def test_unfinished_images_are_seen(self):
+        """Of networks that decide pixels in raster order or in groups: more and more of the image."""
+        for key, draw in (
+            ("gray", lambda model: model.sample(2)["image"]),
+            ("rounded", lambda model: model.enlarge(PICTURE[np.newaxis], 2)),
+        ):
+            model, seen = self.models.load(self.name[key]), []
+            factor = model.factors["image"]
+            with mock.patch.object(factor, "watch", lambda x, seen=seen: seen.append(x.copy())):
+                drawn = draw(model)
+            shares = [(x == drawn).all(axis=-1).mean() for x in seen]
+            self.assertEqual(shares, sorted(shares))
+            self.assertLess(shares[0], shares[-1])
+            self.assertEqual(shares[-1], 1)
+
+    def test_unfinished_images_are_shown(self):
+        name, shown = self.name["gray"], threading.Event()
+        model, unfinished = self.models.load(name), np.full((5, 3, 2, 3), 77, np.uint8)
+
+        def drawn_with_bits(*_):
+            model.factors["image"].watch(unfinished)
+            shown.wait()
+            return PICTURE[np.newaxis], 0.0
+
+        with mock.patch.object(actions, "drawn_with_bits", drawn_with_bits):
+            steps = actions.redraw(self.models, name, "colored", CHOSEN, **HOW)
+            texts = []
+            for step in steps:
+                texts.append(step.images and step.images[-1][1])
+                if texts[-1] == "Drawn, 1 of 3" and not shown.is_set():
+                    self.assertAllEqual(step.images[-1][0], unfinished[0])
+                    self.assertIsNone(step.pair)
+                    shown.set()
+        self.assertTrue(shown.is_set())
+        self.assertEqual(texts[-1], "Drawn, 3 of 3")
+
     def test_completions(self):
-        how = {"painted": None, "rectangle": "30 30 50 50", **HOW}
+        how = {"painted": (), "rectangle": "30 30 50 50", **HOW}
         found = self.last(actions.complete(self.models, self.name["pyramid"], CHOSEN, **how))
         region = np.zeros((9, 7), bool)
         region[2:5, 2:4] = True
@@ -167,8 +207,9 @@ class ActionsTest(helpers.TestCase):
         models, default = mock.Mock(), mock.create_autospec(pa.AuxiliaryModel, instance=True)
         default.image_size, default.likelihood.num_values = None, 256
         default.complete.side_effect = lambda images, *args, **how: images
-        models.load.side_effect = {actions.COMPLETES: default, actions.SCENES: "scenes"}.get
-        how = {"painted": None, "rectangle": "30 30 50 50", **HOW}
+        scenes, default.factors = mock.Mock(factors={}), {}
+        models.load.side_effect = {actions.COMPLETES: default, actions.SCENES: scenes}.get
+        how = {"painted": (), "rectangle": "30 30 50 50", **HOW}
 
         def drawn_with_bits(model, call, how):
             return getattr(model, call[0])(*call[1:], **how), 0.0
@@ -182,13 +223,13 @@ class ActionsTest(helpers.TestCase):
             expected[hole] = 0
             self.assertAllEqual(mask[0, ..., 0], expected)
             shared = {"seeds": [[7, 2]], "log_scale_shift": -0.3}
-            self.assertEqual(kwargs, {**shared, "scenes": "scenes", "particles": 64})
+            self.assertEqual(kwargs, {**shared, "scenes": scenes, "particles": 64})
 
     def test_there_has_to_be_a_picture(self):
         models, name = self.models, self.name["gray"]
         for action in (
             lambda: actions.redraw(models, name, "colored", None, **HOW),
-            lambda: actions.complete(models, name, None, None, "", **HOW),
+            lambda: actions.complete(models, name, None, (), "", **HOW),
             lambda: actions.compress(models, name, None),
             lambda: actions.score(models, name, None),
         ):
@@ -245,16 +286,20 @@ class WorkTest(helpers.TestCase):
         self.assertGreater(most.min(), 150)
 
     def test_work_is_followed(self):
+        """By the latest report of each period."""
+        seen = threading.Event()
+
         def work(report):
             report(1)
-            report(4)
+            report(3)
+            seen.wait()
             return "done"
 
-        steps, found = actions.following(work, 4, actions.Step("working")), []
+        steps = actions.following(work, lambda done: actions.Step("working", done / 4))
+        self.assertEqual(next(steps), actions.Step("working", 0.75))
+        seen.set()
         with self.assertRaises(StopIteration) as end:
-            while True:
-                found.append(next(steps))
-        self.assertEqual(found, [actions.Step("working", 0.25), actions.Step("working", 1.0)])
+            next(steps)
         self.assertEqual(end.exception.value, "done")
         with self.assertRaisesRegex(ValueError, "no"):
-            list(actions.following(mock.Mock(side_effect=ValueError("no")), 1, None))
+            list(actions.following(mock.Mock(side_effect=ValueError("no")), None))

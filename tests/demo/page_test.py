@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import itertools
 import json
 import os
@@ -29,7 +30,7 @@ from tests.codec import helpers as codec_helpers
 BROWSER = shutil.which("chromium")
 HAS_PACKAGES = all(map(importlib.util.find_spec, ("gradio", "playwright")))
 PATIENCE = 600_000  # milliseconds, on a busy machine
-WIDTHS = (1280, 400)
+WIDTHS = (1280, 390)
 
 
 @contextlib.contextmanager
@@ -88,6 +89,8 @@ class PageTest(helpers.TestCase):
             self.assertEmpty(errors)
             overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             self.assertLessEqual(page.evaluate(overflow), 0)
+            tabs = [x.bounding_box() for x in page.get_by_role("tab").all()]
+            self.assertLen({box["y"] for box in tabs}, 1)  # one row
             # Those of the slider are in the gallery too.
             silent = "img:not([alt]), img[alt='']:not([data-testid='imageslider-image'])"
             self.assertEqual(page.locator(silent).count(), 0)
@@ -121,10 +124,15 @@ class PageTest(helpers.TestCase):
     @parameterized.parameters(*WIDTHS)
     def test_every_tab(self, width):
         page, check = self.opened(width)
+        for tab in ("Enlarge, color", "Complete", "Compress", "Scores", "Draw"):
+            self.expect_text(self.panel(page, tab), re.compile(r"\d s\)"))
         panel = self.start(page, "Draw", "Draw", "Drew 4 images by", label="class 2")
         self.expect(panel.get_by_alt_text("of 4")).to_have_count(8)
+        panel = self.start(page, "Scores", "Score", "Scored 8 x 8 pixels, reduced from 451 x 300")
+        page.locator("#examples").get_by_alt_text("coffee").click()
+        page.locator("#picture-message").get_by_text("600 x 400 pixels").wait_for()
         self.choose(page, self.picture)
-        panel = self.start(page, "Enlarge and color", "Draw it several times", "Drew 3 by")
+        panel = self.start(page, "Enlarge, color", "Draw three times", "Drew 3 by")
         self.expect(panel.get_by_alt_text("By bicubic interpolation")).to_have_count(1)
         panel.get_by_label("colored", exact=True).check()
         self.expect(panel.get_by_label("Model")).to_have_value("cifar10-grayscale")
@@ -219,6 +227,7 @@ class RequestsTest(helpers.TestCase):
         cls.enterClassContext(mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(cls.uploads)))
         cls.page = page.build(actions.Models(), cls.endless)
         application = server.application(cls.page, css="", max_bytes=2**20)
+        cls.begun = []
         opened = cls.enterClassContext(server.bound(0))
         how = {"target": server.serve, "args": (application, opened), "daemon": True}
         threading.Thread(**how).start()
@@ -230,6 +239,7 @@ class RequestsTest(helpers.TestCase):
     def endless(cls, *given):
         from pixelcnn_aux.demo.actions import Step
 
+        cls.begun.append(given)
         try:
             while True:
                 yield Step("goes on")
@@ -238,27 +248,29 @@ class RequestsTest(helpers.TestCase):
             cls.ended.set()
 
     @contextlib.contextmanager
-    def call(self, number, data):
+    def call(self, number, data, **others):
         """Calls one of the page's functions: what cancels it, and its messages, as they come."""
-        body = {"fn_index": number, "data": data, "session_hash": f"{next(self.sessions)}"}
+        body = {
+            "fn_index": number,
+            "data": data,
+            "session_hash": f"{next(self.sessions)}",
+            **others,
+        }
         joined = self.client.post("/gradio_api/queue/join", json=body)
         call = {**body, **joined.raise_for_status().json()}
         url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
         with self.client.stream("GET", url) as stream:
             yield call, (json.loads(x[6:]) for x in stream.iter_lines() if x)
 
-    def answer(self, number, data):
+    def answer(self, number, data, **others):
         """The last message about a call, except that there will be no others."""
-        with self.call(number, data) as (_, messages):
+        with self.call(number, data, **others) as (_, messages):
             [last] = [x for x in messages if x["msg"] == "process_completed"]
         return json.dumps(last["output"], ensure_ascii=False)
 
     def test_work_ends_that_nobody_waits_for(self):
         """Since its browser left, or canceled it."""
-        kinds = ["dropdown", "state"]
-        number = next(
-            x._id for x in self.page.fns.values() if [y.get_block_name() for y in x.inputs] == kinds
-        )
+        number = self.function("dropdown", "state")
         for cancels in (False, True):
             self.ended.clear()
             with self.call(number, [None, None]) as (call, messages):
@@ -267,6 +279,67 @@ class RequestsTest(helpers.TestCase):
                     self.client.post("/gradio_api/cancel", json=call).raise_for_status()
                     self.assertTrue(self.ended.wait(60))
             self.assertTrue(self.ended.wait(60))
+
+    def function(self, *kinds):
+        """The number of the first function of inputs of these kinds."""
+        functions = self.page.fns.values()
+        return next(x._id for x in functions if [y.get_block_name() for y in x.inputs] == [*kinds])
+
+    def test_work_does_not_begin_that_nobody_listens_to(self):
+        from pixelcnn_aux.demo import page
+
+        number = self.function("dropdown", "state")
+        del self.begun[:]
+        with mock.patch.object(page, "PATIENCE", 0.2):
+            for _ in range(20):
+                body = {
+                    "fn_index": number,
+                    "data": [None, None],
+                    "session_hash": f"{next(self.sessions)}",
+                }
+                self.client.post("/gradio_api/queue/join", json=body).raise_for_status()
+            while self.page._queue.event_ids_to_events:
+                self.assertEmpty(self.begun)
+                time.sleep(0.05)
+        with mock.patch.object(page, "STAY", 2), self.call(number, [None, None]) as (_, messages):
+            next(x for x in messages if x["msg"] == "process_starts")  # and leaves
+        while self.page._queue.event_ids_to_events:
+            self.assertEmpty(self.begun)
+            time.sleep(0.05)
+        self.assertEmpty(self.begun)
+
+    def test_wrong_requests_are_refused_in_silence(self):
+        """Neither an error of the server, nor a traceback."""
+        join, upload, number = (
+            "/gradio_api/queue/join",
+            "/gradio_api/upload",
+            self.function("dropdown"),
+        )
+        large, many = b"[" * 2**17, [("files", (f"{x}.png", bytes(2**18))) for x in range(5)]
+        kind = {"headers": {"content-type": "application/json"}}
+        with contextlib.redirect_stderr(io.StringIO()) as printed:
+            for index, status in ((999, 400), (-1, 400), (10**30, 400), ("x", 422), (None, 400)):
+                body = {"fn_index": index, "data": [], "session_hash": "wrong"}
+                self.assertEqual(self.client.post(join, json=body).status_code, status)
+            for content, status in ((b"{", 422), (large[: 2**15], 400), (large, 413)):
+                found = self.client.post(join, content=content, **kind)
+                self.assertEqual(found.status_code, status)
+            self.assertEqual(self.client.post(upload, files=many).status_code, 413)
+            self.assertEqual(self.client.get("/assets/" + "a" * 5000).status_code, 400)
+            for data in ([], [None], [{}], [[]], [7]):
+                self.assertIn('"error"', self.answer(number, data))
+        self.assertEqual(printed.getvalue(), "")
+
+    def test_examples(self):
+        [number] = [x._id for x in self.page.fns.values() if x.targets[0][1] == "select"]
+        for index, said in ((1, "600 x 400 pixels"), (3, "IndexError"), ({}, "TypeError")):
+            event = {"index": index, "value": None}
+            self.assertIn(said, self.answer(number, [], event_data=event))
+
+    def test_what_is_kept(self):
+        """Uploads until they are ten minutes old, and few sessions."""
+        self.assertLessEqual(sum(self.page.delete_cache), 600)
+        self.assertLessEqual(self.page.state_holder.capacity, 256)
 
     def test_files_of_others_are_refused(self):
         """All in one sentence, by every function that takes a file, wherever it is named."""
@@ -290,9 +363,11 @@ class RequestsTest(helpers.TestCase):
             file |= {"meta": {"_type": "gradio.FileData"}}
             for number, _ in takes_files:
                 self.assertIn(sentence, self.answer(number, [file]))
+            many = 9 * [{**file, "path": str(own)}]
             for painted in (
                 {"background": None, "layers": [file], "composite": None, "id": None},
                 {"background": file, "layers": [], "composite": None, "id": None},
+                {"background": None, "layers": many, "composite": None, "id": None},
             ):
                 data = [painted if kind == "imageeditor" else None for kind in kinds]
                 self.assertIn(sentence, self.answer(paints, data))
@@ -302,12 +377,42 @@ class RequestsTest(helpers.TestCase):
         file = {"path": str(own), "meta": {"_type": "gradio.FileData"}}
         self.assertIn("5 x 3 pixels", self.answer(takes_files[0][0], [file]))
 
+    def test_layers_are_not_decoded_by_gradio(self):
+        """Nor by the new editor that it makes for a session after an error."""
+        layer = self.uploads / "layer.png"
+        layer.write_bytes(b"no picture")
+        file = {"path": str(layer), "meta": {"_type": "gradio.FileData"}}
+        painted = {"background": None, "layers": [file], "composite": None, "id": "x"}
+        kinds = ("dropdown", "state", "imageeditor", "textbox", "number", "slider")
+        data, session = [None, None, painted, "", 0, 0], {"session_hash": "painter"}
+        for _ in range(2):
+            self.ended.clear()
+            with self.call(self.function(*kinds), data, **session) as (_, messages):
+                next(x for x in messages if "goes on" in json.dumps(x))
+            self.assertTrue(self.ended.wait(60))
+            self.assertEqual(self.begun[-1][3], [str(layer)])
+            with self.call(self.function("file"), [None], **session) as (_, messages):
+                done = next(x for x in messages if x["msg"] == "process_completed")
+            self.assertIn("gone", json.dumps(done))
+
     def test_what_the_page_does_not_need_is_off(self):
         paths = ["/openapi.json", "/docs", "/redoc"]
         for path in ("info", "info/", "openapi.json", "runs", "proxy=http://127.0.0.1/", "call/x"):
             paths.append(f"/gradio_api/{path}")
         for path in (*paths, "/gradio_api/file=http://127.0.0.1/x.png", "/gradio_api/file=x"):
             self.assertEqual(self.client.get(path).status_code, 404, path)
+        [editor] = [x for x in self.page.blocks.values() if x.get_block_name() == "imageeditor"]
+        data = {
+            "session_hash": "s",
+            "component_id": editor._id,
+            "fn_name": "accept_blobs",
+            "id": "x",
+        }
+        data |= {"type": "layer", "index": 10**4}
+        for path in ("component_server", "component_server/", "run/predict", "api/predict"):
+            found = self.client.post(f"/gradio_api/{path}", data=data, files={"file": b"x"})
+            self.assertEqual(found.status_code, 404, path)
+        self.assertEmpty(editor.blob_storage)
 
 
 @unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")

@@ -3,9 +3,9 @@
 import gzip
 import struct
 import zlib
+from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux.codec import container
@@ -49,8 +49,8 @@ def wrong_pictures():
         "one.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500),
     }
     return {name: (data, "damaged, or no PNG") for name, data in damaged.items()} | {
-        "claims.png": (claiming(2**31 - 1, 2**31 - 1), "far more pixels than"),
-        "wide.png": (claiming(2**14, 2**13), "16384 x 8192 pixels, 67,108,864 at most"),
+        "claims.png": (claiming(2**31 - 1, 2**31 - 1), "far more pixels than 16,777,216,"),
+        "wide.png": (claiming(2**14, 2**13), "16384 x 8192 pixels, 16,777,216 at most"),
         "large.png": (black, "16,777,216 at most"),
         "bomb.tiff": (bomb, "pixels"),
         "deep.png": (png(16, 2, noise(8 * 8 * 6)), "16 bits a channel, 8 are expected"),
@@ -113,25 +113,36 @@ class CompressedTest(FilesTest):
                 uploads.compressed(self.write(name, wrong))
 
 
-class MaskTest(tf.test.TestCase):
+class MaskTest(FilesTest):
+    def layer(self, alpha, name="layer.png"):
+        return self.write(name, encoded(np.stack([alpha] * 4, axis=-1), "PNG", "RGBA"))
+
     def test_what_is_painted_is_drawn(self):
         """Pixels of the enlarged picture count if they are touched."""
         pixels = noise(3, 5, 3)
         side = uploads.enlarged(pixels).shape[0] // 3
         self.assertAllEqual(uploads.enlarged(pixels)[::side, ::side], pixels)
-        layer = np.zeros((3 * side, 5 * side, 4), np.uint8)
-        layer[2 * side - 1, 4 * side, 3] = 1
-        expected = np.ones((3, 5), int)
+        alpha = np.zeros((3 * side, 5 * side), np.uint8)
+        alpha[2 * side - 1, 4 * side] = 1
+        expected, painted = np.ones((3, 5), int), [self.layer(alpha)]
         expected[1, 4] = 0
-        self.assertAllEqual(uploads.mask({"layers": [layer]}, " ", (3, 5))[0, ..., 0], expected)
+        self.assertAllEqual(uploads.mask(painted, " ", (3, 5))[0, ..., 0], expected)
         expected[1:, :2] = 0
-        found = uploads.mask({"layers": [layer]}, "0 40 40 100", (3, 5))
-        self.assertAllEqual(found[0, ..., 0], expected)
+        self.assertAllEqual(uploads.mask(painted, "0 40 40 100", (3, 5))[0, ..., 0], expected)
 
     def test_wrong_ones_are_refused_in_a_sentence(self):
-        blank = np.zeros((512, 512, 4), np.uint8)
+        blank = np.zeros((512, 512), np.uint8)
         texts = ("0 0 9", "0 0 101 9", "-1 0 9 9", "0 0 9 x", "\0", "50 0 50 9", "50 0 40 9")
-        painted = [None, {"layers": [blank]}, {"layers": [blank[1:]]}]
-        for given, text in (*((x, "") for x in painted), *((None, x) for x in texts)):
+        wrong = self.layer(blank[1:], "small.png"), self.write("text.png", b"no picture")
+        opaque = self.write("gray.png", encoded(blank, "PNG", "L"))
+        painted = [(), *([x] for x in (self.layer(blank), *wrong, opaque))]
+        for given, text in (*((x, "") for x in painted), *(((), x) for x in texts)):
             with self.subTest(text), self.assertRaisesRegex(ValueError, SENTENCES):
                 uploads.mask(given, text, (4, 4))
+
+    def test_large_ones_are_not_decoded(self):
+        white = self.layer(np.full((2000, 2000), 255, np.uint8))
+        for large in (white, self.write("claims.png", claiming(5700, 5700))):
+            with mock.patch.object(Image.Image, "load", side_effect=AssertionError):
+                with self.assertRaisesRegex(ValueError, "painted on 4 x 4 pixels"):
+                    uploads.mask([large], "", (4, 4))
