@@ -16,8 +16,11 @@ from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 _AT_ONCE = 2**14  # pixels whose noise is computed together, in a cache
 
 
-def sample(model, request, given, known, mask, particles=1):
-    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
+def sample(model, request, given, known, mask, particles=1, *, own=None):
+    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches.
+
+    Without known pixels, `own` are fields of the requests of some factors, as `kept_pixels` returns them.
+    """
     particles = arguments.whole("particles", particles, 1, MAX_PARTICLES)
     fits, remedy = particles == 1 or known is not None, "Give them, or particles=1"
     expect(fits, "known pixels, which particles are weighed by", "none", remedy)
@@ -35,7 +38,9 @@ def sample(model, request, given, known, mask, particles=1):
         remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
         given[name] = _checked(f"given[{name!r}]", given[name], shape, kind.num_values, remedy)
     model.require(names_from(model, given))
-    kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given, size)
+    kept = own or {}
+    if known is not None or mask is not None:
+        kept = kept_pixels(model, known, mask, batch, given, size)
     rows, (height, width) = (request._replace(size=size), given, kept), size
     how = {"jit_compile": request.jit_compile, "by_tensors": False}
     return in_batches(

@@ -19,7 +19,8 @@ from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, sample
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
-_SMOOTHER = -0.7  # the further shift of an enlargement's log-scales: chosen by eye, on photographs
+# The further shift of the log-scales of what is enlarged again, and of completions: edges stay straight.
+_SMOOTHER = np.float32(-0.7)
 
 
 def enlarge(model, images, times, request):
@@ -33,8 +34,10 @@ def enlarge(model, images, times, request):
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     given, (count, *sides, _) = padded(model, images, times), images.shape
     size = tuple(times * side for side in given.shape[1:3])
-    request = checked(model, request, count)._replace(size=size)
-    [*_, drawn] = sample(model, request, {names[times]: given}, None, None).values()
+    request, given = checked(model, request, count)._replace(size=size), {names[times]: given}
+    smoother = {"log_scale_shift": request.log_scale_shift + _SMOOTHER}
+    own = dict.fromkeys(names_from(model, given)[:-1], smoother)
+    [*_, drawn] = sample(model, request, given, None, None, own=own).values()
     return _cropped(drawn, *(times * side for side in sides))
 
 
@@ -137,7 +140,7 @@ def _small_first(model, scenes, images, mask, request, of_scenes, particles):
     is_weighed = blocks.max(axis=(1, 3)).ravel()[first:].any()
     own = of_scenes._replace(size=(height // times, width // times))
     small = draw(scenes, own, {}, {factor: kept[name]}, particles if is_weighed else 1)[factor]
-    shift = request.log_scale_shift + np.float32(_SMOOTHER)
+    shift = request.log_scale_shift + _SMOOTHER
     own = request._replace(size=size, log_scale_shift=shift)
     [*_, whole[part]] = draw(model, own, {name: small}, kept).values()
     return _cropped(whole, *sides)

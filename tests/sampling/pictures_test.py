@@ -59,10 +59,14 @@ class ModelsSizeTest(helpers.TestCase):
 
     @parameterized.parameters(2, 4)
     def test_enlargements(self, times):
-        images = halved(helpers.pictures(2, size=(8, 8)), times)
+        """Scales in between are drawn at lower log-scales."""
+        images, shifts = halved(helpers.pictures(2, size=(8, 8)), times), np.array([0.5, -1.0])
         given = {f"{8 // times}x{8 // times}": images}
-        expected = pyramid().sample(SEEDS, given=given)["8x8"]
-        self.assertAllEqual(pyramid().enlarge(images, times), expected)
+        if times == 4:
+            between = pyramid().sample(SEEDS, given=given, log_scale_shift=shifts - 0.7)
+            given = {"4x4": between["4x4"]}
+        expected = pyramid().sample(SEEDS, given=given, log_scale_shift=shifts)["8x8"]
+        self.assertAllEqual(pyramid().enlarge(images, times, log_scale_shift=shifts), expected)
 
     def test_completions(self):
         images = helpers.pictures(2)
