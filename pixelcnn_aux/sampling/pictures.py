@@ -133,7 +133,7 @@ def _small_first(model, scenes, images, mask, request, of_scenes, particles):
     model.require(names_from(model, [name]))
     known = known[part]
     height, width = size = known.shape[1:3]
-    kept = kept_pixels(model, whole[part], known, 1, {}, size)
+    kept = kept_pixels(model, whole[part], known, 1, {}, size, joined=True)
     # Where nothing is known after the first pixel to draw, all particles weigh the same.
     blocks = known.reshape(height // times, times, width // times, times)
     first = blocks.min(axis=(1, 3)).argmin()
