@@ -14,9 +14,7 @@ from pixelcnn_aux.inputs import METHODS, check_images
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
-_PER_PIXEL = (
-    12 / 255
-)  # the share of all values that a neighbor may differ by: chosen by eye, on photographs
+_PER_PIXEL = 12 / 255  # of all values, which a color may change by: chosen by eye, on photographs
 _AT_ONCE = 2**14  # pixels whose noise is computed together, in a cache
 
 
@@ -138,7 +136,7 @@ def names_from(model, given):
 def kept_pixels(model, known, mask, batch, given=None, size=None, *, joined=False):
     """dict, name -> fields of the factor's `DrawRequest` of known pixels: "completed", or "within" bounds.
 
-    If `joined`, arrays of NumPy alone, unknown pixels of full images are bounded by what is around them, too.
+    If `joined`, unknown pixels are bounded by the known ones around them, too: not in a graph.
     """
     _check_can_complete(model, given or {})
     received = "known={}, mask={}".format(
@@ -173,11 +171,11 @@ def kept_pixels(model, known, mask, batch, given=None, size=None, *, joined=Fals
 
 
 def _around_known(images, mask, last):
-    """The least and the most of unknown values up to `last`: [low, high], of the shape and dtype of images.
+    """The least and the most of values up to `last`, of the shape and dtype of images [B, H, W, C].
 
-    They are as far from the mean of what is known next to them as `_PER_PIXEL` says, and so on from there.
+    Around the mean of known neighbors the interval is narrow, and from each pixel to the next one wider.
     """
-    # Middles of the intervals, followed by 1, and 0 where there is none yet.
+    # Middles of the intervals, followed by 1; 0 where there is none yet.
     middles = np.concatenate([images, np.ones_like(mask)], axis=-1, dtype=np.float32) * mask
     steps = np.where(mask == 1, np.float32(0), np.inf)
     for step in range(1, math.ceil(1 / _PER_PIXEL)):

@@ -134,7 +134,7 @@ def _small_first(model, scenes, images, mask, request, of_scenes, particles):
     known = known[part]
     height, width = size = known.shape[1:3]
     kept = kept_pixels(model, whole[part], known, 1, {}, size, joined=True)
-    # Where nothing is known after the first pixel to draw, all particles weigh the same.
+    # Where nothing is known after the first pixel to draw, there is little to weigh particles by.
     blocks = known.reshape(height // times, times, width // times, times)
     first = blocks.min(axis=(1, 3)).argmin()
     is_weighed = blocks.max(axis=(1, 3)).ravel()[first:].any()
