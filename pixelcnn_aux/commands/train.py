@@ -33,6 +33,7 @@ _HELP = {
     "muon_ratio": "; the learning rate of Muon, which trains hidden layers' kernels, over Adam's",
     "condition_dropout": "; the share of images whose labels are hidden from a conditional model",
     "decay": "; a factor of the learning rate after each step, instead of a fall to zero",
+    "fall": "; the share of the steps, the last ones, over which the learning rate falls to zero",
     "crop": "; the side of random squares that are cut from images, which are loaded whole then",
     "vary": "; whether these squares are reduced, sharpened, colored and so on at random",
     "flip": "; whether images are flipped left to right at random",

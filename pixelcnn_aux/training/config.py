@@ -30,20 +30,22 @@ _CHECKS: dict[str, Any] = {
     "crop": (arguments.whole,),
     "condition_dropout": (arguments.rate, 1),
     "decay": (arguments.positive, 1),
+    "fall": (arguments.positive, 1),
     "vary": (arguments.flag,),
     "flip": (arguments.flag,),
     "mixed_precision": (arguments.flag,),
 }
-_OPTIONAL = ("muon_ratio", "crop", "condition_dropout", "decay")  # or None
+_OPTIONAL = ("muon_ratio", "crop", "condition_dropout", "decay", "fall")  # or None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
     """How a factor is trained: plain Python values, which JSON can hold; NumPy's are converted.
 
-    The learning rate falls linearly, to zero after the last step; with a `decay`, by that factor each step,
-    as in the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995. With a `muon_ratio`, Muon moves
-    the kernels of hidden layers, as `optimizer.AveragingMuon`.
+    The learning rate falls linearly, to zero after the last step: from the first one on, or over the last
+    share `fall` of the steps. With a `decay` it falls by that factor each step, as in the paper. Adam's
+    moments are those of PixelCNN++: 0.95 and 0.9995. With a `muon_ratio`, Muon moves the kernels of hidden
+    layers, as `optimizer.AveragingMuon`.
 
     Raises ValueError for values that no run can have.
     """
@@ -54,6 +56,7 @@ class Training:
     learning_rate: float
     muon_ratio: float | None = None  # Muon's rate over Adam's; None for Adam alone
     decay: float | None = None  # factor on the learning rate after each step
+    fall: float | None = None  # share of the steps over which the rate falls to zero; None for all
     flip: bool = True  # whether images are flipped left to right at random
     # The side of random squares that are cut from images, in pixels of the full image; None for whole images.
     crop: int | None = None
@@ -68,6 +71,8 @@ class Training:
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
                 object.__setattr__(self, name, kind(name, value, *limits))
+        fits = None in (self.decay, self.fall)
+        expect(fits, "a decay or a fall of the learning rate", "both", "Leave one out")
 
     @property
     def steps(self) -> int:

@@ -35,7 +35,18 @@ def learning_rate(training):
     schedules, first = keras.optimizers.schedules, training.learning_rate
     if training.decay is not None:
         return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
-    return schedules.PolynomialDecay(first, decay_steps=training.steps, end_learning_rate=0.0)
+    return _Fall(first, training.steps, training.fall or 1.0)
+
+
+class _Fall(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant rate that falls linearly to zero over the last share `fall` of the steps."""
+
+    def __init__(self, rate, steps, fall):
+        self.rate, self.steps, self.fall = rate, steps, fall
+
+    def __call__(self, step):
+        left = 1.0 - ops.cast(step, "float32") / self.steps
+        return self.rate * ops.clip(left / self.fall, 0.0, 1.0)
 
 
 @register()

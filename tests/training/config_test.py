@@ -29,7 +29,7 @@ VALID = training.Training(
 class TrainingTest(tf.test.TestCase):
     def test_numbers_of_numpy_are_plain_ones(self):
         for value in dataclasses.asdict(VALID).values():
-            self.assertIn(type(value), (int, float, bool))
+            self.assertIn(type(value), (int, float, bool, type(None)))
 
     def test_values_that_no_run_can_have_are_refused(self):
         for name, value, message in (
@@ -41,6 +41,8 @@ class TrainingTest(tf.test.TestCase):
             ("decay", -0.5, "decay above 0.*=-0.5"),
             ("condition_dropout", 1.5, "condition_dropout from 0 to 1"),
             ("decay", 1.5, "decay above 0, of at most 1.*=1.5"),
+            ("fall", 1.5, "fall above 0, of at most 1.*=1.5"),
+            ("fall", 0.5, "a decay or a fall.*both"),
             ("mixed_precision", "False", "mixed_precision of True or False"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -182,6 +182,9 @@ class StoppedRunTest(helpers.TestCase):
         settings = dataclasses.replace(TINY, decay=None)
         rates = [float(optimizer.learning_rate(settings)(step)) for step in range(10)]
         self.assertAllClose(rates, TINY.learning_rate * np.linspace(1, 0, 10))
+        settings = dataclasses.replace(settings, fall=1 / 3)  # of nine steps the last three
+        rates = [float(optimizer.learning_rate(settings)(step)) for step in (0, 6, 7, 8, 9, 10)]
+        self.assertAllClose(rates, TINY.learning_rate * np.array([1, 1, 2 / 3, 1 / 3, 0, 0]))
 
     def test_metrics_and_output(self):
         found = rows(self.uninterrupted)
