@@ -168,7 +168,7 @@ def pixelcnn_pp(
 def grayscale(
     image_size: Size = (32, 32),
     *,
-    filters: int = 160,
+    filters: int | Sequence[int] = 160,
     gray_blocks: int = 5,
     image_blocks: int = 3,
     embedding_blocks: int = 3,
@@ -182,7 +182,8 @@ def grayscale(
     Args:
       gray_blocks, image_blocks, embedding_blocks: int, gated blocks in each segment between
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
-      image_size, filters, resolutions, dropout: as for `pixelcnn_pp`.
+      filters: int, the channels of these three; or a list with one for each.
+      image_size, resolutions, dropout: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
       num_components, dtype, exact, centered, condition: as for `chain`; exact=False, centered=False is the
         paper's bound.
@@ -190,9 +191,10 @@ def grayscale(
     _check_counts(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
     )
+    each_filters = arguments.whole_each("filters", filters, 3, "network")
     grays, image, embedding = (
         pa.networks.architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
-        for blocks in (gray_blocks, image_blocks, embedding_blocks)
+        for blocks, filters in zip((gray_blocks, image_blocks, embedding_blocks), each_filters)
     )
     return chain(
         [pa.auxiliary.Grayscale(bits)],

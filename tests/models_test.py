@@ -16,12 +16,13 @@ class ConstructorsTest(helpers.TestCase):
     def test_grayscale_is_a_chain_of_two_factors(self):
         blocks = {"gray_blocks": 3, "image_blocks": 1, "embedding_blocks": 2, "resolutions": 1}
         how = {"num_components": 2, "dropout": 0.25, "centered": False}
-        model = pa.grayscale((4, 6), filters=4, **blocks, **how)
+        model = pa.grayscale((4, 6), filters=[4, 3, 5], **blocks, **how)
         self.assertEqual(list(model.factors), ["grayscale", "image"])
         grayscale, image = model.factors.values()
         # One resolution goes `blocks` down and up; the turning point is shared by both.
         networks = (grayscale.network, image.network, image.embedding)
         self.assertEqual([len(network.topology.steps) for network in networks], [6, 2, 4])
+        self.assertEqual([network.filters for network in networks], [4, 3, 5])
         self.assertEqual(grayscale.likelihood.get_config(), {"num_values": 16, "num_channels": 1})
         config = {"num_components": 2, "num_channels": 3, "num_values": 256}
         config |= {"centered": False, "unit": 16.0}
