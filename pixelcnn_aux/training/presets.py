@@ -122,14 +122,13 @@ GRAYSCALE = {
         },
     ),
     # python -m train.grayscale --preset large --classes 10
-    # Wider networks, the widest that of f_w, which is evaluated once an image. Not trained to the end here:
-    # some 40 hours of one core in mixed precision.
+    # Wider networks. Not trained to the end here: some 40 hours of one core in mixed precision.
     "large": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": [64, 80, 128]},
+        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": [64, 80, 80]},
         training={
             "grayscale": _ours(40, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
-            "image": _ours(45, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
+            "image": _ours(56, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
         },
     ),
     # python -m train.grayscale --preset cifar10
