@@ -256,7 +256,7 @@ class Factor(Conditional):
         particles = request.particles
         shape = batch, *request.size, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
-        features = self.embed(request.auxiliary)
+        features = self._embedded_once(request)
         known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
         known = known and known.blocks(request.size)
         if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
@@ -288,6 +288,17 @@ class Factor(Conditional):
                 state = [images, *scan.state(), *([known.remainder] if known else [])]
                 particles.resample(state)
         return images
+
+    def _embedded_once(self, request):
+        """`embed` of a request's auxiliary images: of one alone, where all draws are given the same."""
+        condition, auxiliary = request.condition, request.auxiliary
+        given = [x for x in (condition, auxiliary) if x is not None]
+        # Particles are resampled in place.
+        alike = auxiliary is not None and request.particles is None
+        if not (alike and all((x == x[:1]).all() for x in given)):
+            return self.embed(auxiliary)
+        one = self.given(None if condition is None else condition[:1]).embed(auxiliary[:1])
+        return [np.broadcast_to(x, (len(auxiliary), *x.shape[1:])) for x in one]
 
 
 def relative(network: Any) -> dict[str, Any]:

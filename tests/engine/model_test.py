@@ -4,6 +4,7 @@ import functools
 import inspect
 import pathlib
 import tempfile
+from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
@@ -12,6 +13,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
 from pixelcnn_aux.codec import Codec
+from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
@@ -184,6 +186,27 @@ class ModelTest(helpers.ImagesTestCase):
         self.assertSameImages(plain.sample(SEEDS, **how), drawn)
         with helpers.eagerly():
             self.assertSameImages(model.sample(SEEDS, **how), drawn)
+
+    def test_draws_given_the_same_embed_it_once(self):
+        _, plain = both("classes")
+        different = np.random.default_rng(0).integers(0, 16, (3, 4, 6, 1), np.uint8)
+        same = different[[1, 1, 1]]
+        seeds, embed = np.arange(6, dtype=np.int32).reshape(3, 2), engine.Factor.embed
+        for alike, grays, condition in (
+            (False, different, [2, 2, 2]),
+            (False, same, [2, 1, 2]),
+            (True, same, [2, 2, 2]),
+        ):
+            with mock.patch.object(
+                engine.Factor, "embed", autospec=True, side_effect=embed
+            ) as once:
+                drawn = plain.sample(seeds, given={"x0": grays}, condition=condition)
+            self.assertEqual([len(call.args[1]) for call in once.mock_calls], [1 if alike else 3])
+            for k in range(3):
+                row = slice(k, k + 1)
+                how = {"given": {"x0": grays[row]}, "condition": condition[row]}
+                [one] = plain.sample(seeds[row], **how)["x1"]
+                self.assertAllEqual(drawn["x1"][k], one)
 
     @parameterized.parameters(*ROUNDED)
     def test_files(self, name):
