@@ -133,7 +133,7 @@ class ProgramTest(helpers.TestCase):
         out = self.out.parent / "missing" / "cost.json"
         for error, argument, message in (
             (ValueError, f"--out={out}", f"Expected --out as a name.*{out}"),
-            (ValueError, "--preset=large", "Expected --preset demo, .*tiny for .*: large"),
+            (ValueError, "--preset=huge", "Expected --preset demo, .*tiny for .*: huge"),
             (flags.IllegalFlagValueError, "--efficiency=1.1", "Expected a share of the peak"),
         ):
             with self.assertRaisesRegex(error, message):
