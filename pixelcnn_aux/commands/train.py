@@ -76,9 +76,8 @@ def main(name):
     with training.Stop() as stop:
         try:
             train(name, strategy, stop)
-        except BaseException as error:
-            # Or TensorFlow has made another error of it, as it traced.
-            if stop.signal is None or isinstance(error, OSError):
+        except BaseException:
+            if not stop.has_raised:
                 raise
             print("\nStopped. The same command goes on.", flush=True)
             sys.exit(128 + stop.signal)

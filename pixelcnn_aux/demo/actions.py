@@ -356,6 +356,10 @@ def _growing(factors, draw, step):
     def work(report):
         for factor in factors:
             factor.watch = lambda x, of=factor.likelihood.num_values: report((x, of))
-        return draw()
+        try:
+            return draw()
+        finally:
+            for factor in factors:
+                factor.watch = None
 
     return following(work, lambda reported: step(to_rgb(*reported)))

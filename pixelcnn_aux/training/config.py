@@ -111,6 +111,7 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.is_held = False  # whether a signal is only noted
+        self.has_raised = False  # `Stopped`, of which TensorFlow makes another error while it traces
 
     def __enter__(self) -> Self:
         is_main = threading.current_thread() is threading.main_thread()
@@ -131,7 +132,12 @@ class Stop:
             yield
         finally:
             self.is_held = False
+        self.check()
+
+    def check(self) -> None:
+        """Raises `Stopped` if a signal was received."""
         if self.signal is not None:
+            self.has_raised = True
             raise Stopped
 
     def _receive(self, number, frame):
@@ -139,7 +145,7 @@ class Stop:
             os._exit(128 + number)
         self.signal = number
         if not self.is_held:
-            raise Stopped
+            self.check()
         # Not by print, which may be at work.
         os.write(2, b"\nStopping with a checkpoint, after this step; Ctrl-C again ends at once.\n")
 

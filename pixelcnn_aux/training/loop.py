@@ -24,7 +24,7 @@ from pixelcnn_aux.progress import duration
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import devices, first_weights
-from pixelcnn_aux.training.config import Preset, RunConfig, Stop, Stopped, Training
+from pixelcnn_aux.training.config import Preset, RunConfig, Stop, Training
 from pixelcnn_aux.training.devices import Hosts
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
 from pixelcnn_aux.training.sample_pictures import Samples
@@ -219,8 +219,7 @@ def _run_epochs(state):
         contextlib.ExitStack() as signals,
     ):
         while state.step < training.steps and not _stopped_by_callback(state):
-            if stop.signal:
-                raise Stopped
+            stop.check()
             epoch = state.step // training.steps_per_epoch + 1
             left = pace and f", {duration(pace * (training.steps - state.step))} left"
             config.say(f"Epoch {epoch}/{training.epochs}{left or ''}")
@@ -297,8 +296,7 @@ def _run_steps(state, batches, profile, signals):
             with meter.paused():
                 state.update(earlier + meter.seconds)
                 state.save()
-            if stop.signal:
-                raise Stopped
+            stop.check()
     meter.end()
     state.update(earlier + meter.seconds)
     return meter

@@ -35,10 +35,11 @@ def learning_rate(training):
     schedules, first = keras.optimizers.schedules, training.learning_rate
     if training.decay is not None:
         return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
-    return _Fall(first, training.steps, training.fall or 1.0)
+    return Fall(first, training.steps, training.fall or 1.0)
 
 
-class _Fall(keras.optimizers.schedules.LearningRateSchedule):
+@register()
+class Fall(keras.optimizers.schedules.LearningRateSchedule):
     """A constant rate that falls linearly to zero over the last share `fall` of the steps."""
 
     def __init__(self, rate, steps, fall):
@@ -47,6 +48,9 @@ class _Fall(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         left = 1.0 - ops.cast(step, "float32") / self.steps
         return self.rate * ops.clip(left / self.fall, 0.0, 1.0)
+
+    def get_config(self):
+        return {"rate": self.rate, "steps": self.steps, "fall": self.fall}
 
 
 @register()

@@ -166,9 +166,18 @@ class FlagsTest(helpers.TestCase):
         with self.assertRaises(SystemExit) as caught:
             self.run_program()
         self.assertEqual(caught.exception.code, 130)
-        self.train_factor.side_effect = RuntimeError("its own")
-        with self.assertRaisesRegex(RuntimeError, "its own"):
-            self.run_program()
+
+    def test_errors_after_a_signal_that_is_noted_are_their_own(self):
+        def failing(config, *_):
+            with config.stop.held():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+                raise RuntimeError("not finite")
+
+        for failure in (failing, RuntimeError("not finite")):
+            self.train_factor.side_effect = failure
+            with self.assertRaisesRegex(RuntimeError, "not finite"):
+                self.run_program()
 
     def test_first_weights_are_those_of_the_run_that_init_names(self):
         first = object()
