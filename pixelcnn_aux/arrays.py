@@ -111,6 +111,95 @@ def while_loop(proceeds: Any, body: Any, loop_vars: tuple[Tensor, ...]) -> tuple
     return loop_vars
 
 
+def zeros(shape: Any, like: Tensor, dtype: Any = None) -> Tensor:
+    """Zeros of the kind of `like`, an array of NumPy or a tensor, and of its dtype if that is None."""
+    if is_plain(like):
+        return np.zeros(shape, like.dtype if dtype is None else dtype)
+    return _keras().zeros(shape, like.dtype if dtype is None else dtype)
+
+
+def item(x: Tensor, index: Any, axis: int = 0) -> Tensor:
+    """x at an index along the first axis or the second; in NumPy a view."""
+    if type(x) in _PLAIN:
+        return x[index] if axis == 0 else x[:, index]
+    return backend().lookup(x, index, axis)
+
+
+def pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Those in these rows and columns of images: [B, H, W, ...], int [n], int [n] -> [B, n, ...]."""
+    if is_plain(x, rows):
+        return x[:, rows, columns]
+    return backend().pixels(x, rows, columns)
+
+
+# Scans carry arrays through loops, and use what these return: x itself, in NumPy, which is written in place.
+
+
+def with_pixels(x: Tensor, rows: Tensor, columns: Tensor, y: Tensor) -> Tensor:
+    """Images x, [B, H, W, ...], with y, [B, n, ...] of any dtype, in different rows and columns, int [n]."""
+    if not is_plain(x):
+        return backend().with_pixels(x, rows, columns, cast(y, x.dtype))
+    x[:, rows, columns] = y
+    return x
+
+
+def window(x: Tensor, starts: Any, counts: Any) -> Tensor:
+    """A part of x: along each of its first axes so many from a start on, or all if that is None."""
+    if is_plain(x):
+        parts = (slice(start, n and start + n) for start, n in zip(starts, counts))
+        return x[tuple(parts)]
+    return backend().window(x, starts, counts)
+
+
+def written(x: Tensor, starts: Any, y: Tensor) -> Tensor:
+    """x with y from these starts on, as large along further axes; in place in loops of TensorFlow's, too."""
+    if not is_plain(x):
+        return backend().written(x, starts, y)
+    x[tuple(slice(start, start + n) for start, n in zip(starts, y.shape))] = y
+    return x
+
+
+def added(x: Tensor, start: int, y: Tensor) -> Tensor:
+    """x, [B, n, C], plus y, [B, m, C], at every other place from a start on."""
+    if not is_plain(x):
+        return backend().added(x, start, y)
+    x[:, start : start + 2 * y.shape[1] : 2] += y
+    return x
+
+
+def product(x: Tensor, kernel: Tensor) -> Tensor:
+    """[B, n, C] times [C, F]."""
+    return x @ kernel if is_plain(x) else backend().product(x, kernel)
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """x, in NumPy with its numbers one after another."""
+    return np.ascontiguousarray(x) if is_plain(x) else x
+
+
+def loop(steps: range, advance: Callable[[Any], None], *carriers: Any) -> None:
+    """Calls a function of each step; what it changes are arrays in `state`, a list, of some objects.
+
+    In a graph, `advance` is traced once, for a step that is a tensor.
+    """
+    if is_plain(*(x for carrier in carriers for x in carrier.state)):
+        for step in steps:
+            advance(step)
+        return
+
+    def body(step, *states):
+        for carrier, state in zip(carriers, states):
+            carrier.state = list(state)
+        with backend().sums_in_order():
+            advance(step)
+        return step + steps.step, *(carrier.state for carrier in carriers)
+
+    first = steps.start, *(carrier.state for carrier in carriers)
+    _, *states = while_loop(lambda step, *_: step < steps.stop, body, first)
+    for carrier, state in zip(carriers, states):
+        carrier.state = list(state)
+
+
 def _either(plain: Any, name: str = "") -> Callable[..., Any]:
     """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
     name = name or plain.__name__
@@ -135,6 +224,7 @@ shape, reshape, swapaxes = map(_either, (np.shape, np.reshape, np.swapaxes))
 broadcast_to = _either(np.broadcast_to)
 full_like, zeros_like, ones_like = map(_either, (np.full_like, np.zeros_like, np.ones_like))
 concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
+expand_dims = _either(np.expand_dims)
 
 # By others.
 stop_gradient = _either(lambda x: x, "stop_gradient")

@@ -2,10 +2,11 @@
 
 Layers, networks, factors, the log-likelihood of a chain and training are written in `keras.ops` and run under
 both; transforms, sums and likelihoods in `arrays`, which also compute with NumPy; data sets are NumPy arrays.
-Serving and incremental scans of images need TensorFlow: they call `require_tensorflow`.
+Serving and draws by graphs need TensorFlow: they call `require_tensorflow`.
 """
 
 import contextlib
+import contextvars
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
 
 if NAME == "tensorflow":
     import tensorflow as tf
+    from tensorflow.compiler.tf2xla.python import xla
     from tensorflow.python.eager import record
 elif NAME == "jax":
     import jax
@@ -100,6 +102,88 @@ def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
     return jax.numpy.take(table, index, axis=axis)
 
 
+# As the functions of `arrays` of these names.
+
+
+def pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    if NAME != "tensorflow":
+        return x[:, rows, columns]
+    height, width, *rest = x.shape[1:]
+    return tf.gather(tf.reshape(x, [-1, height * width, *rest]), rows * width + columns, axis=1)
+
+
+def with_pixels(x: Tensor, rows: Tensor, columns: Tensor, y: Tensor) -> Tensor:
+    if NAME != "tensorflow":
+        return x.at[:, rows, columns].set(y, mode="drop")
+    batch, count = tf.shape(y)[0], tf.shape(y)[1]
+    parts = tf.range(batch)[:, None], rows[None], columns[None]
+    index = tf.stack([tf.broadcast_to(part, [batch, count]) for part in parts], axis=-1)
+    return tf.tensor_scatter_nd_update(x, index, y)
+
+
+def window(x: Tensor, starts: Sequence[Any], counts: Sequence[Any]) -> Tensor:
+    others = len(x.shape) - len(starts)
+    starts, counts = [*starts, *[0] * others], [*counts, *[None] * others]
+    if NAME == "tensorflow":
+        return tf.slice(x, starts, [-1 if count is None else count for count in counts])
+    sizes = [size if count is None else count for size, count in zip(x.shape, counts)]
+    return jax.lax.dynamic_slice(x, starts, sizes)
+
+
+def written(x: Tensor, starts: Sequence[Any], y: Tensor) -> Tensor:
+    if is_for_xla():
+        starts = [*starts, *[0] * (len(x.shape) - len(starts))]
+        if NAME == "tensorflow":
+            return xla.dynamic_update_slice(x, y, tf.stack(starts))
+        return jax.lax.dynamic_update_slice(x, y, starts)
+    begin, end, whole = [], [], 0
+    for axis, (start, old, new) in enumerate(zip(starts, x.shape, y.shape)):
+        if old == new:  # also of an unknown number of images
+            whole, start, new = whole | 1 << axis, 0, 1
+        begin.append(start)
+        end.append(start + (tf.shape(y)[axis] if new is None else new))
+    # It writes x itself, if that is carried by a loop.
+    written = tf.raw_ops.TensorStridedSliceUpdate(
+        input=x,
+        begin=tf.stack(begin),
+        end=tf.stack(end),
+        strides=[1] * len(begin),
+        value=y,
+        begin_mask=whole,
+        end_mask=whole,
+    )
+    written.set_shape(x.shape)
+    return written
+
+
+def added(x: Tensor, start: int, y: Tensor) -> Tensor:
+    _, count, channels = y.shape
+    apart = keras.ops.stack([y, keras.ops.zeros_like(y)], axis=2)
+    apart = keras.ops.reshape(apart, (-1, 2 * count, channels))
+    after = x.shape[1] - start - 2 * count
+    return x + keras.ops.pad(apart, ((0, 0), (start, after), (0, 0)))
+
+
+def product(x: Tensor, kernel: Tensor) -> Tensor:
+    channels, filters = kernel.shape
+    rows = keras.ops.matmul(keras.ops.reshape(x, (-1, channels)), kernel)
+    return keras.ops.reshape(rows, (-1, x.shape[1], filters))
+
+
+def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> Tensor:
+    """The output of a convolution of some rows, [B, W, C] each and as many as its kernel has: [B, w, F]."""
+    x, strides = keras.ops.stack(rows, axis=1), (1, stride)
+    return keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")[:, 0]
+
+
+def trial(function: Callable[[], Tensor]) -> None:
+    """Calls a function in a graph that is thrown away."""
+    if NAME == "tensorflow":
+        tf.function(function, autograph=False).get_concrete_function()
+    else:
+        jax.eval_shape(function)
+
+
 def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
     """`sampling.philox.uniforms` in a graph of TensorFlow: int32 [B, 2] -> [B, *shape]."""
     # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
@@ -142,6 +226,14 @@ def is_symbolic(tensor: Tensor) -> bool:
 def is_in_graph() -> bool:
     """Whether a graph of TensorFlow is being traced, where variables have no values."""
     return NAME == "tensorflow" and not tf.executing_eagerly()
+
+
+_FOR_XLA = contextvars.ContextVar("for_xla", default=False)
+
+
+def is_for_xla() -> bool:
+    """Whether a graph is being traced that XLA will compile: all its shapes are constants."""
+    return NAME == "jax" or _FOR_XLA.get()
 
 
 def is_recording(layer: Any) -> bool:
@@ -218,7 +310,15 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
 
     def of_any(sides):
         # Separate graphs: TensorFlow would use one for all sizes also for a known size.
-        graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
+        @sums_in_order()
+        def traced(*args):
+            token = _FOR_XLA.set(jit_compile or is_for_xla())
+            try:
+                return function(*args)
+            finally:
+                _FOR_XLA.reset(token)
+
+        graphs = tf.function(traced, autograph=False, jit_compile=jit_compile)
 
         def any_rows(x):
             if not len(getattr(x, "shape", ())):

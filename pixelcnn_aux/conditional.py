@@ -23,7 +23,7 @@ from pixelcnn_aux.inputs import (
 )
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.rounding import CENTERS
-from pixelcnn_aux.scanning import groups
+from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.sums import FixedSum
 from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
@@ -70,6 +70,7 @@ class Conditional:
     condition: conditions.Condition | None
     rounded = in_graphs = False
     variable_dtype: str
+    watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
     # The `engine.Factor` with its weights of now; None if that does not know its networks.
     plain: Callable[[], Any]
     # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
@@ -93,7 +94,12 @@ class Conditional:
 
     def parts(self) -> list[Any]:
         """The networks that the factor consists of."""
-        return [self.network] if self.embedding is None else [self.network, self.embedding]
+        return [*self.named_parts().values()]
+
+    def named_parts(self) -> dict[str, Any]:
+        """Those networks by name: "network" and, of a conditional factor, "embedding"."""
+        parts = {"network": self.network, "embedding": self.embedding}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def smallest_inputs(self) -> Inputs:
         """Zeros: `Inputs` of the smallest images that the networks take."""
@@ -237,12 +243,9 @@ class Conditional:
         images, params = inputs.images, []
         pixels = np.arange(images[0, ..., 0].size).reshape(1, *images.shape[1:3])
 
-        def decider(pick_row):
-            def decide(found, pick, bounds):
-                params.append((pick(pick_row(pixels))[0], found))
-                return pick(pick_row(images))
-
-            return decide
+        def decider(found, pick, bounds):
+            params.append((pick(pixels)[0], found))
+            return pick(images)
 
         request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
         evaluation = self.plain().given(inputs.condition)
@@ -345,7 +348,7 @@ class Conditional:
         if not isinstance(self.network, DecidesGroups):
             request = request._replace(noise=request.noise[:, :, :])
         evaluation = self.plain().given(request.condition)
-        decider = groups.drawn_pixels(self.likelihood, request)
+        decider = deciders.drawn_pixels(self.likelihood, request)
         return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
 
     def check_scannable(self) -> None:

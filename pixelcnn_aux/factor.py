@@ -22,15 +22,18 @@ from pixelcnn_aux import (
     serialization,
     summaries,
 )
-from pixelcnn_aux.arguments import ArrayLike, PathLike, Size, Tensor
+from pixelcnn_aux.arguments import ArrayLike, PathLike, Tensor
 from pixelcnn_aux.conditional import PARTS, Conditional
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.scanning import groups
-from pixelcnn_aux.sums import Bounds, FixedSum, Remainders
+from pixelcnn_aux.scanning import deciders
+from pixelcnn_aux.scanning.full import FullScan
+from pixelcnn_aux.scanning.groups import GroupScan
+from pixelcnn_aux.sums import Bounds, FixedSum
+from pixelcnn_aux.topology import DecidesGroups
 
 # The name in a saved file of a factor's own loss.
 _OWN_LOSS = "likelihood.bits_per_dim"
@@ -241,19 +244,33 @@ class Factor(Conditional, keras.Model):
         fits = self.compute_dtype == self.variable_dtype
         expect(fits, expected, self.dtype_policy.name, remedy)
 
-    def scan(self, size: Size, batch: Tensor, request: DrawRequest) -> Any:
-        """A `scanning.groups.Scan`, to be made and called within `given`, in a graph that is being traced."""
-        known = self.fixed_sum and Remainders(self.fixed_sum, request.auxiliary, request.within)
-        shape, scan = (*size, self.likelihood.num_channels), self.network.scan(request.method)
-        return scan(self.network, self.network_inputs, shape, batch, known)
-
     def _draw(self, features, request):
         batch, *size, _ = ops.shape(request.noise)
+        request, kind = request._replace(size=size), self.likelihood
+        decider, shape = deciders.drawn_pixels(kind, request), (batch, *size, kind.num_channels)
         with self.given(request.condition):
-            scan = self.scan(size, batch, request)
-            decider = groups.drawn_pixels(self.likelihood, request)
-            dtype = arguments.pixel_dtype(self.likelihood.num_values)
-            return arrays.cast(scan.decide_each_pixel(features, decider), dtype)
+            if isinstance(self.network, DecidesGroups):
+                drawn = self._group_scan(features, request, batch).decide(decider)
+            elif request.method == "full" or not engine.supports(self):
+                canvas = deciders.Canvas(self, request, decider, ops.zeros(shape, "int32"))
+                x = ops.zeros(shape, self.variable_dtype)
+                FullScan(self.network, features, x).decide(canvas)
+                drawn = canvas.images
+            else:
+                traced, images = (
+                    engine.Factor.traced(self, request.condition),
+                    ops.zeros(shape, "int32"),
+                )
+                drawn = traced.decide_in_order(request, decider, features, images)
+        return arrays.cast(drawn, arguments.pixel_dtype(kind.num_values))
+
+    def _group_scan(self, features, request, batch):
+        def known_at_first(tile, lattice, auxiliary):
+            return self.network.known_at_first(lattice, features)
+
+        return GroupScan(
+            self, request, batch, known_at_first, self.network.group_params, in_graph=True
+        )
 
     _draw_by_graph = backend.compiled(_draw)
     _draw_by_xla = backend.compiled(_draw, jit_compile=True)

@@ -12,7 +12,6 @@ import numpy as np
 
 from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
-from pixelcnn_aux.arrays import lookup
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serialization import Configured, register
 
@@ -467,90 +466,22 @@ class BlockPosition:
 
 
 class Remainders:
-    """The remainders of the sums of an image's blocks, fixed by `auxiliary`, during a scan of its pixels.
+    """The remainders of the sums of images' blocks, fixed by `auxiliary`, while pixels are decided.
 
-    `within` are known ends of an interval of each value, (low, high) [B, H, W, C]; None if unknown.
+    Those are at one place of all blocks, or in different blocks. `remainder` is int32 [B, h, w, c]; only it
+    differs between images of the same intervals. `within` are known ends of an interval of each value of
+    images of (H, W), (low, high) [B, H, W, C]; None if unknown.
     """
 
     def __init__(
-        self, fixed_sum: FixedSum, auxiliary: Tensor, within: tuple[Tensor, Tensor] | None = None
+        self,
+        fixed_sum: FixedSum,
+        auxiliary: Tensor,
+        size: Size,
+        within: tuple[Tensor, Tensor] | None = None,
     ):
-        self._fixed_sum, self._auxiliary = fixed_sum, auxiliary
-        self._start = fixed_sum.start(auxiliary)  # [B, h, w, c]
-        self._slack = () if within is None else fixed_sum.slack(*within)
-
-    def initial_state(self) -> Tensor:
-        """The state of a loop over rows, whose rows `row` starts from: int32 [B, W / ratio, c]."""
-        return arrays.zeros_like(self._start[:, 0])
-
-    def row(self, index: Tensor, remainder: Tensor) -> "RowRemainders":
-        """`RowRemainders` of a row, given the state after the row before it."""
-        fixed_sum = self._fixed_sum
-        starting = lookup(self._start, index // fixed_sum.ratio, axis=1)
-        remainder = arrays.where(index % fixed_sum.ratio == 0, starting, remainder)
-        positions = [fixed_sum.at(index, column) for column in range(fixed_sum.ratio)]
-        return RowRemainders(positions, remainder, [lookup(x, index, axis=1) for x in self._slack])
-
-    def blocks(self, size: Size) -> "BlockRemainders":
-        """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
-        return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
-
-    def centers(self, images: Tensor) -> Tensor:
-        """`FixedSum.centers`, for images of which some pixels may not be decided yet."""
-        return self._fixed_sum.centers(images, self._auxiliary)
-
-    def at(self, images: Tensor, row: Tensor, column: Tensor) -> _ChannelBounds:
-        """`BlockPosition.bounds`, for a pixel of images that are zero from there on."""
-        ratio = self._fixed_sum.ratio
-        remainder = self._start - self._fixed_sum.sums(images)  # [B, H / ratio, W / ratio, c]
-        remainder = remainder[:, row // ratio, column // ratio]
-        slack = [x[:, row, column] for x in self._slack]
-        return self._fixed_sum.by_pixel(images.shape[1:3])(row, column).bounds(remainder, slack)
-
-
-class RowRemainders:
-    """The remainders of the blocks of a row of pixels, int32 [B, W / ratio, c] before them, in a scan."""
-
-    def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
-        self.ratio = len(positions)
-        self._positions, self._before, self._slack = positions, remainder, slack
-        self._remainder: Tensor = None  # of the current block
-
-    def bounds(self, column: Tensor, offset: int) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins."""
-        if offset % self.ratio == 0:
-            self._remainder = lookup(self._before, column // self.ratio, axis=1)
-        self._here = self._positions[offset % self.ratio]
-        slack = [lookup(x, column, axis=1) for x in self._slack]
-        return self._here.bounds(self._remainder, slack)
-
-    def center(self) -> Tensor:
-        """`BlockPosition.center` of the pixel that `bounds` was last called for."""
-        return self._here.center(self._remainder)
-
-    def decided(self, pixel: Tensor) -> None:
-        """Subtracts the contribution of that pixel, [B, C]."""
-        self._remainder = self._remainder - self._here.contribution(pixel)
-
-    def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
-        remainder, centers = self._before, []
-        for column, position in enumerate(self._positions):
-            centers.append(position.center(remainder))
-            remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
-        _, count, channels = remainder.shape
-        centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
-        return centers, remainder
-
-
-class BlockRemainders:
-    """The remainders of all blocks of images of (H, W), while pixels of different blocks are decided at once.
-
-    `remainder` is int32 [B, h, w, c]; only it differs between images of the same intervals.
-    """
-
-    def __init__(self, fixed_sum: FixedSum, start: Tensor, slack: Sequence[Tensor], size: Size):
-        self._ratio, self.remainder = fixed_sum.ratio, start
+        self._ratio, self.remainder = fixed_sum.ratio, fixed_sum.start(auxiliary)
+        slack = () if within is None else fixed_sum.slack(*within)
         self._slack = [_complete_blocks(x, fixed_sum.ratio) for x in slack]
         self._positions, self._by_pixel = fixed_sum.positions(size), fixed_sum.by_pixel(size)
 
@@ -559,34 +490,39 @@ class BlockRemainders:
         slack = [pixels_at(x, place, self._ratio)[:, *where] for x in self._slack]
         return PartRemainders(self, self._positions[place].of(*where), where, slack)
 
-    def at_pixels(self, rows: np.ndarray, columns: np.ndarray) -> "PartRemainders":
-        """Those before the pixels in these rows and columns, int [n], of images of NumPy."""
+    def at_pixels(self, rows: Tensor, columns: Tensor) -> "PartRemainders":
+        """Those before the pixels in these rows and columns, int [n], of different blocks."""
         where = rows // self._ratio, columns // self._ratio
-        slack = [x[:, rows, columns] for x in self._slack]
+        slack = [arrays.pixels(x, rows, columns) for x in self._slack]
         return PartRemainders(self, self._by_pixel(rows, columns), where, slack)
 
 
 class PartRemainders(NamedTuple):
     """The remainders before pixels that are decided at once."""
 
-    blocks: BlockRemainders
+    of: Remainders
     position: BlockPosition
-    where: Sequence[Any]  # an index of their blocks; empty for all
+    where: Sequence[Any]  # an index of their blocks: slices, or int [n] each; empty for all
     slack: Sequence[Tensor]
+
+    def remainder(self) -> Tensor:
+        """int32 [B, ..., c]."""
+        if self.where and not isinstance(self.where[0], slice):
+            return arrays.pixels(self.of.remainder, *self.where)
+        return self.of.remainder[:, *self.where]
 
     def bounds(self, within: bool = True) -> _ChannelBounds:
         """`BlockPosition.bounds`; if not `within`, later values may be any."""
-        remainder = self.blocks.remainder[:, *self.where]
-        return self.position.bounds(remainder, self.slack if within else ())
+        return self.position.bounds(self.remainder(), self.slack if within else ())
 
     def center(self) -> Tensor:
         """`BlockPosition.center`."""
-        return self.position.center(self.blocks.remainder[:, *self.where])
+        return self.position.center(self.remainder())
 
     def decided(self, pixels: Tensor) -> None:
-        """Subtracts the contributions of the pixels, [B, ..., C]."""
-        contribution = self.position.contribution(pixels)
+        """Subtracts the contributions of the pixels, [B, ..., C], of all blocks or of `at_pixels`."""
+        left = self.remainder() - self.position.contribution(pixels)
         if self.where:
-            self.blocks.remainder[:, *self.where] -= contribution
-        else:
-            self.blocks.remainder = self.blocks.remainder - contribution
+            rows, columns = self.where
+            left = arrays.with_pixels(self.of.remainder, rows, columns, left)
+        self.of.remainder = left

@@ -119,22 +119,18 @@ class BoundsTest(helpers.TestCase):
             earlier = [given[..., i] for i in range(channels)]
             known = [of_channel(i, earlier[:i]) for i in range(channels)]
             expected = [np.stack(x, axis=-1) for x in zip(*known)]
-            remainders, ratio = sums.Remainders(fixed_sum, auxiliary, within), fixed_sum.ratio
-            pixels = []
-            if sums.is_divided(size, ratio):
-                state = remainders.initial_state()
-                for row in range(size[0]):
-                    in_row, pixel = remainders.row(row, state), given[:, row]
-                    for column in range(size[1]):
-                        earlier = [pixel[:, column, i] for i in range(channels)]
-                        bounds = in_row.bounds(column, column)
-                        pixels.append([bounds(i, earlier[:i]) for i in range(channels)])
-                        in_row.decided(pixel[:, column])
-                    _, state = in_row.after(pixel)
-                found += [np.stack(x, axis=-1) for x in zip(*itertools.chain(*pixels))]
-                received = [np.reshape(x, (2, *images.shape[1:])) for x in found[-3:]]
-                self.assertAllEqual(received, expected)
-            blocks, places = remainders.blocks(size), sums.by_place(given, ratio)
+            ratio, where = fixed_sum.ratio, (fixed_sum, auxiliary, size, within)
+            remainders, pixels = sums.Remainders(*where), []
+            for row, column in np.ndindex(size):
+                here = remainders.at_pixels(*np.array([[row], [column]], np.int32))
+                earlier = [given[:, row, column, i][:, None] for i in range(channels)]
+                bounds = here.bounds()
+                pixels.append([bounds(i, earlier[:i]) for i in range(channels)])
+                here.decided(given[:, row, column][:, None])
+            received = [np.stack(x, axis=-1) for x in zip(*itertools.chain(*pixels))]
+            received = [np.reshape(x, (2, *images.shape[1:])) for x in received]
+            self.assertAllEqual(received, expected)
+            blocks, places = sums.Remainders(*where), sums.by_place(given, ratio)
             for place, values in enumerate(places):
                 earlier = [values[..., i] for i in range(channels)]
                 here = blocks.at_place(place)

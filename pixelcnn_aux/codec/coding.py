@@ -17,7 +17,6 @@ import numpy as np
 from pixelcnn_aux import batches, rounding, sums
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, counts
-from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.topology import DecidesGroups
 
@@ -103,7 +102,7 @@ class Coding:
         factor, bits = self._model.factors[name], []
         side = factor.network.side
         request = DrawRequest(size=size, auxiliary=auxiliary)
-        scan = TileScan(factor.plain(), request, 1, self._num_pixels)
+        scan = factor.plain().group_scan(request, 1, self._num_pixels)
         for group in factor.network.groups:
             scan.next_group()
             values = None if given is None else np.asarray(sums.pixels_at(given, group.place, side))
@@ -234,17 +233,14 @@ def _decoder(mixture, coder, image, bits, known, add):
     indices, first = np.arange(height * width).reshape(1, height, width), known * width
     image, bits = image.reshape(-1, channels), bits.reshape(-1)
 
-    def row(_):
-        def decide(params, pick, bounds):
-            [here] = pick(indices)
-            limits = _limits(bounds, mixture, (len(here), channels))
-            new = here >= first
-            here, limits = here[new], limits[..., new]
-            found = _code_pixels(mixture, params[0, new], limits, coder, None, WAVE_BITS)
-            image[here], bits[here] = found
-            add(len(here))
-            return image[pick(indices)]
+    def decide(params, pick, bounds):
+        [here] = pick(indices)
+        limits = _limits(bounds, mixture, (len(here), channels))
+        new = here >= first
+        here, limits = here[new], limits[..., new]
+        found = _code_pixels(mixture, params[0, new], limits, coder, None, WAVE_BITS)
+        image[here], bits[here] = found
+        add(len(here))
+        return image[pick(indices)]
 
-        return decide
-
-    return row
+    return decide

@@ -3,29 +3,30 @@
 import copy
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
-from pixelcnn_aux import arguments, batches, checks, conditional, serialization
+from pixelcnn_aux import arguments, arrays, batches, checks, conditional, serialization
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine import threads
-from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.layers import Weights
 from pixelcnn_aux.engine.networks import NETWORKS
 from pixelcnn_aux.engine.quantizing import quantized
-from pixelcnn_aux.engine.raster import RasterScan, WholeScan
-from pixelcnn_aux.engine.waves import MaskedWaveScan, WaveScan
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.scanning.groups import known_nats
-from pixelcnn_aux.sums import FixedSum, Remainders
+from pixelcnn_aux.scanning import deciders
+from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
+from pixelcnn_aux.scanning.full import FullScan
+from pixelcnn_aux.scanning.groups import GroupScan
+from pixelcnn_aux.scanning.rows import RowScan
+from pixelcnn_aux.sums import FixedSum
 from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder, DecidesInRasterOrder
 
+FEW = 2**20  # pixels, up to which tracing takes longer than it saves
 _BAND = 2**17  # pixels of an auxiliary image that are embedded together
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
 
@@ -67,7 +68,6 @@ class Factor(Conditional):
     quantized = True  # if it is rounded
     description: Any = None  # in a file
     graphs: Any = None  # the Keras factor that it was made of
-    watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
 
     def __init__(
         self,
@@ -89,18 +89,39 @@ class Factor(Conditional):
     @classmethod
     def of(cls, factor: Any) -> Self:
         """A Keras `Factor` with its weights of now."""
-        parts = {name: getattr(factor, name) for name in conditional.PARTS}
-        networks: dict[str, Any] = {"network": None, "embedding": None}
-        arrays = {}
-        for name in networks:
-            if (part := getattr(factor, name)) is not None:
-                kind = NETWORKS[serialization.registered_name(type(part))]
-                networks[name] = kind(part.get_config())
-                found = relative(part).items()
-                arrays[name] = {path: np.asarray(x.value) for path, x in found}
-        made = cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
+        made = cls._like(factor)
         made.graphs = factor
-        return made.with_weights(arrays)
+        return made.with_weights(
+            {
+                name: {path: np.asarray(x.value) for path, x in relative(part).items()}
+                for name, part in factor.named_parts().items()
+            }
+        )
+
+    @classmethod
+    def traced(cls, factor: Any, condition: Tensor | None) -> Self:
+        """A Keras `Factor` and a condition in a graph that is being traced, with tensors."""
+        from pixelcnn_aux.layers import normalized_layers  # here: it needs Keras
+
+        made = cls._like(factor)
+        for name, part in factor.named_parts().items():
+            found = relative(part)
+            made.built[name] = weights = Weights(found, factor.rounded)
+            paths = {id(x): path.rpartition("/")[0] for path, x in found.items()}
+            for layer in normalized_layers(part):
+                kernel = layer.kernel()
+                if layer.kernel_output_axis == -2:
+                    kernel = arrays.swapaxes(kernel, -1, -2)
+                weights.set_normalized(paths[id(layer.b)], kernel, layer.bias())
+        return made.given(condition)
+
+    @classmethod
+    def _like(cls, factor):
+        parts = {name: getattr(factor, name) for name in conditional.PARTS}
+        networks = dict.fromkeys(("network", "embedding"))
+        for name, part in factor.named_parts().items():
+            networks[name] = NETWORKS[serialization.registered_name(type(part))](part.get_config())
+        return cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
 
     @classmethod
     def described(cls, description: Any, dtype: str) -> Self:
@@ -138,16 +159,16 @@ class Factor(Conditional):
         made.description = description
         return made
 
-    def with_weights(self, arrays: dict[str, dict[str, np.ndarray]]) -> Self:
+    def with_weights(self, weights: dict[str, dict[str, np.ndarray]]) -> Self:
         """The factor with arrays by their path, of "network" and of "embedding"."""
         made = copy.copy(self)
-        made.built = {part: Weights(found, self.rounded) for part, found in arrays.items()}
+        made.built = {part: Weights(found, self.rounded) for part, found in weights.items()}
         return made.given(None)
 
-    def with_file(self, arrays: dict[str, np.ndarray]) -> Self:
+    def with_file(self, weights: dict[str, np.ndarray]) -> Self:
         """The factor with the arrays of a file of its weights. Raises ValueError for those of another."""
         found: dict[str, Any] = {"network": {}, "embedding": {}}
-        for path, x in arrays.items():
+        for path, x in weights.items():
             _, part, *rest = path.split("/")
             part = "embedding" if part == "embedding" else "network"
             found[part]["/".join(rest)] = x.astype(self.variable_dtype)
@@ -191,7 +212,7 @@ class Factor(Conditional):
     def given(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
         kind: Any = self.condition
-        encoded = None if condition is None else kind.encode(np.asarray(condition))
+        encoded = None if condition is None else kind.encode(condition)
         made = copy.copy(self)
         made.built = {part: weights.given(encoded) for part, weights in self.built.items()}
         for part, weights in made.built.items():
@@ -234,60 +255,63 @@ class Factor(Conditional):
             parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
         return np.concatenate(parts)
 
-    def known_at_first(self, ones: Tensor, auxiliary: Tensor) -> list[Any]:
-        """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
-        return self.network.known_at_first(ones.shape[:3], self.embed(auxiliary))
-
-    @_by_own_threads
-    def group_params(self, k: int, known: list[Any]) -> Tensor:
-        """`ParallelPixelCNN.group_params` of a tile."""
-        return self.network.group_params(k, known)
-
     @_by_own_threads
     def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
-        """Decides the pixels of B images by a decider, as in `scanning.groups`: uint8 [B, H, W, C]."""
+        """Decides the pixels of B images by a decider, as in `scanning.deciders`: [B, H, W, C]."""
         size: Any = request.size
         if isinstance(self.network, DecidesGroups):
-            return TileScan(self, request, batch, batch * math.prod(size)).decide_tiles(decider)
-        return self._decide_in_waves(request, decider, batch)
+            return self.group_scan(request, batch, batch * math.prod(size)).decide(decider)
+        dtype = arguments.pixel_dtype(self.likelihood.num_values)
+        images = np.zeros((batch, *size, self.likelihood.num_channels), dtype)
+        return self.decide_in_order(request, decider, self._embedded_once(request), images)
 
-    def _decide_in_waves(self, request, decider, batch):
-        kind, fixed_sum, network = self.likelihood, self.fixed_sum, self.network
-        particles = request.particles
-        shape = batch, *request.size, kind.num_channels
-        images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
-        features = self._embedded_once(request)
-        known = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
-        known = known and known.blocks(request.size)
+    def group_scan(self, request: DrawRequest, batch: int, num_pixels: int) -> GroupScan:
+        """A scan of B images. `num_pixels` are decided in all, here and in other scans.
+
+        If they are many, graphs of the Keras factor that the factor was made of evaluate groups: they are
+        traced once for all sizes.
+        """
+        first, params = self._known_at_first, self._group_params
+        if num_pixels > FEW and self.radius is not None and (graphs := self.graphs):
+            by_graph = graphs.known_at_first.any_size, graphs.group_params.any_size
+
+            def first(tile, lattice, auxiliary):
+                ones = np.ones((*lattice, 1), self.variable_dtype)
+                given = None if auxiliary is None else tile.evaluated(auxiliary)
+                return by_graph[0](tile.evaluated(ones), given, request.condition)
+
+            def params(k, known):
+                return np.asarray(by_graph[1](k, known, request.condition))
+
+        return GroupScan(self, request, batch, first, params)
+
+    @_by_own_threads
+    def _known_at_first(self, tile, lattice, auxiliary):
+        ones = tile.evaluated(np.ones((*lattice, 1), self.variable_dtype))
+        features = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
+        return self.network.known_at_first(ones.shape[:3], features)
+
+    @_by_own_threads
+    def _group_params(self, k, known):
+        return self.network.group_params(k, known)
+
+    def decide_in_order(
+        self, request: DrawRequest, decider: Any, features: list[Any], images: Tensor
+    ) -> Tensor:
+        """Decides pixels one by one, or along diagonals, in images of zeros: [B, H, W, C]."""
+        network, fixed_sum, shape = self.network, self.fixed_sum, arrays.shape(images)
+        canvas = deciders.Canvas(self, request, decider, images)
         if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
-            scan = WholeScan(network, features, shape)
+            scan: Any = FullScan(network, features, images.astype(self.variable_dtype))
         elif network.num_resolutions > 1:
-            scan = RasterScan(network, features, shape)
+            scan = RowScan(network, features, shape)
+        elif isinstance(network, DecidesInMaskedOrder):
+            scan = MaskedScan(network, features, shape)
         else:
             # The rows of a block are not decided at the same time.
-            of_network = MaskedWaveScan if isinstance(network, DecidesInMaskedOrder) else WaveScan
-            scan = of_network(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
-        decide = decider(lambda x: x)
-        for rows, columns, params in scan.waves():
-
-            def pick(x, rows=rows, columns=columns):
-                return x[:, rows, columns]
-
-            here = known and known.at_pixels(rows, columns)
-            pixels = decide(params, pick, here and here.bounds())
-            if particles is not None:
-                nats = known_nats(kind, request, params, pixels, pick, here)
-                particles.weigh(nats.sum(axis=1))
-            images[:, rows, columns] = pixels
-            if self.watch:
-                self.watch(images)
-            scan.decided(self.network_inputs(pixels, here and here.center()))
-            if here:
-                here.decided(pixels)
-            if particles is not None and particles.are_few():
-                state = [images, *scan.state(), *([known.remainder] if known else [])]
-                particles.resample(state)
-        return images
+            scan = DiagonalScan(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
+        scan.decide(canvas)
+        return canvas.images
 
     def _embedded_once(self, request):
         """`embed` of a request's auxiliary images: of one alone, where all draws are given the same."""

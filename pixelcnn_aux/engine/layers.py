@@ -3,6 +3,8 @@
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """
 
+import functools
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -17,6 +19,8 @@ _WHOLE_SILU = rounding.whole_silu(np.arange(-_LOWEST, _LOWEST, dtype=np.float32)
 
 def concat_elu(x, out=None):
     """ELU of x and of -x, side by side: [..., C] -> [..., 2 C], in `out` if it is given."""
+    if not arrays.is_plain(x):
+        return arrays.backend().concat_elu(x)
     channels = x.shape[-1]
     both = np.empty((*x.shape[:-1], 2 * channels), x.dtype)
     both[..., :channels] = x
@@ -29,13 +33,15 @@ def concat_elu(x, out=None):
 
 def elu(x):
     """x, or exp(x) - 1 below 0."""
-    return np.maximum(x, 0) + np.expm1(np.minimum(x, 0))
+    return arrays.maximum(x, 0) + arrays.expm1(arrays.minimum(x, 0))
 
 
 def silu(x, rounded):
     """x sigmoid(x); if `rounded`, of sums, in whole units: see `rounding`."""
     if not rounded:
         return x * arrays.sigmoid(x)
+    if not arrays.is_plain(x):
+        return rounding.whole_silu(x)
     y = np.empty(x.shape, np.float32)
     flat, out = np.ravel(x), y.reshape(-1)
 
@@ -51,6 +57,9 @@ def silu(x, rounded):
 def gated(y):
     """a sigmoid(b) of the halves (a, b) of the last axis: [..., 2 F] -> [..., F]."""
     filters = y.shape[-1] // 2
+    if not arrays.is_plain(y):
+        a, b = arrays.split(y, 2, axis=-1)
+        return a * arrays.sigmoid(b)
     scale = np.negative(y[..., filters:])
     np.exp(scale, out=scale)
     scale += 1
@@ -96,17 +105,21 @@ class Weights:
         if path not in self._normalized:
             v, g, bias = self.raw(path, layer)
             kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
-            if self.rounded:
-                units = rounding.kernel_units(kernel, bias)
-                kernel = np.round(kernel * units) / units
-                bias = np.round(bias * (rounding.ACTIVATIONS * units))
-                bias /= rounding.ACTIVATIONS * units
-            self._normalized[path] = kernel, bias
+            self.set_normalized(path, kernel, bias)
         kernel, bias = self._normalized[path]
         h = self.arrays.get(f"{path}/h")
         if h is not None and self.condition is not None:
-            bias = bias + self.condition.astype(h.dtype) @ h
+            bias = bias + arrays.cast(self.condition, h.dtype) @ h
         return kernel, bias
+
+    def set_normalized(self, path, kernel, bias):
+        """Sets what `normalized` gives, but for the condition's part."""
+        if self.rounded:
+            units = rounding.kernel_units(kernel, bias)
+            kernel = arrays.round(kernel * units) / units
+            units = rounding.ACTIVATIONS * units
+            bias = arrays.round(bias * units) / units
+        self._normalized[path] = kernel, bias
 
 
 class Dense:
@@ -127,19 +140,24 @@ class Dense:
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""
         bias = self.bias
-        y += bias if bias.ndim == 1 else bias.reshape(-1, *[1] * (y.ndim - 2), self.filters)
+        if len(bias.shape) > 1:  # of each image
+            bias = arrays.reshape(bias, (-1, *[1] * (len(y.shape) - 2), self.filters))
+        y += bias
         return self.rounding(y)
 
     def rounding(self, y):
         """Sums y, rounded in place if the layer is."""
-        if self.rounded:
-            y *= rounding.SUMS
-            np.rint(y, out=y)
-            y /= rounding.SUMS
+        if not self.rounded:
+            return y
+        if not arrays.is_plain(y):
+            return arrays.round(y * rounding.SUMS) / rounding.SUMS
+        y *= rounding.SUMS
+        np.rint(y, out=y)
+        y /= rounding.SUMS
         return y
 
     def __call__(self, x):
-        if x.ndim == 4:
+        if len(x.shape) == 4:
             return self.product(x, self.kernel)
         return self.biased(x @ self.kernel)
 
@@ -188,10 +206,11 @@ class Convolution(Dense):
             v = v * topology.raster_mask(*v.shape[:2], self.itself).astype(v.dtype)
         return v
 
-    @property
+    @functools.cached_property
     def row_kernels(self):
         """Each row of the kernel, for several columns side by side: [height, width * C, filters]."""
-        return self.kernel.reshape(self.height, -1, self.filters)
+        rows = arrays.reshape(self.kernel, (self.height, -1, self.filters))
+        return arrays.unstack(rows, self.height)
 
     def __call__(self, x):
         """The convolution of x, in several threads if it is large."""
@@ -206,25 +225,48 @@ class Convolution(Dense):
         kernel = self.kernel.reshape(-1, self.filters)
         return self.product(near, kernel[: len(kernel) - self.masked])
 
-    # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
+    # In a scan, row by row. The latest `Row`s of the input come newest first, and `is_odd` tells which row or
     # column of the output is evaluated.
 
-    def taps(self, odd):
-        """The rows of the kernel that meet the latest rows."""
-        return [] if odd and self.stride == 2 else [*reversed(range(self.height))]
+    @functools.cached_property
+    def kernel_above(self):
+        """The kernel without its last row."""
+        return self.kernel[:-1]
 
-    def over_rows(self, rows, odd=False, first=0):
+    @property
+    def column_kernels(self):
+        """The kernel of the current row, for even columns of the output and odd ones, if they differ."""
+        return self.row_kernels[-1:]
+
+    def taps(self, is_odd):
+        """The rows of the kernel that meet the latest rows."""
+        return [] if is_odd and self.stride == 2 else [*reversed(range(self.height))]
+
+    def over_rows(self, rows, is_odd=False, first=0):
         """A row of the output, [B, w, filters], from the latest rows but the `first` ones, and the bias."""
+        pairs = [*zip(rows, self.taps(is_odd))][first:]
         batch, width, _ = rows[0].shape
-        y = np.zeros((batch, width // self.stride, self.filters), self.kernel.dtype)
-        for row, tap in [*zip(rows, self.taps(odd))][first:]:
+        if not arrays.is_plain(self.kernel) and pairs:
+            seen = [row.x for row, _ in reversed(pairs)]
+            kernel = self.kernel if len(pairs) == self.height else self.kernel_above
+            return self.biased(arrays.backend().row_of_convolution(seen, kernel, self.stride))
+        y = arrays.zeros((batch, width // self.stride, self.filters), self.kernel)
+        for row, tap in pairs:
             near = row.near(self.width)[:: self.stride].swapaxes(0, 1)
             y += np.ascontiguousarray(near) @ self.row_kernels[tap]
         return self.biased(y)
 
     def over_columns(self, row):
-        """What each column of the output sees of a `Row` of input, and its kernel: [B, n C], [n C, F]."""
-        return [(near, self.row_kernels[-1]) for near in row.near(self.width)[:: self.stride]]
+        """A function of a column of the output, and whether it is odd, within a `Row` of input.
+
+        It returns what the column sees, [B, n C], and its kernel, [n C, filters].
+        """
+        [kernel] = self.column_kernels
+        near = row.near(self.width)
+        if near is None:
+            return lambda column, _: (row.near_column(self.stride * column, self.width), kernel)
+        pairs = [(x, kernel) for x in near[:: self.stride]]
+        return lambda column, _: pairs[column]
 
 
 class ConvolutionTranspose(Convolution):
@@ -247,39 +289,82 @@ class ConvolutionTranspose(Convolution):
         y = y[:, self.above :, self.left :]
         return self.biased(y[:, : 2 * height, : 2 * width])
 
-    def taps(self, odd):
-        return [*range(int(odd), self.height, 2)]
+    @functools.cached_property
+    def column_kernels(self):
+        # The latest column last.
+        kernels = (self.kernel[0, first::2][::-1] for first in range(2))
+        return [arrays.reshape(x, (-1, self.filters)) for x in kernels]
 
-    def over_rows(self, rows, odd=False, first=0):
+    def taps(self, is_odd):
+        return [*range(int(is_odd), self.height, 2)]
+
+    def over_rows(self, rows, is_odd=False, first=0):
         batch, width, _ = rows[0].shape
-        y = np.zeros((batch, 2 * width + self.width, self.filters), self.kernel.dtype)
-        for row, tap in [*zip(rows, self.taps(odd))][first:]:
-            x = row.columns.swapaxes(0, 1)
-            for column, kernel in enumerate(self.kernel[tap]):
-                y[:, column : column + 2 * width : 2] += x @ kernel
+        y = arrays.zeros((batch, 2 * width + self.width, self.filters), self.kernel)
+        for row, tap in [*zip(rows, self.taps(is_odd))][first:]:
+            x = row.columns()
+            for column in range(self.width):
+                y = arrays.added(y, column, arrays.product(x, self.kernel[tap, column]))
         return self.biased(y[:, self.left : self.left + 2 * width])
 
     def over_columns(self, row):
-        _, width, _ = row.shape
-        seen = []
-        for first in range(2):
-            kernel = self.kernel[0, first::2][::-1]  # the latest column last
-            near = row.near(len(kernel))[-width:]
-            seen.append([(x, kernel.reshape(-1, self.filters)) for x in near])
-        return [x for pair in zip(*seen) for x in pair]
+        kernels = self.column_kernels
+        counts = [x.shape[0] // self.channels for x in kernels]
+        near, (_, width, _) = [row.near(count) for count in counts], row.shape
+        if near[0] is None:
+
+            def seen(column, is_odd):
+                count = counts[is_odd]
+                return row.near_column(self.pads[0] + 1 - count + column // 2, count), kernels[
+                    is_odd
+                ]
+
+            return seen
+        pairs = [[(x, kernel) for x in xs[-width:]] for xs, kernel in zip(near, kernels)]
+        pairs = [x for pair in zip(*pairs) for x in pair]
+        return lambda column, _: pairs[column]
 
 
 class Row:
-    """A row of pixels of a layer's input: `columns` is a view, [W, B, C], beside zeros on both sides."""
+    """A row of pixels of a layer's input, between zeros: `x`, [B, left + W + right, C]."""
 
-    def __init__(self, shape, pads, dtype):
+    def __init__(self, shape, pads, like):
         batch, width, channels = self.shape = shape
-        self._padded = np.zeros((batch, sum(pads) + width, channels), dtype)
-        self.columns = self._padded[:, pads[0] : pads[0] + width].swapaxes(0, 1)
+        self._left = pads[0]
+        self.x = arrays.zeros((batch, sum(pads) + width, channels), like)
+
+    def columns(self):
+        """The pixels: [B, W, C]."""
+        return self.x[:, self._left : self._left + self.shape[1]]
+
+    def at(self, column):
+        """One pixel: [B, C]."""
+        return arrays.item(self.x, self._left + column, 1)
+
+    def set(self, x):
+        """Sets all pixels, [B, W, C]."""
+        self.x = arrays.written(self.x, (0, self._left), x)
+
+    def put(self, column, x, function=None):
+        """Sets a pixel to x, [B, C], or to a function of it, which takes `out` for NumPy's arrays."""
+        if not arrays.is_plain(x):
+            x = x if function is None else function(x)
+            self.x = arrays.written(self.x, (0, self._left + column), arrays.expand_dims(x, 1))
+        elif function is None:
+            self.at(column)[:] = x
+        else:
+            function(x, out=self.at(column))
 
     def near(self, count):
-        """A view of so many columns side by side, from each one on: [..., B, count * C]."""
-        batch, width, channels = self._padded.shape
-        image, column, number = self._padded.strides
+        """NumPy's view of so many columns side by side, from each one on, [..., B, count * C], or None."""
+        if not arrays.is_plain(self.x):
+            return None
+        batch, width, channels = self.x.shape
+        image, column, number = self.x.strides
         shape = (width - count + 1, batch, count * channels)
-        return as_strided(self._padded, shape, (column, image, number))
+        return as_strided(self.x, shape, (column, image, number))
+
+    def near_column(self, first, count):
+        """So many columns side by side: [B, count * C]."""
+        seen = arrays.window(self.x, (0, first), (None, count))
+        return arrays.reshape(seen, (-1, count * self.x.shape[-1]))

@@ -21,8 +21,6 @@ from pixelcnn_aux.layers.shifted import (
     DownShiftedConv2D as DownShiftedConv2D,
     DownShiftedConv2DTranspose as DownShiftedConv2DTranspose,
     MaskedConv2D as MaskedConv2D,
-    ShiftedConv2D as ShiftedConv2D,
-    ShiftedConv2DTranspose as ShiftedConv2DTranspose,
     shift_down as shift_down,
     shift_right as shift_right,
 )
@@ -34,5 +32,4 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormDense as WeightNormDense,
     normalized_layers as normalized_layers,
     product as product,
-    stacked_kernels as stacked_kernels,
 )

@@ -160,26 +160,24 @@ class GatedResidualBlock(_Block):
         x: Tensor,
         activated: Tensor = None,
         skips: Sequence[Tensor] | None = None,
-        cache: Any = None,
         training: bool | None = None,
     ) -> Tensor:
         """float [..., filters] -> float [..., filters].
 
         `activated` is concat_elu(x), if the caller has it already. `skips` are the concat_elu of each skip,
-        float [..., 2 C_k], as many in all calls. A cache evaluates the layers if x is a row or a pixel that
-        follows others (`scanning.caches`).
+        float [..., 2 C_k], as many in all calls.
         """
         activated = backend.concat_elu(x) if activated is None else activated
         seed = self.dropout.seed(training)
 
         def evaluate(x, activated, *skips):
-            y = self.conv_in(activated, cache=cache)  # [..., filters]
+            y = self.conv_in(activated)  # [..., filters]
             if skips:
-                y = y + self.projection(x=list(skips), cache=cache)
+                y = y + self.projection(x=list(skips))
             y = backend.concat_elu(y)  # [..., 2 filters]
             if seed is not None:
                 y = self.dropout(y, seed=seed)
-            a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)  # [..., filters] each
+            a, b = ops.split(self.conv_out(y), 2, axis=-1)  # [..., filters] each
             return x + a * ops.sigmoid(b)
 
         return contexts.evaluate_block(evaluate, x, activated, *(skips or ()))

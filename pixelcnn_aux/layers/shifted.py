@@ -37,34 +37,8 @@ class _DownShifted:
         expect(kernel_size[1] % 2, expected, f"kernel_size={kernel_size}", "Choose one")
 
 
-class ShiftedConv2D(weight_norm.WeightNormConv2D):
-    """A shifted convolution, with the information that incremental evaluation needs (`scanning.caches`)."""
-
-    def taps(self, axis: int, odd: bool) -> list[int]:
-        """The rows (axis 0) or columns (axis 1) of the kernel that meet the inputs known so far.
-
-        The first is for the latest input, the next for the input before it, and so on. At stride 2, outputs
-        are at even rows and columns: there are no taps at an odd one.
-        """
-        return [] if odd and self.strides == 2 else [*reversed(range(self.kernel_size[axis]))]
-
-    def memory(self, axis: int) -> int:
-        """The number of earlier rows or columns of the input that are needed beside the current one."""
-        return self.kernel_size[axis] - 1
-
-
-class ShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
-    """A shifted transposed convolution: its input has a new row or column at every even one of the output."""
-
-    def taps(self, axis: int, odd: bool) -> list[int]:
-        return [*range(int(odd), self.kernel_size[axis], 2)]
-
-    def memory(self, axis: int) -> int:
-        return self.kernel_size[axis] // 2
-
-
 @register()
-class DownShiftedConv2D(_DownShifted, ShiftedConv2D):
+class DownShiftedConv2D(_DownShifted, weight_norm.WeightNormConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the rows at and above each pixel."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -72,7 +46,7 @@ class DownShiftedConv2D(_DownShifted, ShiftedConv2D):
 
 
 @register()
-class DownRightShiftedConv2D(ShiftedConv2D):
+class DownRightShiftedConv2D(weight_norm.WeightNormConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the pixels above and to the left."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -80,7 +54,7 @@ class DownRightShiftedConv2D(ShiftedConv2D):
 
 
 @register()
-class DownShiftedConv2DTranspose(_DownShifted, ShiftedConv2DTranspose):
+class DownShiftedConv2DTranspose(_DownShifted, weight_norm.WeightNormConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the rows at and above each pixel."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -88,7 +62,7 @@ class DownShiftedConv2DTranspose(_DownShifted, ShiftedConv2DTranspose):
 
 
 @register()
-class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
+class DownRightShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the pixels above and to the left."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:

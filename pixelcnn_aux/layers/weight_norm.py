@@ -4,7 +4,6 @@ The convolutions of this module see all neighbors of a pixel; `shifted.py` deriv
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,14 +24,6 @@ def normalized_layers(layer: Any) -> list["WeightNorm"]:
         return [layer] if layer.built else []  # a block without skips never calls its projection
     parts = layer.parts() if hasattr(layer, "parts") else ()
     return [normalized for part in parts for normalized in normalized_layers(part)]
-
-
-def stacked_kernels(alike: Sequence["WeightNorm"]) -> Tensor:
-    """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
-    if given := current().kernels:
-        return ops.stack([given[layer] for layer in alike])
-    v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
-    return alike[0].normalize(v, g)
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
@@ -133,10 +124,7 @@ class WeightNorm(keras.layers.Layer):
             return None
         return ops.matmul(*(ops.cast(x, self.compute_dtype) for x in (condition, self.h)))
 
-    def call(self, x: Tensor, cache: Any = None) -> Tensor:
-        """Evaluates the layer, or has a cache of earlier pixels evaluate it (`scanning.caches`)."""
-        if cache is not None:
-            return cache.evaluate(self, x)
+    def call(self, x: Tensor) -> Tensor:
         if current().initialize_from_data:
             self._fit_to(x)
         kernel, bias = self.kernel(), self.bias()
@@ -183,8 +171,7 @@ class WeightNormDense(WeightNorm):
 class WeightNormConv2D(WeightNorm):
     """A convolution that keeps the image's size, or divides it by its stride.
 
-    [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image. At stride 1 a row
-    [B, W, C] or a pixel [B, C] is an image of that row or pixel alone.
+    [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image.
 
     Args: as for `WeightNorm`, and
       kernel_size: (height, width).
@@ -206,12 +193,9 @@ class WeightNormConv2D(WeightNorm):
         return (above, totals[0] - above), (left, totals[1] - left)
 
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        absent = tuple(range(1, 5 - len(x.shape)))  # axes of height, or height and width, 1
-        x = ops.expand_dims(x, absent)
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
         x = ops.pad(x, ((0, 0), *self.margins(*kernel.shape[:2]), (0, 0)))
-        y = ops.conv(x, kernel, self.strides, "valid", data_format="channels_last")
-        return ops.squeeze(y, absent) if absent else y
+        return ops.conv(x, kernel, self.strides, "valid", data_format="channels_last")
 
     def compute_output_shape(self, input_shape):
         size = [side and side // self.strides for side in input_shape[1:-1]]

@@ -1,7 +1,7 @@
 """The interface of networks, and the streams of layers that this package's networks consist of."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,6 @@ from keras import ops
 from pixelcnn_aux import backend, layers, serialization
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.serialization import register
 from pixelcnn_aux.topology import Topology
 
@@ -90,15 +89,6 @@ class Network(LazilyBuilt):
         """The turn in which `scan` decides each pixel of (H, W), int [H, W]: here, raster order."""
         return np.arange(math.prod(size)).reshape(size)
 
-    def scan(self, method: str) -> Callable[..., Any]:
-        """The class of `scanning` that evaluates the network pixel by pixel: here, all of it for each pixel.
-
-        Args:
-          method: "incremental", at the lowest price; or "full", all of the network again for each step.
-        """
-        del method  # both are the same here
-        return FullScan
-
 
 @register()
 class Stream(Described, keras.layers.Layer):
@@ -137,13 +127,13 @@ class Stream(Described, keras.layers.Layer):
     def parts(self):
         return self.steps
 
-    def call(self, first, before=None, after=None, cache=None, training=None):
-        """`Topology.activations` and their concat_elu, if gated. A cache evaluates rows and pixels."""
+    def call(self, first, before=None, after=None, training=None):
+        """`Topology.activations` and their concat_elu, if gated."""
 
         def block(layer, x, activated, skips):
             if not self.gated:
                 return layer(x, *skips, training=training)
-            return layer(x, activated, skips=skips or None, cache=cache, training=training)
+            return layer(x, activated, skips=skips or None, training=training)
 
         return self.topology.activations(
             first,
@@ -151,6 +141,6 @@ class Stream(Described, keras.layers.Layer):
             before,
             after,
             block=block,
-            convolution=lambda layer, x: layer(x, cache=cache),
+            convolution=lambda layer, x: layer(x),
             activate=lambda x: layers.concat_elu(x) if self.gated else None,
         )

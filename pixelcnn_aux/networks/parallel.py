@@ -1,6 +1,6 @@
 """ParallelPixelCNN: the network of a factor that decides one pixel of every block at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -8,7 +8,6 @@ from keras import ops
 from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.networks.network import Network, Stream
-from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.serialization import register
 from pixelcnn_aux.topology import DecidesGroups
 
@@ -98,8 +97,3 @@ class ParallelPixelCNN(DecidesGroups, Network):
         first = self.firsts[k](ops.concatenate(known, axis=-1))  # [B, h, w, filters]
         activations, _ = self.streams[k](first, training=training)
         return self.lasts[k](layers.silu(activations[-1]))
-
-    def scan(self, method: str) -> Callable[..., Any]:
-        """As `Network.scan`, all pixels of a group at once, by either method."""
-        del method
-        return GroupScan

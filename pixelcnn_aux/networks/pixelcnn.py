@@ -1,11 +1,11 @@
 """PixelCNN: the causal network of one factor of the model, equation (3)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, layers
+from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
@@ -74,34 +74,13 @@ class PixelCNN(Network, DecidesInRasterOrder):
         first = layers.shift_down(self.above(x))  # [B, H, W, filters]
         _, vertical = self.vertical(first, after=given, training=training)
         first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
-        return self.params(first, vertical, given, training=training)  # [B, H, W, num_params]
-
-    def scan(self, method: str) -> Callable[..., Any]:
-        """As `Network.scan`; "incremental" evaluates every activation once, under TensorFlow."""
-        if method == "full" or backend.NAME != "tensorflow":
-            return super().scan(method)
-        from pixelcnn_aux.scanning.incremental import IncrementalScan  # here: it needs TensorFlow
-
-        return IncrementalScan
+        horizontal, _ = self.horizontal(first, before=vertical, after=given, training=training)
+        return self.last(ops.elu(horizontal[-1]))  # [B, H, W, num_params]
 
     def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""
         expected = f"features at {self.num_resolutions} resolutions"
         fits, remedy = len(features) in (0, self.num_resolutions), "Give an output for each"
         expect(fits, expected, len(features), remedy)
-        features = [f if f is None else layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
+        features = [layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None
-
-    def params(
-        self,
-        first: Tensor,
-        vertical: list[Tensor],
-        given: list[Tensor] | None,
-        cache: Any = None,
-        training: bool | None = None,
-    ) -> Tensor:
-        """Evaluates all that follows the vertical stream, on whole images or on a pixel with a cache."""
-        horizontal, _ = self.horizontal(
-            first, before=vertical, after=given, cache=cache, training=training
-        )
-        return self.last(ops.elu(horizontal[-1]), cache=cache)  # [..., num_params]

@@ -1,13 +1,8 @@
-"""Deciding the pixels of an image one after another, in a graph that is being traced.
+"""Deciding the pixels of images one after another, in NumPy or in a graph that is being traced.
 
-A scan evaluates a network pixel by pixel: `full.FullScan`, or TensorFlow's `incremental.IncrementalScan`,
-every activation once; or group by group: `groups.GroupScan`. It asks a decider (`groups`), and has one
-method:
+There is a scan for each order in which networks decide pixels: `rows`, pixel by pixel; `diagonals`, all rows
+at once; and `groups`. They evaluate each activation once, and are the same lines for arrays and for tensors:
+what they carry is written by `arrays.written`, in place in both. `full` evaluates any network for each pixel.
 
-    decide_each_pixel(features, decider)
-
-    features: list of float [B, h, w, F], the embedding of the auxiliary images; empty where there are none.
-    returns int32 [B, H, W, C].
-
-Outside of graphs, `engine` decides pixels in NumPy, and asks the same deciders.
+Who decides the pixels is a decider (`deciders`): a draw, known pixels, or a decoder that reads them.
 """

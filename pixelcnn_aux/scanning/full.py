@@ -1,29 +1,37 @@
 """Deciding pixels by evaluating a whole network for each: slow, and for any network."""
 
-from keras import ops
-
-from pixelcnn_aux import backend
-from pixelcnn_aux.scanning.groups import Scan
+from pixelcnn_aux import arrays
 
 
-class FullScan(Scan):
-    """Evaluates a network in raster order, as a whole for each pixel."""
+class FullScan:
+    """Evaluates a network in raster order, as a whole for each pixel, from zeros x, given features."""
 
-    def decide_each_pixel(self, features, decider):
-        """As in `scanning`."""
-        (height, width, channels), remainders = self.shape, self.remainders
+    def __init__(self, network, features, x):
+        self._network, self._features, self._x = network, features, x
 
-        @backend.sums_in_order()
-        def step(index, images):
-            row, column = index // width, index % width
-            x = self.network_inputs(images, remainders and remainders.centers(images))
-            params = self.network(x, features, training=False)[:, row, column]
-            bounds = remainders and remainders.at(images, row, column)
-            decide = decider(lambda x: x[:, row])
-            pixels = decide(params, lambda x: x[:, column], bounds)  # [B, C]
-            here = ops.reshape(ops.arange(height * width) == index, (height, width, 1))
-            return index + 1, ops.where(here, pixels[:, None, None], images)
+    def decide(self, canvas):
+        """Decides the pixels of a `deciders.Canvas`."""
+        _, height, width, _ = self._x.shape
 
-        images = ops.zeros((self.batch, height, width, channels), "int32")
-        _, images = ops.while_loop(lambda index, _: index < height * width, step, (0, images))
-        return images
+        def advance(index):
+            first = arrays.arange(1)
+            rows, columns = first + index // width, first + index % width
+            params = arrays.pixels(self._network(self._x, self._features), rows, columns)
+            x = canvas.decide(rows, columns, params)
+            self._x = arrays.with_pixels(self._x, rows, columns, x)
+            canvas.end_step(self.of_images)
+
+        arrays.loop(range(height * width), advance, self, canvas)
+
+    @property
+    def state(self):
+        """What a loop carries from one pixel to the next."""
+        return [self._x]
+
+    @state.setter
+    def state(self, state):
+        [self._x] = state
+
+    def of_images(self):
+        """All that differs between images: list of arrays [B, ...], to be changed in place."""
+        return [self._x, *self._features]

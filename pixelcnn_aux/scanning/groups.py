@@ -1,125 +1,107 @@
-"""Deciding the pixels of an image in a graph: deciders, and two scans.
+"""Deciding the pixels of images group by group, in tiles, so that memory grows with a tile.
 
-How pixels' distributions are computed and who decides the pixels from them are apart. A scan takes the pixels
-of an image in two steps, such as a row, and a pixel of it: by two functions from [B, H, W, ...] to
-[B, W, ...], and from that to [B, ...]. A decider is a function of the first one, called once a row, that
-returns a function `decide(params, pick, bounds)`, from the parameters of some pixels, float [B, ..., P], the
-second function and the bounds that an auxiliary image sets, as for `Likelihood.draw`, to their values,
-int32 [B, ..., C]. Scans of `engine` take all pixels that are decided at once, [B, n, ...], in one step.
+A few numbers a pixel are kept of the whole image: its value, the network's input, and remainders of sums.
 """
-
-import dataclasses
-from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arrays, sums
-from pixelcnn_aux.sums import Bounds, bounds_of
+from pixelcnn_aux import arguments, arrays, batches, sums
+from pixelcnn_aux.scanning.deciders import known_nats
+from pixelcnn_aux.sums import Remainders
 
 
-def drawn_pixels(likelihood, request):
-    """The decider of a `DrawRequest`: draws the pixels that are not known, within what is known of them."""
+class GroupScan:
+    """Evaluates a factor whose network decides groups of pixels, in `tiles`, rows of `batches.Tile`.
 
-    def row(pick_row):
-        noise = pick_row(request.noise)
-        completed, within = (
-            known and [arrays.cast(pick_row(x), "int32") for x in known]
-            for known in (request.completed, request.within)
-        )
-
-        def decide(params, pick, bounds):
-            if within is not None:
-                bounds = within_both(bounds, *map(pick, within))
-            shift = request.log_scale_shift
-            pixels = likelihood.draw(params, pick(noise), shift, bounds=bounds)
-            if completed is None:
-                return pixels
-            known, mask = map(pick, completed)
-            return arrays.where(mask == 1, known, pixels)
-
-        return decide
-
-    return row
-
-
-def known_nats(likelihood, request, params, pixels, pick, remainders):
-    """Log-probabilities of what is known of pixels: of their values, or the intervals they were drawn from.
-
-    float [B, ...], NumPy's, as `pick` takes pixels, [B, ..., C], from images; 0 where nothing is known.
-    `remainders` are their `PartRemainders`, or None.
+    It goes from one group to the next: `next_group`, `params` of each tile, `known` of any blocks, and
+    `decided`; or `decide` does all that. `group_params` is that of `ParallelPixelCNN`, and `known_at_first`
+    takes a tile, the lattice and auxiliary images. If they are in a graph, there is one tile.
     """
-    nothing = np.zeros(pixels.shape[:-1])
-    if request.completed is not None:
-        mask = pick(request.completed[1])[..., 0]
-        if not mask.any():
-            return nothing
-        return np.where(mask == 1, likelihood.log_prob(params, pixels), nothing)
-    zeros = np.zeros_like(pixels)
-    before = Bounds(zeros, zeros + (likelihood.num_values - 1), zeros)
-    if remainders is not None:  # what follows from auxiliary images alone
-        before = bounds_of(remainders.bounds(within=False), pixels)
-    bounds = remainders and remainders.bounds()
-    after = bounds_of(within_both(bounds, *map(pick, request.within)), pixels)
-    if (before.low == after.low).all() and (before.high == after.high).all():
-        return nothing
-    return np.subtract(*(likelihood.log_prob(params, pixels, x) for x in (before, after)))
 
-
-def within_both(bounds, low, high):
-    """Bounds as for `Likelihood.draw`, of pixels also known to lie between others, int32 [..., C]."""
-    least, most = (arrays.unstack(x, axis=-1) for x in (low, high))
-
-    def both(channel, earlier):
-        if bounds is None:
-            return Bounds(least[channel], most[channel], least[channel])
-        low, high, center = bounds(channel, earlier)
-        low, high = arrays.maximum(low, least[channel]), arrays.minimum(high, most[channel])
-        return Bounds(low, high, center)
-
-    return both
-
-
-@dataclasses.dataclass(eq=False)
-class Scan:
-    """Evaluates a network in the order in which pixels are decided."""
-
-    network: Any  # `networks.Network`
-    network_inputs: Any  # `Factor.network_inputs`
-    shape: Any  # (H, W, C) of the images, ints
-    batch: Any  # B, an int or a scalar tensor
-    remainders: Any = None  # `Remainders` of the fixed sums of auxiliary images
-
-
-@dataclasses.dataclass(eq=False)
-class GroupScan(Scan):
-    """Evaluates a network that decides groups of pixels, each `group`'s part of it once."""
-
-    def __post_init__(self):
-        *self._size, _ = self.shape
-        self.group = None
-        self.lattice = (self.batch, *sums.num_blocks(self._size, self.network.side))
-        self._known = self.remainders and self.remainders.blocks(self._size)
-        self._exists = sums.existing_by_place(self._size, self.network.side)
+    def __init__(self, factor, request, batch, known_at_first, group_params, in_graph=False):
+        self._factor, self._request, self._size = factor, request, request.size
+        self._known_at_first, self._group_params = known_at_first, group_params
+        self.network, self.group, self._index = factor.network, None, -1
+        self.lattice = (batch, *sums.num_blocks(request.size, self.network.side))
+        fixed_sum = factor.fixed_sum
+        ends = request.size, request.within
+        self._known = fixed_sum and Remainders(fixed_sum, request.auxiliary, *ends)
+        self._exists = sums.existing_by_place(request.size, self.network.side)
         self._pixels, self._seen = [], []  # by place; the latter as the network sees them
+        at_once = 1 if request.particles is None else batch
+        self.tiles = batches.tiles(factor, (None, None) if in_graph else request.size, at_once)
+        self._latest = None, None  # a tile, and the inputs of its first group
 
-    def decide_each_pixel(self, features, decider):
-        """As in `scanning`. The decider is called once a group."""
-        first, side = self.network.known_at_first(self.lattice, features), self.network.side
-        for k, group in enumerate(self.network.groups):
-            self.group, place = group, group.place
-            params, here = self.network.group_params(k, [*first, *self._seen]), self.known()
-            decide = decider(lambda x, place=place: sums.pixels_at(x, place, side))
-            self.decided(decide(params, lambda x: x, here and here.bounds()))
+    def decide(self, decider):
+        """The images, decided by a decider that is asked for each tile of a group: [B, H, W, C]."""
+        particles = self._request.particles
+        for _ in self.network.groups:
+            self.next_group()
+            rows = [[self._decided(tile, decider) for tile in row] for row in self.tiles]
+            rows = [arrays.concatenate(row, axis=2) for row in rows]
+            self.decided(arrays.concatenate(rows, axis=1))
+            if self._factor.watch and self.group.part == self.group.parts - 1:
+                self._factor.watch(self.images())
+            if particles is not None and particles.are_few():
+                known = [self._known.remainder] if self._known else []
+                particles.resample([*self._pixels, *self._seen, *known])
+                self._latest = None, None  # auxiliary images have changed
         return self.images()
+
+    def _decided(self, tile, decider):
+        """The group's pixels in a tile: [B, h, w, C]."""
+        request, place, side = self._request, self.group.place, self.network.side
+
+        def pick(x):
+            return sums.pixels_at(tile.kept(x, side), place, side)
+
+        blocks, params = [span.kept() for span in tile], self.params(tile)
+        known = self.known(*blocks)
+        pixels = decider(params, pick, known and known.bounds())
+        if request.particles is not None:
+            kind = self._factor.likelihood
+            nats = known_nats(kind, request, params, pixels, pick, known)
+            nats = np.where(self.is_decided()[*blocks], nats, 0)
+            request.particles.weigh(nats.sum(axis=(1, 2)))
+        return arrays.cast(pixels, arguments.pixel_dtype(self._factor.likelihood.num_values))
+
+    def next_group(self):
+        """The `Group` to be decided, after the one before it was."""
+        self._index += 1
+        self.group = self.network.groups[self._index]
+        return self.group
+
+    def params(self, tile):
+        """The parameters of the group's pixels in a tile: float [B, h, w, num_params], of all its blocks."""
+        latest, first = self._latest
+        if latest != tile:  # Of many tiles they would not fit in memory.
+            first = self._known_at_first(tile, self.lattice, self._request.auxiliary)
+            self._latest = tile, first
+        known = [*first, *map(tile.evaluated, self._seen)]
+        return self._group_params(self._index, known)[:, *tile.kept_of_evaluated()]
 
     def known(self, *where):
         """`PartRemainders` of the group's pixels, of all blocks or slices of them; None without sums."""
         return self._known and self._known.at_place(self.group.place, *where)
 
+    def zeros(self):
+        """Pixels of all blocks: NumPy's [B, h, w, C]."""
+        kind = self._factor.likelihood
+        return np.zeros((*self.lattice, kind.num_channels), arguments.pixel_dtype(kind.num_values))
+
+    def is_decided(self):
+        """Which blocks have a pixel in the group: NumPy's bool [h, w]."""
+        _, height, width = self.lattice
+        diagonal = np.add.outer(np.arange(height), np.arange(width))
+        found = diagonal % self.group.parts == self.group.part
+        if self._exists is not None:
+            found &= self._exists[self.group.place][..., 0] > 0
+        return found
+
     def decided(self, values):
         """Notes the group's pixels [B, h, w, C]. Those of blocks that are not the group's may be anything."""
         known = self.known()
-        x = self.network_inputs(values, known and known.center())
+        x = self._factor.network_inputs(values, known and known.center())
         if self._exists is not None:
             x = x * arrays.cast(self._exists[self.group.place], x.dtype)
         for noted, new in ((self._pixels, values), (self._seen, x)):

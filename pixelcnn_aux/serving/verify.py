@@ -12,7 +12,7 @@ from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs, upper_half
-from pixelcnn_aux.scanning import groups
+from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
 
@@ -166,7 +166,7 @@ def _compare_draws(model, signature, request, drawn):
             bounds = fixed_sum.channel_bounds(image, auxiliary, slack)
         # Each pixel as the factor draws it, given the export's pixels before it.
         own = DrawRequest(log_scale_shift=SHIFTS, noise=noise, **known)
-        decide = groups.drawn_pixels(factor.likelihood, own)(lambda x: x)
+        decide = deciders.drawn_pixels(factor.likelihood, own)
         again = decide(factor.params(inputs), lambda x: x, bounds)
         different = np.any(np.asarray(again) != image, axis=-1)
         share = different.mean()

@@ -9,7 +9,7 @@ import tensorflow as tf
 from pixelcnn_aux import batches
 from pixelcnn_aux.codec import codec as codec_module, coding, container, integer_mixture
 from pixelcnn_aux.codec.codec import Codec
-from pixelcnn_aux.engine import groups
+from pixelcnn_aux.engine import factor as engine_factor
 from tests.codec.helpers import image, model
 from tests.helpers import pictures, tiny_model
 
@@ -39,7 +39,7 @@ class PicturesTest(tf.test.TestCase):
         self.assertAllClose(pixel_bits.sum() / images.size, expected, rtol=0.02)
         with mock.patch.object(batches, "MAX_TILE_PIXELS", 48**2):
             self.assertAllEqual(self.codec.decompress(data), images)
-        with mock.patch.object(groups, "FEW", 0):  # by graphs
+        with mock.patch.object(engine_factor, "FEW", 0):  # by graphs
             self.assertAllEqual(Codec(self.model).decompress(data), images)
         with mock.patch.object(coding, "AT_ONCE", 100):
             small = self.codec.compress(images)

@@ -7,7 +7,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, sampling
-from pixelcnn_aux.engine import groups
+from pixelcnn_aux.engine import factor as engine_factor
 from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
 from tests import helpers
@@ -127,7 +127,7 @@ class ParallelTest(helpers.TestCase):
         self.assertAllEqual(noise[:, 13:27, 3:], noise[:, :, :][:, 13:27, 3:])
         request = DrawRequest(log_scale_shift=shifts, size=size, auxiliary=auxiliary, noise=noise)
         in_one = factor.draw(request)
-        with mock.patch.object(groups, "FEW", 0):
+        with mock.patch.object(engine_factor, "FEW", 0):
             by_graphs = factor.draw(request)
         self.cut(factor, parts)
         in_tiles = factor.draw(request)

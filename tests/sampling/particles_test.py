@@ -10,9 +10,9 @@ import pixelcnn_aux as pa
 from benchmarks import particles
 from pixelcnn_aux import layers, sampling
 from pixelcnn_aux.auxiliary import Grayscale
-from pixelcnn_aux.engine.waves import WaveScan
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sampling.particles import Particles
+from pixelcnn_aux.scanning.diagonals import DiagonalScan
 from tests import custom, helpers, own_network_test
 from tests.agreement_test import SMALL, build, labels
 
@@ -108,10 +108,10 @@ class StateTest(helpers.ImagesTestCase):
         how = {key: x[:3] for key, x in labels(name).items()}
 
         def row_by_row(network, features, shape, _):
-            return WaveScan(network, features, shape, shape[2])
+            return DiagonalScan(network, features, shape, shape[2])
 
         # Particles are resampled at other moments where rows go on at once.
-        with mock.patch("pixelcnn_aux.engine.factor.WaveScan", row_by_row):
+        with mock.patch("pixelcnn_aux.engine.factor.DiagonalScan", row_by_row):
             found = completed(model, 8, **how)
         self.assertSameImages(completed(model, 8, **how, method="full"), found)
         if model.exact:
