@@ -21,7 +21,9 @@ def drawn_pixels(likelihood, request):
     """The decider of a `DrawRequest`: draws the pixels that are not known, within what is known of them."""
 
     def row(pick_row):
-        noise = pick_row(request.noise)
+        noise, shift = pick_row(request.noise), request.log_scale_shift
+        by_pixel = len(shift.shape) > 1
+        shift = pick_row(shift) if by_pixel else shift
         completed, within = (
             known and [arrays.cast(pick_row(x), "int32") for x in known]
             for known in (request.completed, request.within)
@@ -30,8 +32,8 @@ def drawn_pixels(likelihood, request):
         def decide(params, pick, bounds):
             if within is not None:
                 bounds = within_both(bounds, *map(pick, within))
-            shift = request.log_scale_shift
-            pixels = likelihood.draw(params, pick(noise), shift, bounds=bounds)
+            here = pick(shift) if by_pixel else shift
+            pixels = likelihood.draw(params, pick(noise), here, bounds=bounds)
             if completed is None:
                 return pixels
             known, mask = map(pick, completed)
