@@ -520,9 +520,10 @@ class FactorChain(serialization.Configured):
 
         With `scenes`, what is drawn is decided small: a rectangle around the hole is reduced, by one of the
         model's enlargements, until the hole spans at most half of the images of `scenes`, or as far as the
-        model enlarges. They draw it, and the model enlarges it, at log-scales that are lower by 0.7. Both are
-        held to what known pixels leave possible, if each step from these changes a color by 12 of 255 at
-        most. Several holes of a picture are one hole, with all between them.
+        model enlarges. They draw it, and the model enlarges it: at log-scales that are lower by 0.7 where
+        known pixels nearby of the same brightness are smooth, and higher by up to 0.2, if that is not above
+        0, where they vary. Both are held to what known pixels leave possible, if each step from these changes
+        a color by 12 of 255 at most. Several holes of a picture are one hole, with all between them.
 
         Args:
           images: uint8 [B, H, W, C].

@@ -44,7 +44,7 @@ class DrawRequest(NamedTuple):
     """
 
     seeds: Tensor = None  # int32 [B, 2]
-    log_scale_shift: Tensor = None  # float32 [B]
+    log_scale_shift: Tensor = None  # float32 [B]; or [B, H, W], for one factor
     condition: Tensor = None  # as in `Inputs`
     mode: str = "sample"  # or "map"
     method: str = "incremental"  # or "full"

@@ -168,6 +168,24 @@ class AgreementTest(helpers.ImagesTestCase):
         if build(name).exact:
             self.assertAgree(build(name), images)
 
+    @parameterized.parameters(*GRAPHS)
+    def test_a_shift_for_each_pixel(self, name):
+        model, shifts = build(name), np.linspace(-1, 0, len(SEEDS), dtype=np.float32)
+
+        def draw(shifts, by_pixel):
+            request = DrawRequest(SEEDS, shifts, size=model.image_size)
+            kept = {[*model.factors][-1]: {"log_scale_shift": by_pixel}}
+            return sampling.draw(model, request, kept=kept)
+
+        shape, alike = (len(SEEDS), *model.image_size), draw(shifts, shifts)
+        same = np.broadcast_to(shifts[:, None, None], shape)
+        self.assertSameImages(draw(shifts, same), alike)
+        different = np.random.default_rng(0).uniform(-3, 1, shape).astype(np.float32)
+        expected = draw(shifts, different)
+        self.assertNotAllEqual([*expected.values()][-1], [*alike.values()][-1])
+        by_graph = tf.function(draw, autograph=False)
+        self.assertSameImages(by_graph(tf.constant(shifts), tf.constant(different)), expected)
+
     @parameterized.parameters(*PAIRS)
     def test_draws(self, name, way):
         expected = drawn(name)

@@ -170,8 +170,8 @@ class Likelihood(Configured):
           params: float32 or float64 [..., num_params].
           noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`. With bounds
             [..., bounded_noise_size], from `noise` with `bounded`.
-          log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
-            log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
+          log_scale_shift: scalar, [B] or of more of the leading dimensions, added to the log-scales of a
+            mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
             each, that returns the channel's `Bounds`: int32 with 0 <= low <= high < num_values, and float32
             [...]. Draws lie in low .. high, also those of mode "map". None for no bounds.

@@ -40,7 +40,7 @@ def sample(model, request, given, known, mask, particles=1, *, own=None):
         remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
         given[name] = _checked(f"given[{name!r}]", given[name], shape, kind.num_values, remedy)
     model.require(names_from(model, given))
-    kept = own or {}
+    kept = own
     if known is not None or mask is not None:
         kept = kept_pixels(model, known, mask, batch, given, size)
     rows, (height, width) = (request._replace(size=size), given, kept), size

@@ -23,6 +23,7 @@ def drawn_pixels(likelihood, request):
             ends = (arrays.cast(pick(x), "int32") for x in request.within)
             bounds = within_both(bounds, *ends)
         shift = request.log_scale_shift
+        shift = pick(shift) if len(shift.shape) > 1 else shift
         pixels = likelihood.draw(params, pick(request.noise), shift, bounds=bounds)
         if request.completed is None:
             return pixels

@@ -183,7 +183,6 @@ class ScenesTest(helpers.TestCase):
         request = DrawRequest([[0, 0]], -0.5)
         rows = sampling.checked(scenes(), request)._replace(size=(4, 4)), {}, {"image": own}
         self.assertAllEqual(sampling.draw(scenes(), *rows, 4)["image"], given)
-        self.assertAllClose(large.args[1].log_scale_shift, [-1.2])
 
     def test_what_is_drawn_joins_what_is_around_it(self):
         """At every scale: pixels that are off the grid of blocks make up for no other ones."""
@@ -196,6 +195,28 @@ class ScenesTest(helpers.TestCase):
             self.assertAllInRange(found[0, 3:6, 3:8] - 100.0 + 12 * steps, 0, 1000)
             [given] = large.args[2].values()
             self.assertAllEqual(halved(found, 8 // given.shape[1]), given)
+
+    def shifts(self, images, mask, model=None, **how):
+        """Those of the full pictures' log-scales, [B, H, W]."""
+        _, _, calls = self.completed(images, mask, model, **how)
+        return np.concatenate([call.args[3]["image"]["log_scale_shift"] for call in calls])
+
+    def test_what_is_drawn_varies_as_what_is_around_it(self):
+        """As what is nearby, and of the same brightness; unknown pixels do not matter."""
+        random = np.random.default_rng(0)
+        noise = random.integers(-30, 31, (1, 32, 64, 3))
+        noise[:, :, 32:] = 0
+        images, mask = (100 + noise).astype(np.uint8), np.ones((1, 32, 64, 1), np.uint8)
+        mask[:, 9:15, 9:15] = mask[:, 9:15, 49:55] = 0
+        [shifts] = self.shifts(images, mask, log_scale_shift=-0.5)
+        self.assertAllClose(shifts[9:15, 9:15], np.full((6, 6), -0.3))
+        self.assertAllClose(shifts[9:15, 49:55], np.full((6, 6), -1.2))
+        others = np.where(mask, images, random.integers(0, 256, images.shape)).astype(np.uint8)
+        both, seeds = np.concatenate([images[:, :, ::-1], others]), [[0, 0], [0, 0]]
+        mirrored, same = self.shifts(both, mask.repeat(2, axis=0), seeds=seeds)
+        self.assertAllClose(same - 0.5, np.minimum(shifts, -0.5))  # not above 0
+        self.assertAllClose(mirrored[9:15, 9:15], np.full((6, 6), -0.7))
+        self.assertAllClose(mirrored[9:15, 49:55], np.zeros((6, 6)))
 
     def test_one_particle_where_nothing_is_known_after_the_first_pixel_to_draw(self):
         for known, count in (((4, 0), 1), ((5, 0), 4), ((4, 1), 4)):
