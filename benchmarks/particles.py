@@ -70,7 +70,7 @@ def variation(shares, probs):
 
 
 def main():
-    columns = {f"{count} particles": "13.4f" for count in PARTICLES}
+    columns = {f"by {count}": "8.4f" for count in PARTICLES}
     table = tools.Table({"": "<9", **columns, "independent": "12.4f"})
     for name in NAMES:
         model, condition = tiny(name)

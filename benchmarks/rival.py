@@ -17,7 +17,7 @@ def example(shape):
     return tfd.PixelCNN(shape, **EXAMPLE, dropout_p=0.3)
 
 
-def like(network, size, dropout=0.5):
+def like(network, size):
     """A `tfd.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
     resolutions = max(network.topology.levels()) + 1
     blocks = sum(step.kind == "block" for step in network.topology.steps)
@@ -25,7 +25,7 @@ def like(network, size, dropout=0.5):
     num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
 
     def pixelcnn(filters):
-        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=dropout)
+        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=0.5)
 
     filters = network.above.filters
     # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.

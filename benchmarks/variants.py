@@ -46,12 +46,13 @@ TESTED = 1000  # images
 def main(comparison):
     ways = WAYS[arguments.choice("COMPARISON", comparison, WAYS)]
     preset = tools.chosen_preset()
-    settings = {name: with_steps(training) for name, training in preset.training.items()}
+    names = [*preset.training][-1:] if comparison == "exact" else preset.training
+    settings = {name: with_steps(preset.training[name]) for name in names}
     default = f"{comparison}-{FLAGS.model}-{FLAGS.preset}"
     out = pathlib.Path(FLAGS.out or RunFolder.RUNS / default)
     columns = {"factor": "<12", "trained": "<18", "bound": "7.4f", "exact": "7.4f"}
     table = tools.Table({**columns, "full image": "10.4f", "by position": "<11"})
-    for name in [*settings][-1:] if comparison == "exact" else settings:
+    for name in settings:
         curves, positions = {}, {}
         for way, changes in ways.items():
             folder = out / way.replace(" ", "-")
@@ -99,8 +100,8 @@ def evaluate(model, name, test):
         blocks = pixels.reshape(-1, height // ratio, ratio, width // ratio, ratio)
         by_position += blocks.sum((0, 1, 3))
         count += pixels.size
-    nats_per_bit = -count * factor.likelihood.num_channels * math.log(2.0)
-    return *(nats / nats_per_bit), (by_position / nats_per_bit).ravel() * ratio**2
+    scale = -count * factor.likelihood.num_channels * math.log(2.0)
+    return *(nats / scale), (by_position / scale).ravel() * ratio**2
 
 
 def draw(curves, positions):
