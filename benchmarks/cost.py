@@ -2,26 +2,23 @@
 
 For each factor of a preset, from the graph of its training step: the arithmetic of a step and of all steps,
 the memory of a step, and the hours of all steps on named hardware. The share of its peak that hardware
-reaches is an assumption (--efficiency). Prints tables; --out writes the same as JSON. The formulas are in
-docs/scaling.md.
+reaches is an assumption (--efficiency). The formulas are in docs/scaling.md.
 """
 
 import math
-import pathlib
+import re
 from typing import NamedTuple
 
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import Later
+from benchmarks import tools
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.errors import did_you_mean, expect
-from pixelcnn_aux.runs import disk
-from pixelcnn_aux.training import presets
+from pixelcnn_aux.errors import expect
 
 FLAGS = flags.FLAGS
 
-tf, given = Later("tensorflow"), Later("pixelcnn_aux.inputs")
+tf = tools.LazyModule("tensorflow")
 
 # FLOP/s of dense products, as published. The last one: 2 cores, each with 2 units that multiply and add 16
 # float32 a cycle, at 3.5 GHz.
@@ -47,62 +44,31 @@ _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGr
 _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
 
-def find_preset(model, name):
-    """A preset of `train MODEL`, by its name. Raises ValueError for an unknown name."""
-    known = presets.BY_MODEL[model]
-    remedy = did_you_mean(name, known, "Choose one of them, or another --model")
-    expect(name in known, f"--preset {', '.join(known)} for --model {model}", name, remedy)
-    return known[name]
-
-
 def main():
     pa.backend.require_tensorflow("counting operations")
-    preset = find_preset(FLAGS.model, FLAGS.preset)
-    if FLAGS.out:
-        disk.check_place("--out", FLAGS.out)
-    factors = factors_costs(preset, FLAGS.batch_size, FLAGS.efficiency)
-    result = {
-        "model": FLAGS.model,
-        "preset": FLAGS.preset,
-        "efficiency": FLAGS.efficiency,
-        "peak_flops_per_second": HARDWARE,
-        "factors": factors,
-        # They are trained one after another: their memory is not needed at once.
-        "total": {
-            **{x: sum(f[x] for f in factors.values()) for x in ("parameters", "training_flops")},
-            "hours": {x: sum(f["hours"][x] for f in factors.values()) for x in HARDWARE},
-        },
-    }
-    print_tables(result)
-    if FLAGS.out:
-        disk.write_json(pathlib.Path(FLAGS.out), result)
-        print(f"Wrote {FLAGS.out}")
+    costs = factors_costs(tools.chosen_preset(), FLAGS.batch_size, FLAGS.efficiency)
+    print(f"{FLAGS.model}, preset {FLAGS.preset}: computed, not measured")
+    print_table(costs)
 
 
 def factors_costs(preset, batch_size, efficiency):
-    """The cost of training each factor of a preset: {name: dict of FLOPs, bytes and hours}, as in JSON.
+    """The cost of training each factor of a preset: {name: dict of FLOPs, bytes and hours}.
 
-    Args:
-      preset: `presets.Preset`.
-      batch_size: int, images a step, with as many steps as the same number of images takes; None for the
-        preset's.
-      efficiency: float, the share of its peak that hardware reaches.
-
+    With another `batch_size` than the preset's, unless it is None, the same number of images is trained on.
     Raises ValueError for a network whose graph has loops or branches, as `flops`.
     """
-    model = preset.constructor(**preset.model)
-    auxiliary, costs = None, {}
-    for name, (height, width) in model.sizes().items():
+    model, auxiliary, costs = tools.build(preset), None, {}
+    for name, size in model.sizes().items():
         factor, training = model.factors[name], preset.training[name]
-        batch, steps = training.batch_size, training.epochs * training.steps_per_epoch
-        if batch_size:
-            batch, steps = batch_size, math.ceil(steps * batch / batch_size)
-        image = (batch, height, width, factor.likelihood.num_channels)
-        auxiliary = auxiliary and (batch, *auxiliary[1:])
+        batch = batch_size or training.batch_size
+        steps = math.ceil(training.steps * training.batch_size / batch)
+        image = (batch, *size, factor.likelihood.num_channels)
         factors = {"float32": factor, "bfloat16": model.new_factor(name, "mixed_bfloat16")}
+        auxiliary = auxiliary and (batch, *auxiliary[1:])
         traces = {x: training_step(f, image, auxiliary) for x, f in factors.items()}
         # The backward pass has two products for each one of the forward pass.
         step_flops = 3 * flops(traces["float32"].forward)
+        seconds = {x: steps * step_flops / (efficiency * peak) for x, peak in HARDWARE.items()}
         costs[name] = {
             "parameters": factor.count_params(),
             "batch_size": batch,
@@ -111,9 +77,7 @@ def factors_costs(preset, batch_size, efficiency):
             "rematerialized_step_flops": step_flops + flops(traces["float32"].in_blocks()),
             "training_flops": steps * step_flops,
             "bytes": memory(factor.count_params(), traces),
-            "hours": {
-                x: steps * step_flops / (efficiency * peak) / 3600 for x, peak in HARDWARE.items()
-            },
+            "hours": {x: each / 3600 for x, each in seconds.items()},
         }
         auxiliary = image
     return costs
@@ -122,39 +86,36 @@ def factors_costs(preset, batch_size, efficiency):
 def memory(parameters, traces):
     """Bytes in memory during a step, in parts and in all: {name: int}, of {precision: `Trace`}."""
     size = FLOAT * parameters
-    found = {"weights": size, "gradients": size, "Adam and average": ADAM_AND_AVERAGE * size}
-    state = sum(found.values())
-    kept = {name: step.kept() for name, step in traces.items()}
-    kept |= {f"{name}, rematerialized": sum(x.rematerialized(), []) for name, x in traces.items()}
-    kept = {name: num_bytes(tensors) for name, tensors in kept.items()}
-    found |= {f"activations, {name}": size for name, size in kept.items()}
-    return found | {f"in all, {name}": state + size for name, size in kept.items()}
+    state = {"weights": size, "gradients": size, "Adam and average": ADAM_AND_AVERAGE * size}
+    kept = {name: num_bytes(step.kept()) for name, step in traces.items()}
+    for name, step in traces.items():
+        kept[f"{name}, rematerialized"] = num_bytes(sum(step.rematerialized(), []))
+    activations = {f"activations, {name}": size for name, size in kept.items()}
+    whole = {f"in all, {name}": sum(state.values()) + size for name, size in kept.items()}
+    return {**state, **activations, **whole}
 
 
-def print_tables(result):
+def print_table(costs):
     """A column for each factor, and one for their sums; three digits of each figure."""
-    factors, sums = list(result["factors"].values()), result["total"]
-
-    def line(label, cells):
-        print(f"{label:36}", *(f"{cell:>14}" for cell in cells))
-
-    def row(label, key, unit):
-        line(label, [digits(x[key] / unit) for x in (*factors, sums) if key in x])
-
-    print(f"{result['model']}, preset {result['preset']}: computed, not measured")
-    line("", [*result["factors"], "total"])
-    line("parameters", [f"{x['parameters']:,}" for x in (*factors, sums)])
-    line("images a step", [f"{factor['batch_size']:,}" for factor in factors])
-    line("steps", [f"{factor['steps']:,}" for factor in factors])
-    row("TFLOP a step", "step_flops", 1e12)
-    row("TFLOP a step, rematerialized", "rematerialized_step_flops", 1e12)
-    row("EFLOP of all steps", "training_flops", 1e18)
+    table = tools.Table({"": "<36", **dict.fromkeys([*costs, "total"], "14")})
+    factors = list(costs.values())
+    # They are trained one after another: their memory is not needed at once.
+    total = {x: sum(f[x] for f in factors) for x in ("parameters", "training_flops")}
+    total["hours"] = {x: sum(f["hours"][x] for f in factors) for x in HARDWARE}
+    columns = [*factors, total]
+    table.add("parameters", *(f"{x['parameters']:,}" for x in columns))
+    table.add("images a step", *(f"{x['batch_size']:,}" for x in factors))
+    table.add("steps", *(f"{x['steps']:,}" for x in factors))
+    table.add("TFLOP a step", *(digits(x["step_flops"] / 1e12) for x in factors))
+    rematerialized = (digits(x["rematerialized_step_flops"] / 1e12) for x in factors)
+    table.add("TFLOP a step, rematerialized", *rematerialized)
+    table.add("EFLOP of all steps", *(digits(x["training_flops"] / 1e18) for x in columns))
     print("\nGB of a step")
     for name in factors[0]["bytes"]:
-        line(name, [digits(factor["bytes"][name] / 1e9) for factor in factors])
-    print(f"\nhours of all steps, if {result['efficiency']:g} of the peak is reached")
+        table.add(name, *(digits(x["bytes"][name] / 1e9) for x in factors))
+    print(f"\nhours of all steps, if {FLAGS.efficiency:g} of the peak is reached")
     for name in HARDWARE:
-        line(name, [digits(x["hours"][name]) for x in (*factors, sums)])
+        table.add(name, *(digits(x["hours"][name]) for x in columns))
 
 
 def digits(x):
@@ -164,22 +125,18 @@ def digits(x):
 
 
 class Trace(NamedTuple):
-    """The operations of a training step: lists of `tf.Operation`, of a graph that is traced and not run.
-
-    All shapes in the graph are static.
-    """
+    """The operations of a training step: lists of `tf.Operation`, of a graph of static shapes."""
 
     forward: list  # the operations of the loss
     backward: list  # what the gradients need besides
     block_names: frozenset  # of str, of the gated residual blocks that may be rematerialized
 
     def block(self, op):
-        """The scope of the block that an operation belongs to, which differs by call; None for none."""
-        scopes = op.name.split("/")
-        for depth, scope in enumerate(scopes[:-1], start=1):
+        """The scope of the block of an operation, which differs by call; None outside of blocks."""
+        scopes = op.name.split("/")[:-1]
+        for depth, scope in enumerate(scopes, start=1):
             # TensorFlow numbers scopes of one name.
-            name, _, number = scope.rpartition("_")
-            if scope in self.block_names or (number.isdigit() and name in self.block_names):
+            if not self.block_names.isdisjoint((scope, re.sub(r"_\d+$", "", scope))):
                 return "/".join(scopes[:depth])
         return None
 
@@ -198,10 +155,8 @@ class Trace(NamedTuple):
     def rematerialized(self):
         """The tensors that are kept if each block is evaluated again when its gradients are computed.
 
-        Returns:
-          (always, once): lists of `tf.Tensor`. `always` are kept from the forward pass on: the inputs of
-          blocks, and what is kept outside of blocks. `once` are of the block that keeps most besides, since
-          only one block is evaluated at a time.
+        Those that are always kept, the inputs of blocks and all outside of blocks; and those of the largest
+        block, since only one is evaluated at a time: lists of `tf.Tensor`.
         """
         kept = {tensor.name: tensor for tensor in self.kept()}
         always = [tensor for tensor in kept.values() if not self.block(tensor.op)]
@@ -225,37 +180,28 @@ def trace(loss, variables, *specs, block_names=()):
 
     function = tf.function(step, autograph=False).get_concrete_function(*specs)
     value, *gradients = function.outputs
-    forward, needed = _needed([value]), _needed(gradients)
-    backward = [op for name, op in needed.items() if name not in forward]
+    forward = _operations([value])
+    backward = [op for name, op in _operations(gradients).items() if name not in forward]
     return Trace(list(forward.values()), backward, frozenset(block_names))
 
 
 def training_step(factor, image, auxiliary=None):
-    """The `Trace` of a factor's training step: its loss with dropout, and the gradients of all weights.
-
-    Args:
-      factor: `pixelcnn_aux.factor.Factor`.
-      image: (B, H, W, C) of the images.
-      auxiliary: (B, h, w, c) of the auxiliary images; None for an unconditional factor.
-    """
+    """The `Trace` of a factor's loss with dropout and its gradients, by the shapes of images, or None."""
+    from pixelcnn_aux.inputs import Inputs
 
     def loss(inputs):
         return factor.compute_loss(inputs, inputs.images, factor(inputs, training=True))
 
-    def blocks(layer):
-        if isinstance(layer, pa.layers.GatedResidualBlock):
-            return [layer.name]
-        return [name for part in getattr(layer, "parts", list)() for name in blocks(part)]
-
     weights = [weight.value for weight in factor.trainable_variables]
-    return trace(loss, weights, _inputs(image, auxiliary), block_names=blocks(factor))
+    specs = Inputs(*(shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary)))
+    return trace(loss, weights, specs, block_names=_block_names(factor))
 
 
-def forward_flops(factor, image, auxiliary=None):
-    """int, the `flops` of a factor's forward pass. Args as for `training_step`."""
-    function = tf.function(lambda inputs: factor(inputs, training=False), autograph=False)
-    graph = function.get_concrete_function(_inputs(image, auxiliary)).graph
-    return flops(graph.get_operations())
+def _block_names(layer):
+    """The names of the gated residual blocks in a layer: list of str."""
+    if isinstance(layer, pa.layers.GatedResidualBlock):
+        return [layer.name]
+    return [name for part in getattr(layer, "parts", list)() for name in _block_names(part)]
 
 
 def flops(operations):
@@ -271,17 +217,10 @@ def num_bytes(tensors):
     return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors)
 
 
-def _inputs(image, auxiliary):
-    """`Inputs` of `tf.TensorSpec`s of these shapes."""
-    return given.Inputs(*(shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary)))
-
-
 def _multiplications(op):
-    if op.type in _CALLS:
-        raise ValueError(
-            f"Expected a graph without calls, loops and branches, whose operations can be counted. "
-            f"Received: {op.name} ({op.type}). Write that part without them."
-        )
+    expected = "a graph without calls, loops and branches, whose operations can be counted"
+    remedy = "Write that part without them"
+    expect(op.type not in _CALLS, expected, f"{op.name} ({op.type})", remedy)
     if op.type == "Conv2D":
         return op.outputs[0].shape.num_elements() * op.inputs[1].shape[:3].num_elements()
     if op.type == "Conv2DBackpropInput":  # a transposed convolution: kernel [h, w, out, in]
@@ -291,26 +230,26 @@ def _multiplications(op):
     return 0
 
 
-def _needed(tensors):
+def _operations(tensors):
     """The operations that compute tensors: dict, name -> `tf.Operation`."""
-    found, left = {}, [tensor.op for tensor in tensors]
+    operations, left = {}, [tensor.op for tensor in tensors]
     while left:
         op = left.pop()
-        if op.name not in found:
-            found[op.name] = op
+        if op.name not in operations:
+            operations[op.name] = op
             left += [] if op.type in _READ_SHAPES else [tensor.op for tensor in op.inputs]
-    return found
+    return operations
 
 
 def _read(op):
     """The activations whose values an operation reads, as the tensors that own their memory."""
-    found = []
+    read = []
     for tensor in () if op.type in _READ_SHAPES else op.inputs:
         while tensor.op.type in _ALIASES:
             tensor = tensor.op.inputs[tensor.value_index]
         if tensor.op.type not in _NOT_COMPUTED and tensor.dtype != tf.resource:
-            found.append(tensor)
-    return found
+            read.append(tensor)
+    return read
 
 
 def _distinct(tensors):
@@ -318,15 +257,12 @@ def _distinct(tensors):
 
 
 def define_flags():
-    models = list(presets.BY_MODEL)
-    flags.DEFINE_enum("model", "grayscale", models, "Whose preset: which training program.")
-    flags.DEFINE_string("preset", "demo", "As that program's, or one that a plugin adds to them.")
-    batch_size = "Images a step, in as many steps as the same images take; the preset's if unset."
-    flags.DEFINE_integer("batch_size", None, batch_size, lower_bound=1)
+    tools.define_preset("grayscale", "demo")
+    text = "Images a step, in as many steps as the same images take; the preset's if unset."
+    flags.DEFINE_integer("batch_size", None, text, lower_bound=1)
     flags.DEFINE_float("efficiency", 0.3, "The share of its peak that hardware reaches.")
     share = "Expected a share of the peak, above 0 and at most 1."
     flags.register_validator("efficiency", lambda efficiency: 0 < efficiency <= 1, share)
-    flags.DEFINE_string("out", None, "A file for the same as JSON; none if unset.")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers, rounding, summaries
 from pixelcnn_aux.commands import bpd, chosen_run, program
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -26,14 +27,19 @@ FLAGS = flags.FLAGS
 
 MOST_BITS = 0.001  # that rounding may cost, in bits per dimension
 NUM_IMAGES = 500  # of the validation split at most, on which that is measured
+FACTS = {
+    "purpose": "In a few words, for pixelcnn-aux models.",
+    "data": "The images that it was trained on.",
+    "license": "The license of these images.",
+    "machine": "The machine that trained it.",
+    "command": "The command that trained it.",
+}
 
 
 def main():
     target = trained.FOLDER / FLAGS.name
-    if target.parent != trained.FOLDER or target.exists():
-        raise ValueError(
-            f"Expected a new name. Received: {FLAGS.name}. Choose another one, or remove {target} first."
-        )
+    is_new = target.parent == trained.FOLDER and not target.exists()
+    expect(is_new, "a new name", FLAGS.name, f"Choose another one, or remove {target} first")
     folder = chosen_run.workdir()
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
@@ -42,43 +48,38 @@ def main():
     result = test_result(folder, model)
     with (
         disk.explained(f"to write {target}"),
-        tempfile.TemporaryDirectory(dir=trained.FOLDER) as made,
+        tempfile.TemporaryDirectory(dir=trained.FOLDER) as place,
     ):
-        packed = pathlib.Path(made) / FLAGS.name
+        packed = pathlib.Path(place, FLAGS.name)
         seconds = write_run(folder, model, packed, FLAGS.in_8_bits)
-        images = chosen_run.images(folder, model, "validation")
-        condition = images.condition(model.condition)
         loaded = pa.load(packed)
-        before, after = (
-            splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES), condition)
-            for x in (model, loaded)
-        )
-        count = min(NUM_IMAGES, images.num_images)
-        print(
-            f"As they are packed: {after - before:+.5f} bits per dimension on {count} validation images"
-        )
-        if after - before > MOST_BITS:
-            raise ValueError(
-                f"Expected weights that cost {MOST_BITS} bits per dimension at most as they are packed. "
-                f"Received: {after - before}. Leave out --in_8_bits, train on, or with a lower learning rate."
-            )
-        card = {"purpose": FLAGS.purpose, **result, "data": FLAGS.data, "license": FLAGS.license}
-        card |= {"seconds": round(seconds)}
-        card |= {"machine": FLAGS.machine, "command": FLAGS.command}
-        card["fingerprint"] = bpd.identity(loaded)
+        check_cost(chosen_run.images(folder, model, "validation"), model, loaded)
+        card = {name: FLAGS[name].value for name in FACTS}
+        card |= {**result, "seconds": round(seconds), "fingerprint": bpd.identity(loaded)}
         disk.write_json(packed / "card.json", card)
         packed.rename(target)
     print(f"Wrote {target}: {trained.pretrained()[FLAGS.name]['bytes']:,} bytes")
 
 
-def test_result(folder, model):
-    """The figures of `evaluate.bpd` about the run, for its card.
+def check_cost(images, model, packed):
+    """Raises ValueError where packing costs more than `MOST_BITS` on the first images."""
+    condition = images.condition(model.condition)
+    before, after = (
+        splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES), condition)
+        for x in (model, packed)
+    )
+    unit = f"bits per dimension on {min(NUM_IMAGES, images.num_images)} validation images"
+    print(f"As they are packed: {after - before:+.5f} {unit}")
+    expected = f"weights that cost {MOST_BITS} bits per dimension at most as they are packed"
+    remedy = "Leave out --in_8_bits, train on, or with a lower learning rate"
+    expect(after - before <= MOST_BITS, expected, after - before, remedy)
 
-    Raises ValueError unless that is of all test images, and of the weights that the run has now.
-    """
+
+def test_result(folder, model):
+    """The figures of `evaluate.bpd` for the card: of all test images, by the weights that the run has now."""
     file = trained.outputs(folder) / "bpd.json"
     images = chosen_run.images(folder, model, "test")
-    expected = {
+    settings = {
         "dataset": chosen_run.source(folder)["dataset"],
         "split": "test",
         "num_images": images.num_images,
@@ -89,49 +90,39 @@ def test_result(folder, model):
         "condition": None if model.condition is None else False,
     }
     try:
-        found = disk.read_dict(file, "figures")
-    except (FileNotFoundError, ValueError):  # none, or a damaged one
-        found = {}
-    received = {key: found.get(key) for key in expected}
+        figures = disk.read_dict(file, "figures")
+    except (FileNotFoundError, ValueError):  # missing or damaged
+        figures = {}
+    differences = disk.differences(settings, {key: figures.get(key) for key in settings})
+    expected = (
+        f"in {file} the figures of all {images.num_images:,} test images, by the averaged weights "
+    )
     flag = "" if model.condition is None else " --nocondition"
-    if differences := disk.differences(expected, received):
-        raise ValueError(
-            f"Expected in {file} the figures of all {images.num_images:,} test images, by the averaged "
-            f"weights of the run as they are now. Received: {differences if found else 'none'}. "
-            f"Run python -m evaluate.bpd --split test --workdir {folder}{flag} first."
-        )
-    bits = found[summaries.bits_kind(model)]
+    remedy = f"Run python -m evaluate.bpd --split test --workdir {folder}{flag} first"
+    received = differences if figures else "none"
+    expect(not differences, f"{expected}of the run as they are now", received, remedy)
+    bits = figures[summaries.bits_kind(model)]
     card = {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
     return {**card, "split": "test", "num_images": images.num_images}
 
 
 def write_run(folder, model, packed, in_8_bits=()):
-    """Writes into a new folder what is kept of a run, and returns the seconds that training took.
-
-    Args:
-      folder: path of the run.
-      model: `AuxiliaryModel`.
-      packed: path of the new folder.
-      in_8_bits: list of str, the factors whose kernels take 8 bits.
-    """
-    run, packed = RunFolder(folder), RunFolder(packed)
+    """Writes the packed run into a new folder, and returns the seconds that training took."""
+    run, packed, seconds = RunFolder(folder), RunFolder(packed), 0
     packed.create(run.shared_config())
-    seconds = 0
-    for name in model.factors:
-        given, made = run[name], packed[name]
-        rows, recorded = metrics.read(given.metrics), given.shared_training()
-        if not rows or not recorded:
-            raise ValueError(
-                f"Expected {given.metrics} with one epoch or more, and {given.training}. "
-                f"Received: nothing in {given.training if rows else given.metrics}. Restore it, or train on."
-            )
-        made.record_training(recorded)
-        metrics.write(made.metrics, rows)
-        if isinstance(factor := model.factors[name], RoundedFactor):
-            write_whole(factor, made.weights)
+    for name, factor in model.factors.items():
+        source, target = run[name], packed[name]
+        rows, recorded = metrics.read(source.metrics), source.shared_training()
+        expected = f"{source.metrics} with one epoch or more, and {source.training}"
+        received = f"nothing in {source.training if rows else source.metrics}"
+        expect(rows and recorded, expected, received, "Restore it, or train on")
+        target.record_training(recorded)
+        metrics.write(target.metrics, rows)
+        if isinstance(factor, RoundedFactor):
+            write_whole(factor, target.weights)
         else:
             kernels = kernels_in_8_bits(factor) if name in in_8_bits else {}
-            write_rounded(given.weights, made.weights, kernels)
+            write_rounded(source.weights, target.weights, kernels)
         seconds += rows[-1]["seconds"]
     return seconds
 
@@ -152,40 +143,32 @@ def write_whole(factor, file):
 
 def kernels_in_8_bits(factor):
     """dict, name of a weight -> int8: directions of kernels, whose lengths do not matter."""
+    names = {id(weight): name for name, weight in tensors.named_weights(factor).items()}
     kernels = {}
     for layer in layers.normalized_layers(factor):
         v = np.asarray(layer.v.value)
         others = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
-        kernels[id(layer.v)] = np.round(127 * v / np.abs(v).max(axis=others, keepdims=True))
-    names = {id(weight): name for name, weight in tensors.named_weights(factor).items()}
-    return {names[key]: kernel.astype(np.int8) for key, kernel in kernels.items()}
+        kernel = np.round(127 * v / np.abs(v).max(axis=others, keepdims=True))
+        kernels[names[id(layer.v)]] = kernel.astype(np.int8)
+    return kernels
 
 
 def write_rounded(file, smaller, kernels):
-    """Writes the weights of a file to another one as float16, but for `kernels`, dict, name -> array.
-
-    Raises ValueError for numbers beyond those of 16 bits.
-    """
+    """Writes the weights of a file to another one as float16, but for `kernels`, dict, name -> array."""
     arrays, notes = tensors.read(file)
+    expected = "weights from -65,504 to 65,504, which 16 bits hold"
     for name, array in arrays.items():
-        if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
-            raise ValueError(
-                "Expected weights from -65,504 to 65,504, which 16 bits hold. Received: others in the array "
-                f"{name} of {file}. Train with a lower learning rate."
-            )
+        fits = np.abs(array).max(initial=0) <= np.finfo(np.float16).max
+        received = f"others in the array {name} of {file}"
+        expect(fits, expected, received, "Train with a lower learning rate")
     small = {name: array.astype(np.float16) for name, array in arrays.items()}
     tensors.write(smaller, {**small, **kernels}, notes)
 
 
 def define_flags():
     chosen_run.define_source()
-    texts = {
-        "name": "The name of the model.",
-        "purpose": "In a few words, for pixelcnn-aux models.",
-    }
-    texts |= {"data": "The images that it was trained on."}
-    texts |= {"license": "The license of these images.", "machine": "The machine that trained it."}
-    for name, text in {**texts, "command": "The command that trained it."}.items():
+    flags.DEFINE_string("name", None, "The name of the model.", required=True)
+    for name, text in FACTS.items():
         flags.DEFINE_string(name, None, text, required=True)
     flags.DEFINE_list("in_8_bits", [], "Factors whose kernels take 8 bits.")
 

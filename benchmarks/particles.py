@@ -1,23 +1,22 @@
-"""How close completions by particles are to draws given all that is known, on tiny random models.
+"""The distance of completions by particles from draws given all known pixels, on tiny random models.
 
     python -m benchmarks.particles
 
-The probabilities of all completions of an image follow from `model.log_prob`. Prints how far the shares of
-`--draws` completions are from these, by 1 particle and by more: their total variation, half the sum of the
-differences; and how far those of as many independent draws from the probabilities are.
+Prints the total variation, half the sum of the differences, between the probabilities of all completions, by
+`model.log_prob`, and the shares of `--draws` completions, or as many independent draws.
 """
-
-import time
 
 import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
+from benchmarks import tools
 from pixelcnn_aux import layers
 from pixelcnn_aux.commands import program
 
 FLAGS = flags.FLAGS
 NAMES = ("plain", "pyramid", "classes")
+PARTICLES = (1, 16, 256)
 SIZE, BITS = (2, 4), 2
 HOLE = (slice(None), [0, 0, 1], [1, 2, 0])  # three pixels, before and among those that are known
 
@@ -28,16 +27,9 @@ def tiny(name):
     transforms = [pa.auxiliary.HalfResolution()] if name == "pyramid" else []
     embedding = [None, {"topology": half, "filters": 6}][: len(transforms) + 1]
     condition = pa.conditions.Classes(3) if name == "classes" else None
-    model = pa.chain(
-        transforms,
-        SIZE,
-        {"topology": flat, "filters": 6},
-        embedding=embedding,
-        num_components=3,
-        channels=1,
-        bits=BITS,
-        condition=condition,
-    )
+    options = {"embedding": embedding, "num_components": 3, "channels": 1, "bits": BITS}
+    network = {"topology": flat, "filters": 6}
+    model = pa.chain(transforms, SIZE, network, condition=condition, **options)
     random = np.random.default_rng(2)
     for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
         for weight in filter(lambda x: x is not None, (layer.v, layer.b, layer.h)):
@@ -65,8 +57,8 @@ def shares(model, condition, images, draws, particles):
     mask = np.ones_like(known)
     mask[HOLE] = 0
     conditions = None if condition is None else np.full(draws, condition)
-    how = {"known": known, "mask": mask, "condition": conditions, "particles": particles}
-    [*_, drawn] = model.sample(seeds, **how).values()
+    options = {"known": known, "mask": mask, "condition": conditions, "particles": particles}
+    [*_, drawn] = model.sample(seeds, **options).values()
     values = drawn[HOLE][..., 0].astype(int)
     index = np.ravel_multi_index(values.T, [2**BITS] * 3)
     return np.bincount(index, minlength=len(images)) / draws
@@ -78,23 +70,18 @@ def variation(shares, probs):
 
 
 def main():
-    counts = [*map(int, FLAGS.particles)]
-    print(f"{'':9}", *(f"{count:>8}" for count in counts), f"{'independent':>12}", flush=True)
+    columns = {f"by {count}": "8.4f" for count in PARTICLES}
+    table = tools.Table({"": "<9", **columns, "independent": "12.4f"})
     for name in NAMES:
         model, condition = tiny(name)
         images, probs = completions(model, condition)
-        found, start = [], time.perf_counter()
-        for count in counts:
-            found.append(variation(shares(model, condition, images, FLAGS.draws, count), probs))
-        best = np.random.default_rng(0).multinomial(FLAGS.draws, probs) / FLAGS.draws
-        seconds = time.perf_counter() - start
-        line = [f"{name:9}", *(f"{x:8.4f}" for x in found), f"{variation(best, probs):12.4f}"]
-        print(*line, f"  {seconds:.0f} s", flush=True)
+        drawn = [shares(model, condition, images, FLAGS.draws, x) for x in PARTICLES]
+        drawn.append(np.random.default_rng(0).multinomial(FLAGS.draws, probs) / FLAGS.draws)
+        table.add(name, *(variation(x, probs) for x in drawn))
 
 
 def define_flags():
     flags.DEFINE_integer("draws", 20_000, "Completions by each number of particles.", lower_bound=1)
-    flags.DEFINE_list("particles", ["1", "16", "256"], "Numbers of particles.")
 
 
 if __name__ == "__main__":

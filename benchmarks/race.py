@@ -1,238 +1,233 @@
-"""A race of minutes of training: TFP's PixelCNN, OpenAI's recipe and ours, on the same images of CIFAR-10.
+"""A race of minutes of training: TFP's PixelCNN, OpenAI's recipe and ours, on the same images.
 
     python -m benchmarks.race --minutes 30
+    python -m benchmarks.race --minutes 4 --image_file digits.npz
 
-- tfp: TFP's PixelCNN as its documentation trains it (`benchmarks/tfp_training.py`), in float32 as there.
-- openai: the network of our preset `small` of PixelCNN++, since a step of the published one takes seconds on
-  two cores, by the recipe of the published train.py: Adam with moments of 0.95 and 0.9995, a learning rate of
-  1e-3 that is multiplied by 0.999995 after each step, batches of 16, dropout 0.5, averaged weights, no flips.
-  It runs in this package's loop, so in the machine's default precision, and with an average that forgets the
-  first weights sooner.
-- pixelcnn, grayscale, pyramid: our presets `small`, and parallel, the pyramid that decides groups of pixels,
-  of the preset of that name. Their learning rates fall to zero over the minutes. The
-  factors of a chain share its minutes as in the preset.
+- tfp: TFP's PixelCNN as its documentation trains it: in float32, without averaged weights.
+- openai: our preset `small` of PixelCNN++, since a step of the published network takes seconds on two cores,
+  by the recipe of the published train.py: Adam with moments of 0.95 and 0.9995, a learning rate of 1e-3 that
+  is multiplied by 0.999995 after each step, dropout 0.5, averaged weights, no flips.
+- pixelcnn, grayscale, pyramid: our presets `small`; parallel: the pyramid of that preset. Their learning
+  rates fall to zero over the minutes, which the factors of a chain share as in the preset.
 
-Arguments choose some of them; all train where there are none. Minutes are of steps alone: how long one takes
-is measured of all contestants in turn before any is trained. Thirty times in them every second one of the
-1,000 validation images is evaluated: bits per dimension of the full image, with each factor of a chain after
-the same part of its training. Each contestant is a run in a folder of --out, which goes on where it was
-stopped. Prints a table of the finished contestants, and after how many minutes ours have as few bits as the
-others at the end; draws race.png.
+Thirty times every second one of the 1,000 validation images of CIFAR-10 is evaluated: bits per dimension of
+the full image, with each factor after the same part of its training. On the grays of --image_file tfp races
+against example, that of docs/information.md, and the first 500 test images are evaluated.
+
+Arguments choose contestants; by default all train. Minutes are of steps alone, whose time is measured of all
+in turn before any is trained: the machine's other load changes no result. Each contestant is a run in a
+folder of --workdir; TFP's starts anew where it was stopped. Prints a table of the finished contestants, and
+the minutes until each has the fewest bits of tfp and openai at the end; draws race.png.
 """
 
 import dataclasses
-import functools
+import math
 import pathlib
 
+import tf_keras
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import timed_runs
-from benchmarks.tfp_training import TFPRun
+from benchmarks import rival, tools
 from pixelcnn_aux import arguments, data
 from pixelcnn_aux.commands import chosen_run, curves, plots, program
+from pixelcnn_aux.errors import expect
+from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
-from pixelcnn_aux.training import metrics, presets
+from pixelcnn_aux.training import devices, metrics, presets
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["CONTESTANT..."]
 
-TITLES = {
-    "tfp": "TFP's PixelCNN",
-    "openai": "OpenAI's recipe",
-    "pixelcnn": "PixelCNN++",
-    "grayscale": "Grayscale PixelCNN",
-    "pyramid": "Pyramid PixelCNN",
-    "parallel": "parallel pyramid",
-}
 OTHERS = ("tfp", "openai")
 POINTS = 30  # of each curve
-VALIDATION = 500  # images: all of them would take a tenth of the time
-SHOWN = (1, 2, 3, 5, 10, 15, 20, 25, 30)  # of them, in the table
-OPENAI = pa.Training(
-    epochs=1, steps_per_epoch=1, batch_size=16, learning_rate=1e-3, decay=0.999995, flip=False
+EVALUATED = 500  # images: all of them would take a tenth of the time
+SHOWN = (1, 2, 3, 5, 10, 15, 20, 25, 30)  # points in the table
+ROUNDS = 25  # in which a step is timed
+
+_ONE = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 16, "flip": False}
+TFP = pa.Training(**_ONE, learning_rate=1e-3, decay=1.0)
+OPENAI = pa.Training(**_ONE, learning_rate=1e-3, decay=0.999995)
+EXAMPLE = presets.Preset(
+    dataset="arrays",
+    constructor=pa.pixelcnn_pp,
+    model={"filters": 32, "blocks": 1, "resolutions": 2, "num_components": 5, "dropout": 0.3},
+    training={"image": pa.Training(**_ONE, learning_rate=4e-3, muon_ratio=12.5)},
 )
 
 
 class ChainRun:
-    """A run in a folder of what `pa.train` trains: a contestant.
+    """A contestant: a run in a folder that `pa.train` trains.
 
-    Attributes:
-      network: dict, the arguments of its model.
-      training: dict, factor -> `Training`; the race changes the number of steps.
+    Its `training` is a dict, factor -> `Training`, but for the number of steps; `parameters`: factor -> int.
     """
 
     def __init__(self, preset, folder):
-        self.network, self._folder = preset.model, folder
-        self._model = preset.constructor(**preset.model)
-        self.training = {
-            name: timed_runs.in_its_precision(training, folder, name)
-            for name, training in preset.training.items()
-        }
-
-    @property
-    def parameters(self):
-        """dict, factor -> int."""
-        return {name: factor.count_params() for name, factor in self._model.factors.items()}
+        self._folder, self._model = folder, tools.build(preset)
+        self.parameters = {name: x.count_params() for name, x in self._model.factors.items()}
+        self.training = {}
+        for name, training in preset.training.items():
+            mixed = devices.is_mixed(RunFolder(folder)[name], training.mixed_precision)
+            self.training[name] = dataclasses.replace(training, mixed_precision=mixed)
 
     def step(self, name):
-        """A function that takes a step of a factor's training, of random images."""
-        return timed_runs.step(self._model, name, self.training[name])
+        return tools.training_step(self._model, name, self.training[name])
 
     def bits(self):
-        """Bits per dimension of the full validation images at the end of each epoch so far: list of float."""
+        """Bits per dimension of the full evaluated images at the end of each epoch so far: list of float."""
         shares, run = splits.shares(self._model), RunFolder(self._folder)
-        factors = {name: metrics.read(run[name].metrics) for name in shares}
-        return [
-            sum(shares[name] * row["val_bits_per_dim"] for name, row in zip(factors, epoch))
-            for epoch in zip(*factors.values())
+        columns = [
+            [share * row["val_bits_per_dim"] for row in metrics.read(run[name].metrics)]
+            for name, share in shares.items()
         ]
+        return list(map(sum, zip(*columns)))
 
-    def train(self, training, images, validation_images):
-        """Trains all factors, each on from its last checkpoint."""
-        pa.train(self._model, training, images, validation_images, self._folder)
-
-
-def openai():
-    """OpenAI's recipe for the network of our preset."""
-    small = presets.BY_MODEL["pixelcnn"]["small"]
-    model = {**small.model, "dropout": 0.5}
-    return dataclasses.replace(small, model=model, training={"image": OPENAI})
+    def train(self, training, images, evaluated):
+        pa.train(self._model, training, images, evaluated, self._folder)
 
 
-def contestants(out, image_size):
-    """dict, name -> `ChainRun` or `TFPRun`."""
-    ours = {name: presets.BY_MODEL[name]["small"] for name in ("pixelcnn", "grayscale", "pyramid")}
-    parallel = presets.BY_MODEL["pyramid"]["parallel"]
-    chains = {"openai": openai(), **ours, "parallel": parallel}
+class TFPRun:
+    """A contestant as `ChainRun`, of TFP's PixelCNN. Its example shuffles batches, this one images."""
+
+    training = {"image": TFP}
+
+    def __init__(self, folder, shape):
+        self._file, self._shape = folder / "bits.json", shape
+        self.parameters = {"image": rival.example(shape).network.count_params()}
+
+    def step(self, name):
+        *size, channels = self._shape
+        images = tools.random_images(TFP.batch_size, size, channels)
+        step = rival.training_step(rival.example(self._shape), TFP.learning_rate)
+        return lambda: step(images)
+
+    def bits(self):
+        return disk.read_json(self._file) if self._file.exists() else []
+
+    def train(self, training, images, evaluated):
+        tf_keras.utils.set_random_seed(0)
+        distribution, training, bits = rival.example(self._shape), training["image"], []
+        step = rival.training_step(distribution, training.learning_rate)
+        log_prob = rival.log_prob(distribution)
+        batches = images.training_batches(training.batch_size, 0, flip=training.flip)
+        disk.writable(self._file.parent)
+        for epoch in range(1, training.epochs + 1):
+            for _ in range(training.steps_per_epoch):
+                step(next(batches))
+            nats = sum(map(log_prob, evaluated.batches(50)))
+            bits.append(-float(nats) / evaluated.pixels.size / math.log(2.0))
+            print(f"Epoch {epoch}/{training.epochs}: {bits[-1]:.4f} bits", flush=True)
+        disk.write_json(self._file, bits)
+
+
+def load():
+    """Images to train on, and those that are evaluated: `data.Images`."""
+    if FLAGS.image_file:
+        images, test = tools.load_splits("arrays", "train", "test", image_size=None, channels=1)
+        return images, data.Images(test.pixels[:EVALUATED])
+    images, validation = tools.load_splits("cifar10", "train", "validation")
+    return images, data.Images(validation.spread(EVALUATED))
+
+
+def contestants(out, images):
+    """dict, name -> `ChainRun` or `TFPRun`, of the race on images."""
+    shape = images.pixels.shape[1:]
+    if FLAGS.image_file:
+        model = {**EXAMPLE.model, "image_size": images.image_size, "channels": shape[-1]}
+        chains = {"example": dataclasses.replace(EXAMPLE, model=model)}
+    else:
+        small = {name: presets.BY_MODEL[name]["small"] for name in presets.BY_MODEL}
+        recipe = {"model": {**small["pixelcnn"].model, "dropout": 0.5}}
+        recipe["training"] = {"image": OPENAI}
+        chains = {"openai": dataclasses.replace(small["pixelcnn"], **recipe), **small}
+        chains["parallel"] = presets.PYRAMID["parallel"]
     runs = {name: ChainRun(preset, out / name) for name, preset in chains.items()}
-    return {"tfp": TFPRun(out / "tfp", image_size), **runs}
+    return {"tfp": TFPRun(out / "tfp", shape), **runs}
 
 
-def plan(runs, out):
-    """Each contestant's `training` with the steps that there is time for; prints them."""
-    given = {
-        name: {"network": run.network, "training": _as_dicts(run.training)}
-        for name, run in runs.items()
-    }
-    timed_runs.record(out, {"minutes": FLAGS.minutes, **given}, "the runs")
-    steps = {
-        f"{name}/{factor}": functools.partial(run.step, factor)
-        for name, run in runs.items()
-        for factor in run.training
-    }
-    seconds = timed_runs.seconds_a_step(steps, out)
-    print(f"{'contestant':24} {'parameters':>10} {'steps':>7} {'images':>9} {'ms a step':>9}")
-    plans = {}
+def plan(runs, file):
+    """dict, contestant -> its `training` with the steps that there is time for; prints them.
+
+    The file keeps the seconds of a step. Raises ValueError for other minutes than its own.
+    """
+    if not file.exists():
+        steps = {f"{x}/{factor}": y.step(factor) for x, y in runs.items() for factor in y.training}
+        seconds = tools.medians_in_turn(steps, ROUNDS)
+        disk.write_json(file, {"minutes": FLAGS.minutes, "seconds": seconds})
+    recorded = disk.read_json(file)
+    expected = f"--minutes {recorded['minutes']:g}, as {file} has it"
+    remedy = "Give these, or another --workdir"
+    expect(recorded["minutes"] == FLAGS.minutes, expected, FLAGS.minutes, remedy)
+    columns = {"contestant": "<24", "parameters": "10,", "steps": "7,", "images": "9,"}
+    table = tools.Table({**columns, "ms a step": "9.0f"})
+    plans = {name: {} for name in runs}
     for name, run in runs.items():
-        own = {factor: seconds[f"{name}/{factor}"] for factor in run.training}
-        plans[name] = timed_runs.planned(run.training, own, FLAGS.minutes, POINTS)
-        for factor, training in plans[name].items():
-            images = training.steps * training.batch_size
-            print(
-                f"{f'{name}/{factor}':24} {run.parameters[factor]:10,} {training.steps:7,} "
-                f"{images:9,} {1000 * own[factor]:9.0f}",
-                flush=True,
-            )
+        seconds = {factor: recorded["seconds"][f"{name}/{factor}"] for factor in run.training}
+        whole = sum(x.steps * seconds[factor] for factor, x in run.training.items())
+        for factor, x in run.training.items():
+            steps = int(60 * FLAGS.minutes / whole * x.steps / POINTS)
+            x = dataclasses.replace(x, epochs=POINTS, steps_per_epoch=max(1, steps))
+            plans[name][factor] = x
+            row = run.parameters[factor], x.steps, x.steps * x.batch_size, 1000 * seconds[factor]
+            table.add(f"{name}/{factor}", *row)
     return plans
 
 
-def _as_dicts(trainings):
-    return {factor: dataclasses.asdict(training) for factor, training in trainings.items()}
-
-
 def minutes(points):
-    """How long it takes to get to so many of the `POINTS`: float."""
+    """The time until so many of the `POINTS`: float."""
     return points * FLAGS.minutes / POINTS
 
 
 def points_to(bits, target):
-    """After how many points a curve first has so few bits: float, between points by linear interpolation.
-
-    1 where the first point has fewer already; None where there are never so few.
-    """
-    for index, found in enumerate(bits):
-        if found <= target:
-            before = bits[index - 1] if index else target
-            return index + (before - target) / (before - found) if index else 1.0
-    return None
+    """The points until a curve first has so few bits, at least 1, interpolated; None if it never does."""
+    index = next((k for k, x in enumerate(bits) if x <= target), None)
+    if not index:
+        return None if index is None else 1.0
+    before, after = bits[index - 1 : index + 1]
+    return index + (before - target) / (before - after)
 
 
-def ahead_from(bits, others):
-    """From which point on a curve has fewer bits than all others at every point: 1 for the first one.
-
-    None where it has not at the last one.
-    """
-    behind = [
-        point for point, (own, *rest) in enumerate(zip(bits, *others), start=1) if own >= min(rest)
-    ]
-    first = 1 + max(behind, default=0)
-    return first if first <= len(bits) else None
-
-
-def report(done):
-    """Prints the table of {name: bits at all points}, and how ours compare with the others."""
-    print("minutes", *(f"{TITLES[name]:>18}" for name in done))
+def report(finished):
+    """Prints the table of {name: bits at all points}, and when each has the others' fewest bits."""
+    table = tools.Table({"minutes": "7.3g", **dict.fromkeys(finished, "9.4f")})
     for point in SHOWN:
-        print(f"{minutes(point):7.3g}", *(f"{bits[point - 1]:18.4f}" for bits in done.values()))
-    if not all(name in done for name in OTHERS):
-        return
-    others = [done[name] for name in OTHERS]
-    target = min(bits[-1] for bits in others)
-    print(f"ratio of minutes to the same bits, {target:.4f}, the others' fewest at the end:")
-    for name in done:
-        if name not in OTHERS:
-            print(f"{TITLES[name]:18} {_compared(done[name], others, target)}")
+        table.add(minutes(point), *(bits[point - 1] for bits in finished.values()))
+    target = min((finished[name][-1] for name in OTHERS if name in finished), default=-math.inf)
+    for name, bits in finished.items():
+        if points := points_to(bits, target):
+            print(f"{name}: {target:.4f} bits after {minutes(points):.3g} minutes")
 
 
-def _compared(bits, others, target):
-    points, first = points_to(bits, target), ahead_from(bits, others)
-    ratio = "not reached"
-    if points is not None:
-        at_least = "at least " if points == 1 else ""
-        ratio = f"{at_least}{POINTS / points:.2f} ({minutes(points):.3g} minutes)"
-    return ratio + (f"; ahead of both from minute {minutes(first):.3g} on" if first else "")
-
-
-def draw(done):
+def draw(finished):
     """A figure of {name: bits at all points}."""
-    rows = {
-        TITLES[name]: {
-            "full image": [
-                {"minutes": minutes(point), "val_bits_per_dim": x}
-                for point, x in enumerate(bits, start=1)
-            ]
-        }
-        for name, bits in done.items()
-    }
+    rows = {}
+    for name, bits in finished.items():
+        points = enumerate(bits, start=1)
+        own = [{"minutes": minutes(point), "val_bits_per_dim": x} for point, x in points]
+        rows[name] = {"full image": own}
     return curves.draw(rows, {"minutes of training": lambda row: row["minutes"]})
 
 
 def main(*names):
-    for name in names:
-        arguments.choice("a contestant", name, TITLES)
-    images, validation = (
-        data.load("cifar10", which, **chosen_run.image_flags()) for which in ("train", "validation")
-    )
-    validation = data.Images(validation.spread(VALIDATION))
-    out = pathlib.Path(FLAGS.out or RunFolder.RUNS / "race")
-    runs = contestants(out, images.image_size)
-    plans = plan(runs, out)
-    for name in names or runs:
-        print(f"{TITLES[name]}:", flush=True)
-        runs[name].train(plans[name], images, validation)
-    done = {name: bits for name, run in runs.items() if len(bits := run.bits()) == POINTS}
-    if done:
-        report(done)
-        plots.write(out / "race.png", draw(done))
+    images, evaluated = load()
+    out = disk.writable(pathlib.Path(FLAGS.workdir or RunFolder.RUNS / "race"))
+    runs = contestants(out, images)
+    plans = plan(runs, out / "seconds.json")
+    for name in [arguments.choice("CONTESTANT", name, runs) for name in names] or runs:
+        print(f"{name}:", flush=True)
+        runs[name].train(plans[name], images, evaluated)
+    finished = {name: bits for name, run in runs.items() if len(bits := run.bits()) == POINTS}
+    if finished:
+        report(finished)
+        plots.write(out / "race.png", draw(finished))
         print(f"Wrote {out / 'race.png'}")
 
 
 def define_flags():
     chosen_run.define_images()
     flags.DEFINE_float("minutes", 30.0, "Of each contestant's steps.", lower_bound=0.1)
-    flags.DEFINE_string("out", None, "A folder; runs/race if unset.")
+    flags.DEFINE_string("workdir", None, "A folder; runs/race if unset.")
 
 
 if __name__ == "__main__":

@@ -1,41 +1,50 @@
-"""TFP's PixelCNN++, with which this package is compared: a network, a step of its training, its draws."""
+"""TFP's PixelCNN: networks like ours, the example of its documentation, steps of training, and draws."""
 
 import math
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+import tf_keras
 
 tfd = tfp.distributions
 
+# The example in the documentation of `tfd.PixelCNN`: a small network for MNIST.
+EXAMPLE = {"num_resnet": 1, "num_hierarchies": 2, "num_filters": 32, "num_logistic_mix": 5}
 
-def pixelcnn(network, size, dropout=0.5):
-    """A `tfp.distributions.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
+
+def example(shape):
+    """The documentation's `tfd.PixelCNN` for images (H, W, C), the first of which initialize it."""
+    return tfd.PixelCNN(shape, **EXAMPLE, dropout_p=0.3)
+
+
+def like(network, size):
+    """A `tfd.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
     resolutions = max(network.topology.levels()) + 1
     blocks = sum(step.kind == "block" for step in network.topology.steps)
     # It has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
     num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
 
-    def made(filters):
-        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=dropout)
+    def pixelcnn(filters):
+        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=0.5)
 
     filters = network.above.filters
     # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
-    ratio = network.count_params() / made(filters).network.count_params()
-    result = made(max(1, round(filters * math.sqrt(ratio))))
-    # Its weights are initialized by the first images that it sees. Blank ones would make infinities of them.
-    result.network(tf.random.uniform((1, *size, 3), -1, 1), training=False)
-    return result
+    ratio = network.count_params() / pixelcnn(filters).network.count_params()
+    distribution = pixelcnn(max(1, round(filters * math.sqrt(ratio))))
+    # Its first images initialize the weights. Blank ones would make infinities of them.
+    distribution.network(tf.random.uniform((1, *size, 3), -1, 1), training=False)
+    return distribution
 
 
-def training_step(distribution, optimizer):
-    """Function that takes a step of training TFP's PixelCNN on uint8 [B, H, W, 3]: nats an image."""
+def training_step(distribution, learning_rate):
+    """Function that takes a step of training on uint8 [B, H, W, C]: nats an image."""
+    optimizer = tf_keras.optimizers.Adam(learning_rate)
 
     @tf.function(autograph=False)
     def step(images):
         with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(
-                distribution.log_prob(tf.cast(images, tf.float32), training=True)
-            )
+            nats = distribution.log_prob(tf.cast(images, tf.float32), training=True)
+            loss = -tf.reduce_mean(nats)
         weights = distribution.network.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         return loss
@@ -43,21 +52,31 @@ def training_step(distribution, optimizer):
     return step
 
 
-def draw(logits, locations, scales, coefficients):
-    """Draws all pixels from what the network gives, as `tfp.distributions.PixelCNN.sample` does at each step.
+def log_prob(distribution):
+    """Function of uint8 [B, H, W, C]: the sum of their log-likelihoods in nats."""
 
-    That step is no public function of TFP's: this one is made of its distributions.
+    def total(images):
+        return tf.reduce_sum(distribution.log_prob(tf.cast(images, tf.float32), training=False))
 
-    Args:
-      logits: float32 [B, H, W, K], of a mixture's components.
-      locations, scales, coefficients: float32 [B, H, W, K, 3], of pixels scaled to [-1, 1].
+    return tf.function(total, reduce_retracing=True)
 
-    Returns:
-      float32 [B, H, W, 3], in [-1, 1].
+
+def drawing_step(batch, size):
+    """Function that draws a pixel of images of a size (H, W) by the documentation's `tfd.PixelCNN`."""
+    distribution, images = example((*size, 3)), tf.random.uniform((batch, *size, 3), -1, 1)
+    distribution.network(images, training=False)  # initializes its weights
+    return tf.function(lambda: draw(distribution, images)[:, -1, -1])
+
+
+def draw(distribution, images):
+    """Draws all pixels of float32 [B, H, W, 3], in [-1, 1], given those before them.
+
+    As each step of `tfd.PixelCNN.sample`, which is no public function: of TFP's distributions.
     """
+    logits, *mixture = distribution.network(images, training=False)
     component = tfd.Categorical(logits=logits).sample()
     locations, scales, coefficients = (
-        tf.gather(x, component, axis=3, batch_dims=3) for x in (locations, scales, coefficients)
+        tf.gather(x, component, axis=3, batch_dims=3) for x in mixture
     )
     red, green, blue = tf.unstack(tfd.Logistic(locations, scales).sample(), axis=-1)
     red_in_green, red_in_blue, green_in_blue = tf.unstack(coefficients, axis=-1)

@@ -1,51 +1,45 @@
 """How fast images are drawn: python -m evaluate.speed.
 
-For each factor of a run, or one with randomly initialized weights (--network), times in turn in one process:
+For each factor of a run, or one with random weights (--network), times in turn in one process:
 
     full             the network evaluated again for every pixel
     incremental      every activation evaluated once, in NumPy
     incremental_xla  the same, in a graph compiled by XLA
     forward_pass     the network evaluated once over the whole images
     tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` with about the same blocks and parameters,
-                     at batch 1: one step of its `sample` for each pixel, which evaluates its network again
-                     and draws all pixels to keep one; for mixtures of logistics alone
+                     for mixtures of logistics, at batch 1: a step of its `sample` for every pixel
 
-Incremental draws also compute the features of auxiliary images, which are given to the others. Prints a
-table; a plot, and a JSON file beside it, hold the same.
+Prints medians, those of full draws and TFP's extrapolated from some pixels; the first run compiles.
+Incremental draws also compute the features of auxiliary images, which the others are given.
 """
 
 import functools
 import math
-import pathlib
 import statistics
 
 import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import Later, timing
-from pixelcnn_aux import arguments, machine
-from pixelcnn_aux.commands import chosen_run, plots, program
-from pixelcnn_aux.runs import disk
-from pixelcnn_aux.runs.folder import RunFolder
+from benchmarks import tools
+from pixelcnn_aux import arguments
+from pixelcnn_aux.commands import chosen_run, program
 
 FLAGS = flags.FLAGS
 
-tf, rival = Later("tensorflow"), Later("benchmarks.rival")
-sampling, given = Later("pixelcnn_aux.sampling"), Later("pixelcnn_aux.inputs")
+tf, rival = tools.LazyModule("tensorflow"), tools.LazyModule("benchmarks.rival")
+sampling = tools.LazyModule("pixelcnn_aux.sampling")
+requests = tools.LazyModule("pixelcnn_aux.inputs")
 
-# How often a network is evaluated where every pixel takes an evaluation: the rest is extrapolated.
+# Evaluations of a network that is evaluated for every pixel: the other pixels are extrapolated.
 EVALUATIONS = 16
-_INCREMENTAL = ("incremental", "incremental_xla")
-RATIOS = [(x, "forward_pass") for x in _INCREMENTAL] + [("full", x) for x in _INCREMENTAL]
 
 
 def pyramid():
     """The light network of Pyramid PixelCNN, and an embedding that only has to give it features."""
     rgb, topology = pa.likelihoods.LogisticMixture(10), pa.networks.topology
-    network = pa.networks.PixelCNN(
-        topology.flat(3), 100, rgb.num_params, vertical_kernel=(3, 3), horizontal_kernel=(3, 3)
-    )
+    kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
+    network = pa.networks.PixelCNN(topology.flat(3), 100, rgb.num_params, **kernels)
     embedding = pa.networks.Embedding(topology.super_resolution(1, 1), 100)
     return pa.Factor(rgb, network, embedding, auxiliary_likelihood=rgb)
 
@@ -55,119 +49,64 @@ NETWORKS = {"pyramid": pyramid, "pixelcnn_pp": lambda: pa.pixelcnn_pp(filters=64
 
 def main():
     pa.backend.require_tensorflow("sampling")
-    plots.check("--out", FLAGS.out)
     if FLAGS.network:
-        measured, folder = FLAGS.network, RunFolder.RUNS / f"speed-{FLAGS.network}"
         factors, sizes = {"image": NETWORKS[FLAGS.network]()}, {"image": (32, 32)}
     else:
-        folder = chosen_run.workdir()
-        model = pa.load(folder)
-        measured, factors, sizes = RunFolder(folder).name, model.factors, model.sizes()
-    out = pathlib.Path(FLAGS.out or chosen_run.outputs(folder) / "speed.png")
-    file = out.with_suffix(".json")
-    before = disk.read_dict(file, "a measurement") if file.exists() else {}
-    if (file.exists() or out.exists()) and before.get("measured") != measured:
-        raise ValueError(
-            f"Expected new files, or those of an earlier measurement of {measured}. "
-            f"Received: {out} and {file}, which hold other things. Choose another --out."
-        )
-    results = {name: measure_factor(name, factors[name], sizes[name]) for name in factors}
-    found = {"measured": measured, "machine": machine.describe(), "runs": FLAGS.runs}
-    disk.write_json(file, {**found, "factors": results})
-    plots.write(out, draw(results))
-    print(f"Wrote {out} and {file}")
+        model = pa.load(chosen_run.workdir())
+        model = model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
+        factors, sizes = model.factors, model.sizes()
+    for name, factor in factors.items():
+        measure(name, factor, sizes[name])
 
 
-def measure_factor(name, factor, size):
-    """Prints the table of a factor, and returns what is in it."""
-    height, width = size
-    state = {w: state_bytes(factor, (height, w)) for w in (width, 32, 256)}
-    result = {"size": size, "parameters": factor.network.count_params(), "state_bytes": state}
-    print(f"\n{name}: {height} x {width} pixels, {result['parameters']:,} parameters")
-    print("state_bytes an image, by width:", ", ".join(f"{w}: {state[w]:,}" for w in state))
-    other, comparison = None, "No tfp_pixelcnn: it models mixtures of logistics alone."
+def measure(name, factor, size):
+    """Prints the table of a factor."""
+    parameters, other = factor.network.count_params(), None
+    print("\n{}: {} x {} pixels, {:,} parameters".format(name, *size, parameters))
     if isinstance(factor.likelihood, pa.likelihoods.LogisticMixture):
-        other = rival.pixelcnn(factor.network, size)
-        result["tfp_parameters"] = other.network.count_params()
-        comparison = f"tfp_pixelcnn: {result['tfp_parameters']:,} parameters"
-    print(comparison)
-    print(f"{'batch':>5} {'':15} {'s/image':>10} {'ms/pixel':>10} {'compile s':>10}", flush=True)
-    result["batches"] = batches = {}
+        other = rival.like(factor.network, size)
+        print(f"tfp_pixelcnn: {other.network.count_params():,} parameters")
+    columns = {"batch": "5", "": "<15", "s/image": "10.4f", "ms/pixel": "10.4f"}
+    columns |= {"in passes": "10.2f", "compile s": "10.2f", "pixels timed": "12"}
+    table = tools.Table(columns)
     for batch in map(int, FLAGS.batch_sizes):
-        timed = measure(candidates(factor, size, batch, other), batch)
-        for label, row in timed.items():
-            note = f"   extrapolated from {row['pixels']} pixels" if row["extrapolated"] else ""
-            print(
-                f"{batch:5} {label:15} {row['seconds_per_image']:10.4f} "
-                f"{1000 * row['seconds_per_pixel']:10.4f} {row['compile_s']:10.2f}{note}"
-            )
-        seconds = {label: row["seconds_per_image"] for label, row in timed.items()}
-        ratios = {f"{over} / {under}": seconds[over] / seconds[under] for over, under in RATIOS}
-        print("     ", ", ".join(f"{label}: {x:.2f}" for label, x in ratios.items()), flush=True)
-        batches[batch] = {"candidates": timed, "ratios": ratios}
-    if FLAGS.sizes:
-        squares = {s: incrementally(factor, *inputs(factor, (s, s), 1)[1:]) for s in (16, 64)}
-        result["sizes"] = timed = measure(squares, 1)
-        timed["ratio"] = timed[64]["seconds_per_pixel"] / timed[16]["seconds_per_pixel"]
-        print(f"      incremental, a pixel of 64 x 64 / one of 16 x 16: {timed['ratio']:.2f}")
-    return result
-
-
-def state_bytes(factor, size):
-    """Bytes that the incremental evaluation of one image carries from row to row: int."""
-    auxiliary = None if factor.fixed_sum is None else auxiliaries(factor, size, 1)
-    with factor.given(unknown(factor, 1)):
-        state = factor.scan(size, 1, given.DrawRequest(auxiliary=auxiliary)).initial_state()
-    return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
+        ways = candidates(factor, size, batch, other)
+        runs = {way: run for way, (run, _) in ways.items()}
+        seconds = tools.seconds_in_turn(runs, FLAGS.runs + 1)
+        medians = {way: statistics.median(times[1:]) for way, times in seconds.items()}
+        for way, (_, pixels) in ways.items():
+            pixel = medians[way] / (batch * pixels)
+            image = pixel * math.prod(size)
+            passes = image * batch / medians["forward_pass"]
+            compilation = max(0.0, seconds[way][0] - medians[way])
+            table.add(batch, way, image, 1000 * pixel, passes, compilation, pixels)
 
 
 def auxiliaries(factor, size, batch):
     """Random auxiliary images of a factor: [batch, h, w, c]."""
-    kind = factor.auxiliary_likelihood
-    shape = [batch, *(x // factor.auxiliary_ratio for x in size), kind.num_channels]
-    images = tf.random.uniform(shape, 0, kind.num_values, tf.int32)
-    return tf.cast(images, arguments.pixel_dtype(kind.num_values))
-
-
-def unknown(factor, batch):
-    """The unknown condition; None of an unconditional model."""
-    return factor.condition and factor.condition.unknown(batch)
-
-
-def inputs(factor, size, batch):
-    """Features of `auxiliaries`, () for an unconditional factor; noise; and those images, or None."""
-    noise = sampling.noise(factor, np.zeros((batch, 2), np.int32), 0, size)
-    if factor.auxiliary_likelihood is None:
-        return (), noise, None
-    images = auxiliaries(factor, size, batch)
-    return factor.features(images, unknown(factor, batch)), noise, images
-
-
-def incrementally(factor, noise, auxiliary, jit_compile=False):
-    batch, *size, _ = noise.shape
-    # A new one of the same networks, so that the first run traces a graph, as a process's first images do.
-    factor = factor.with_fixed_sum(factor.fixed_sum)
-    request = given.DrawRequest(
-        log_scale_shift=np.zeros(batch, np.float32),
-        condition=unknown(factor, batch),
-        jit_compile=jit_compile,
-        size=tuple(size),
-        auxiliary=None if auxiliary is None else np.asarray(auxiliary),
-        noise=noise,
-    )
-    return functools.partial(factor.draw, request), size, math.prod(size)
+    likelihood = factor.auxiliary_likelihood
+    shape = [batch, *(x // factor.auxiliary_ratio for x in size), likelihood.num_channels]
+    images = np.random.default_rng(0).integers(0, likelihood.num_values, shape)
+    return tf.constant(images, arguments.pixel_dtype(likelihood.num_values))
 
 
 def candidates(factor, size, batch, other):
-    """The candidates: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
-    features, noise, auxiliary = inputs(factor, size, batch)
+    """dict, name -> (function that draws a batch, the number of pixels that it decides in each image).
+
+    `other` is TFP's PixelCNN, or None.
+    """
+    condition = factor.condition and factor.condition.unknown(batch)
+    noise = sampling.noise(factor, np.zeros((batch, 2), np.int32), 0, size)
+    auxiliary = factor.auxiliary_likelihood and auxiliaries(factor, size, batch)
+    features = () if auxiliary is None else factor.features(auxiliary, condition)
     remainders = factor.fixed_sum and pa.sums.Remainders(factor.fixed_sum, auxiliary)
-    dtype, all_noise = arguments.pixel_dtype(factor.likelihood.num_values), tf.constant(noise)
+    dtype = arguments.pixel_dtype(factor.likelihood.num_values)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], dtype)
+    all_noise = tf.constant(noise)
 
     def params(images):
         x = factor.network_inputs(images, remainders and remainders.centers(images))
-        with factor.given(unknown(factor, batch)):
+        with factor.given(condition):
             return factor.network(x, features, training=False)
 
     def draw_pixel(images, row, column):
@@ -175,20 +114,22 @@ def candidates(factor, size, batch, other):
         bounds = remainders and remainders.at(images, row, column)
         return tf.cast(factor.likelihood.draw(*here, bounds=bounds), dtype)
 
-    def draw_rival(images, row, column):
-        return rival.draw(*other.network(images, training=False))[:, row, column]
-
+    ways = {"full": first_pixels(draw_pixel, images)}
+    for name, jit_compile in {"incremental": False, "incremental_xla": True}.items():
+        # A new one of the same networks: its first run traces a graph, as a process's first images do.
+        fresh = factor.with_fixed_sum(factor.fixed_sum)
+        options = {"condition": condition, "jit_compile": jit_compile, "size": tuple(size)}
+        options |= {"log_scale_shift": np.zeros(batch, np.float32), "noise": noise}
+        options["auxiliary"] = None if auxiliary is None else auxiliary.numpy()
+        request = requests.DrawRequest(**options)
+        ways[name] = functools.partial(fresh.draw, request), math.prod(size)
     # One pixel of the result: all are computed, but need not leave a GPU.
     forward_pass = tf.function(lambda: params(images)[:, -1, -1])
-    result = {
-        "full": first_pixels(draw_pixel, images),
-        "incremental": incrementally(factor, noise, auxiliary),
-        "incremental_xla": incrementally(factor, noise, auxiliary, jit_compile=True),
-        "forward_pass": (forward_pass, size, math.prod(size)),
-    }
+    ways["forward_pass"] = forward_pass, math.prod(size)
     if other and batch == 1:
-        result["tfp_pixelcnn"] = first_pixels(draw_rival, tf.zeros([1, *size, 3]))
-    return result
+        blank = tf.zeros([1, *size, 3])
+        ways["tfp_pixelcnn"] = first_pixels(lambda x, *at: rival.draw(other, x)[:, *at], blank)
+    return ways
 
 
 def first_pixels(draw_pixel, images):
@@ -202,58 +143,14 @@ def first_pixels(draw_pixel, images):
         return index + 1, tf.where(here, pixel[:, tf.newaxis, tf.newaxis], images)
 
     run = tf.function(lambda: tf.while_loop(lambda index, _: index < pixels, step, (0, images))[1])
-    return run, (height, width), pixels
-
-
-def measure(candidates, batch):
-    """Times candidates in turn: dict, name -> dict of medians.
-
-    They are of all runs but the first: "compile_s" is how much longer that took.
-    """
-    runs = {name: run for name, (run, *_) in candidates.items()}
-    seconds = timing.seconds_in_turn(runs, FLAGS.runs + 1)
-    result = {}
-    for name, (_, size, pixels) in candidates.items():
-        first, median = seconds[name][0], statistics.median(seconds[name][1:])
-        per_pixel = median / (batch * pixels)
-        result[name] = {
-            "seconds_per_image": per_pixel * math.prod(size),
-            "seconds_per_pixel": per_pixel,
-            "compile_s": max(0.0, first - median),
-            "pixels": pixels,
-            "extrapolated": pixels < math.prod(size),
-        }
-    return result
-
-
-def draw(factors):
-    """A figure of seconds per image against batch size, a panel for each factor."""
-    figure = plots.figure(figsize=(4 * len(factors) + 2, 4), layout="constrained")
-    panels = figure.subplots(1, len(factors), squeeze=False)[0]
-    for panel, (name, factor) in zip(panels, factors.items()):
-        lines, batches = {}, sorted(factor["batches"])
-        for batch in batches:
-            for candidate, row in factor["batches"][batch]["candidates"].items():
-                lines.setdefault(candidate, []).append((batch, row["seconds_per_image"]))
-        for candidate, points in lines.items():
-            style = "*" if candidate == "tfp_pixelcnn" else "o-"
-            panel.loglog(*zip(*points), style, label=candidate)
-        panel.set_xticks([], minor=True)
-        panel.set_xticks(batches, batches)
-        panel.set(title=name, xlabel="batch size", ylabel="seconds per image")
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper")
-    return figure
+    return run, pixels
 
 
 def define_flags():
     chosen_run.define_workdir()
     chosen_run.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
-    timing.define_batch_sizes("1,4,16,64")
-    flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
-    flags.DEFINE_bool("sizes", False, "Also compares a pixel of 64 x 64 with one of 16 x 16.")
-    out = "The picture; speed.png in WORKDIR or runs/speed-NETWORK if unset."
-    flags.DEFINE_string("out", None, out)
+    tools.define_timing("1,4,16,64")
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
     # Nothing is fixed that those networks' images could contradict.
     flags.mark_flags_as_mutual_exclusive(["network", "exact"])

@@ -1,7 +1,6 @@
 """Tests of what training costs: arithmetic and kept activations against counts by hand, and the program."""
 
 import dataclasses
-import json
 from unittest import mock
 
 import numpy as np
@@ -10,6 +9,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import cost
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.training import Training, presets
 from tests import helpers
@@ -77,64 +77,68 @@ class NetworkTest(helpers.TestCase):
         self.assertEqual(cost.num_bytes(once), 4 * vertical + masks)
 
 
+def forward_flops(factor, image, auxiliary=None):
+    """The arithmetic of a factor's forward pass for images of these shapes."""
+    shapes = (shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary))
+    forward = tf.function(lambda inputs: factor(inputs, training=False), autograph=False)
+    graph = forward.get_concrete_function(Inputs(*shapes)).graph
+    return cost.flops(graph.get_operations())
+
+
 class ProgramTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         training = {"grayscale": CHEAP, "image": COSTLY}
-        preset = presets.Preset(
+        cls.preset = presets.Preset(
             dataset="photos",
             constructor=helpers.tiny_model,
             model={"dropout": 0.5},
             training=training,
         )
-        cls.enterClassContext(mock.patch.dict(presets.GRAYSCALE, tiny=preset))
-        cls.out = helpers.temporary_folder(cls) / "cost.json"
-
-    def run_program(self, *arguments):
-        return helpers.run_program(cost, "--preset=tiny", f"--out={self.out}", *arguments)
+        cls.enterClassContext(mock.patch.dict(presets.GRAYSCALE, tiny=cls.preset))
 
     def test_every_figure(self):
-        output, model = self.run_program(), helpers.tiny_model(dropout=0.5)
-        result = json.loads(self.out.read_text())
-        self.assertEqual(list(result["factors"]), ["grayscale", "image"])
+        result, model = cost.factors_costs(self.preset, None, 0.3), helpers.tiny_model(dropout=0.5)
+        self.assertEqual(list(result), ["grayscale", "image"])
         for name, batch, steps in (("grayscale", 2, 7), ("image", 3, 10)):
-            factor, found = model.factors[name], result["factors"][name]
-            self.assertEqual((found["batch_size"], found["steps"]), (batch, steps))
+            factor, figures = model.factors[name], result[name]
+            self.assertEqual((figures["batch_size"], figures["steps"]), (batch, steps))
             parameters = sum(int(np.prod(w.shape)) for w in factor.trainable_variables)
-            self.assertEqual(found["parameters"], parameters)
+            self.assertEqual(figures["parameters"], parameters)
             shapes = [(batch, *helpers.SIZE, 3), (batch, *helpers.SIZE, 1)]
-            forward = cost.forward_flops(factor, *shapes[name == "grayscale" :])
-            self.assertEqual(found["step_flops"], 3 * forward)
-            self.assertEqual(found["training_flops"], steps * 3 * forward)
-            self.assertBetween(found["rematerialized_step_flops"], 3 * forward + 1, 4 * forward)
-            memory = found["bytes"]
+            forward = forward_flops(factor, *shapes[name == "grayscale" :])
+            self.assertEqual(figures["step_flops"], 3 * forward)
+            self.assertEqual(figures["training_flops"], steps * 3 * forward)
+            self.assertBetween(figures["rematerialized_step_flops"], 3 * forward + 1, 4 * forward)
+            memory = figures["bytes"]
             self.assertEqual(memory["Adam and average"], 12 * parameters)
             full, half = (memory[f"activations, {x}"] for x in ("float32", "bfloat16"))
             self.assertBetween(half, full // 2 + 1, full - 1)
             self.assertBetween(memory["activations, float32, rematerialized"], 1, full - 1)
             self.assertEqual(memory["in all, float32"], 20 * parameters + full)
-            for hardware, hours in found["hours"].items():
+            for hardware, hours in figures["hours"].items():
                 peak = cost.HARDWARE[hardware]
-                self.assertAllClose(hours * 3600 * 0.3 * peak, found["training_flops"], rtol=1e-9)
-        factors, sums = list(result["factors"].values()), result["total"]
-        for key in ("parameters", "training_flops"):
-            self.assertEqual(sums[key], factors[0][key] + factors[1][key])
-        for name, hours in sums["hours"].items():
-            self.assertAllClose(hours, sum(f["hours"][name] for f in factors), atol=0)
+                self.assertAllClose(hours * 3600 * 0.3 * peak, figures["training_flops"], rtol=1e-9)
+        output = helpers.run_program(cost, "--preset=tiny")
         lines = {line[:36].strip(): line[36:].split() for line in output.splitlines()}
         self.assertEqual(lines["steps"], ["7", "10"])
-        printed = [float(x) for x in lines["EFLOP of all steps"]]
-        figures = [f["training_flops"] / 1e18 for f in (*factors, sums)]
-        self.assertAllClose(printed, figures, rtol=6e-3, atol=0)
+        for label, key, unit in (
+            ("parameters", "parameters", 1),
+            ("EFLOP of all steps", "training_flops", 1e18),
+        ):
+            printed = [float(x.replace(",", "")) for x in lines[label]]
+            figures = [factor[key] / unit for factor in result.values()]
+            self.assertAllClose(printed, [*figures, sum(figures)], rtol=6e-3, atol=0)
+        for hardware in cost.HARDWARE:
+            printed, figures = lines[hardware], [x["hours"][hardware] for x in result.values()]
+            self.assertEqual(printed, list(map(cost.digits, [*figures, sum(figures)])))
 
     def test_refusals_before_anything_is_computed(self):
         self.enterContext(mock.patch.object(cost, "factors_costs", side_effect=AssertionError))
-        out = self.out.parent / "missing" / "cost.json"
         for error, argument, message in (
-            (ValueError, f"--out={out}", f"Expected --out as a name.*{out}"),
             (ValueError, "--preset=huge", "Expected --preset demo, .*tiny for .*: huge"),
             (flags.IllegalFlagValueError, "--efficiency=1.1", "Expected a share of the peak"),
         ):
             with self.assertRaisesRegex(error, message):
-                self.run_program(argument)
+                helpers.run_program(cost, argument)

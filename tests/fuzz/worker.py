@@ -8,7 +8,7 @@ import tempfile
 
 import numpy as np
 
-from benchmarks import common
+from benchmarks import tools
 from tests.fuzz import files
 
 SECONDS = 20  # for one file
@@ -22,7 +22,7 @@ def serve(connection, seed):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where libraries complain of damaged images
     with tempfile.TemporaryDirectory() as folder:
         kinds = [kind(pathlib.Path(folder, kind.__name__)) for kind in files.KINDS]
-        most = common.peak_bytes() + ALLOWANCE
+        most = tools.peak_bytes() + ALLOWANCE
         addresses = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         ceiling = addresses * resource.getpagesize() + CEILING
         resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
@@ -32,9 +32,9 @@ def serve(connection, seed):
             signal.alarm(2 * SECONDS)  # ends it, if nobody is left to do so
             random = np.random.default_rng([seed, index])
             outcome, detail = kinds[index % len(kinds)].judge(random)
-            if large := common.peak_bytes() > most:
+            if large := tools.peak_bytes() > most:
                 outcome = files.FAILED
-                megabytes = common.peak_bytes() / 2**20, most / 2**20
+                megabytes = tools.peak_bytes() / 2**20, most / 2**20
                 detail = "takes {:,.0f} MB, of at most {:,.0f}. {}".format(*megabytes, detail)
             signal.alarm(0)
             connection.send((outcome, detail, large or not remaining))
