@@ -38,7 +38,8 @@ def draw_each(files, ending, call, scenes=None, **own):
     """Writes --num pictures that a model draws of each photograph as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword, and `scenes` the name of a model, one of them.
+    before those of draws; `own` are others by keyword, and `scenes` the name of a model, one of them. With
+    `num`, the method draws all pictures of one photograph itself, in order.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     photographs = [read_image(file) for file in files]
@@ -47,15 +48,16 @@ def draw_each(files, ending, call, scenes=None, **own):
     model = load(FLAGS.workdir)
     if scenes:
         own["scenes"] = load(scenes)
+    count = 1 if "num" in own else FLAGS.num
     how = {
-        "seeds": [[FLAGS.seed, k] for k in range(FLAGS.num)],
+        "seeds": [[FLAGS.seed, k] for k in range(count)],
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
-        "condition": chosen_run.label_condition(model, FLAGS.num),
+        "condition": chosen_run.label_condition(model, count),
         **own,
     }
-    repeated = (np.broadcast_to(x, (FLAGS.num, *x.shape)) for x in photographs)
+    repeated = (np.broadcast_to(x, (count, *x.shape)) for x in photographs)
     calls = [functools.partial(_likeliest_first, call=call(x), how=how) for x in repeated]
     start = time.perf_counter()
     with contextlib.closing(processes.in_order(model, calls)) as drawn:
@@ -73,7 +75,8 @@ def draw_each(files, ending, call, scenes=None, **own):
 def _likeliest_first(model, call, how):
     """Pictures of one photograph, uint8 [N, h, w, 3], and the bits of each, None of one alone."""
     if len(how["seeds"]) == 1:
-        return _drawn(model, call, how), [None]
+        drawn = _drawn(model, call, how)
+        return drawn, [None] * len(drawn)
     drawn, bits = drawn_with_bits(model, call, how)
     order = np.argsort(bits, kind="stable")
     return drawn[order], bits[order]
@@ -81,17 +84,21 @@ def _likeliest_first(model, call, how):
 
 def _drawn(model, call, how):
     method, *args = call
-    return np.asarray(getattr(model, method)(*args, **how))
+    drawn = np.asarray(getattr(model, method)(*args, **how))
+    return drawn.reshape(-1, *drawn.shape[-3:])
 
 
 def drawn_with_bits(model, call, how):
     """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N].
 
     `call` is the name of a method with its first arguments, and `how` are others. Bits are those of all
-    trained factors, of pictures as the model sees them whole.
+    trained factors, of pictures as the model sees them whole; 0 of `num` pictures, which are in order.
     """
     drawn = _drawn(model, call, how)
-    seen, bits = sampling.as_seen_whole(model, drawn), np.zeros(len(drawn))
+    bits = np.zeros(len(drawn))
+    if "num" in how:
+        return drawn, bits
+    seen = sampling.as_seen_whole(model, drawn)
     condition = model.checked_condition(how.get("condition"), len(drawn))
     trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
     for index in range(len(drawn)):  # one by one, since they may be large
