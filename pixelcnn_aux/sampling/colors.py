@@ -68,11 +68,18 @@ def colorize(model, images, request, num):
             own = np.empty((len(tints), *own.shape[1:]), own.dtype)
             _mix(own, small[index].astype(np.int32), np.stack(tints), last)
         order = [0]
-        if num:  # the likelier and the nearer to the mean, the earlier
+        if num:
             given = by_leaf(operator.itemgetter(slice(len(own))), given)
-            nats = np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given)))
-            ranks = np.argsort(np.argsort(-nats, kind="stable"))
-            order = np.argsort(ranks + is_reduced * np.arange(len(own)), kind="stable")
+            marks = [-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given)))]
+            if is_reduced:
+                # Orange and blue are natural, green and purple are rare: of CIFAR-10's tints of red and
+                # blue, the correlation is -0.66.
+                hues = tints.prod(axis=-1).mean(axis=(1, 2)) / np.maximum(
+                    (tints**2).mean(axis=(1, 2, 3)), 1e-6
+                )
+                marks += [np.arange(len(own)), hues]
+            ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
+            order = np.argsort(sum(ranks), kind="stable")
         for picture, k in zip(pictures, order):
             if is_reduced:
                 _color(picture, images[index], small[index], tints[k], last)
