@@ -31,8 +31,7 @@ _ROWS = 256  # of a photograph at once
 
 def colorize(model, images, request, num):
     """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
-    if num is not None:
-        arguments.whole("num", num, 1, _MOST)
+    num = num if num is None else arguments.whole("num", num, 1, _MOST)
     names = list(model.factors)
     channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
     expected = "a model of three channels given an auxiliary image of one, its grays"
@@ -49,37 +48,29 @@ def colorize(model, images, request, num):
     request, small = checked(model, request, count), as_seen_whole(model, images)
     grays = model.transforms[0](np.repeat(small, 3, axis=-1))
     is_reduced = small.shape[1] < height or small.shape[2] < width
-    apart = max(num, _LEAST) if num and is_reduced else num or 1
-    seeds, draws = request.seeds, apart * _DRAWS if is_reduced else apart
+    apart, seeds = max(num, _LEAST) if num and is_reduced else num or 1, request.seeds
+    draws = apart * _DRAWS if is_reduced else apart
     if is_reduced or num:
         request, grays = by_leaf(lambda x: np.repeat(x, draws, axis=0), (request, grays))
         request = request._replace(seeds=_several(seeds, draws))
     sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
     drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
-    last, found = model.likelihood.num_values - 1, (count, num or 1, height, width, 3)
-    found = np.empty(found, drawn.dtype)
+    found, last = (
+        np.empty((count, num or 1, height, width, 3), drawn.dtype),
+        model.likelihood.num_values - 1,
+    )
     for index, pictures in enumerate(found):
         rows = operator.itemgetter(slice(index * draws, (index + 1) * draws))
         own, *given = by_leaf(rows, (drawn, grays, request.condition))
-        if is_reduced:
-            tints = [_STRENGTH * _tints(own.mean(axis=0))]
-            if num:
-                tints = _clusters(own, apart, seeds[index])
-            own = np.empty((len(tints), *own.shape[1:]), own.dtype)
-            _mix(own, small[index].astype(np.int32), np.stack(tints), last)
-        order = [0]
+        tints, marks, order = [_STRENGTH * _tints(own.mean(axis=0))], [], [0]
+        if num and is_reduced:
+            tints, *marks = _clusters(own, apart, seeds[index])
+            own = _mixed(small[index].astype(np.int32), tints, last).astype(own.dtype)
         if num:
             given = by_leaf(operator.itemgetter(slice(len(own))), given)
-            marks = [-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given)))]
-            if is_reduced:
-                # Orange and blue are natural, green and purple are rare: of CIFAR-10's tints of red and
-                # blue, the correlation is -0.66.
-                hues = tints.prod(axis=-1).mean(axis=(1, 2)) / np.maximum(
-                    (tints**2).mean(axis=(1, 2, 3)), 1e-6
-                )
-                marks += [np.arange(len(own)), hues]
+            marks.append(-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given))))
             ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
-            order = np.argsort(sum(ranks), kind="stable")
+            order = np.lexsort((marks[0], sum(ranks)))
         for picture, k in zip(pictures, order):
             if is_reduced:
                 _color(picture, images[index], small[index], tints[k], last)
@@ -111,33 +102,34 @@ def _several(seeds, count):
 
 
 def _clusters(drawn, num, seed):
-    """The colors of `num` or more clusters of draws [n, h, w, 3], nearest to the mean first: [K, h, w, 2].
+    """The tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and marks of each, [K].
 
-    Those of a cluster's mean become as strong as its draws have them.
+    Those of a mean become as strong as in draws. The lower its marks, the earlier a cluster comes.
     """
-    # Colors of the parts of a picture, not of pixels: [n, h * w * 2].
     tints = _tints(drawn)
-    planes = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
-    parts = planes.swapaxes(0, 1).reshape(len(drawn), -1)
+    # Of the parts of a picture, not of pixels: [n, h * w * 2].
+    parts = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
+    parts = parts.swapaxes(0, 1).reshape(len(drawn), -1)
     products, generator = parts @ parts.T, np.random.default_rng(seed.view(np.uint32))
     squares = np.diag(products)
-    distances = np.maximum(squares[:, None] + squares - 2 * products, 0)
+    distances = squares[:, None] + squares - 2 * products
     # One more at least, so that the oddest can come last.
     found = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
     _, shares, away = max(found, key=operator.itemgetter(0))
-    shares = shares.T[np.argsort(away.mean(axis=0), kind="stable")]
-    of_means = np.maximum(((shares @ products) * shares).sum(axis=1), 1e-6)
-    strengths = np.minimum(np.sqrt(shares @ squares / of_means), _STRENGTH)
-    return np.tensordot(strengths[:, None] * shares, tints, axes=1)
+    of_means = ((products @ shares) * shares).sum(axis=0) + 1e-6
+    strengths = np.minimum(np.sqrt(squares @ shares / of_means), _STRENGTH)
+    tints = np.tensordot((strengths * shares).T, tints, axes=1)
+    # Orange and blue are natural, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
+    hues = tints.prod(axis=-1).mean(axis=(1, 2)) / ((tints**2).mean(axis=(1, 2, 3)) + 1e-6)
+    return tints, away.mean(axis=0), hues
 
 
 def _k_means(distances, count, generator):
     """k-means of n points by their squared distances, [n, n]: the best of several starts.
 
-    Returns how well clusters are apart, the share of each point in their means, and squared distances to
-    these, [n, count] each. A cluster that loses all points stays as it was.
+    Returns how well clusters are apart, the points' shares in their means, and squared distances to these.
     """
-    best = np.inf
+    least = np.inf
     for _ in range(_STARTS):
         chosen = generator.choice(len(distances), count, replace=False)
         away, shares = distances[:, chosen], np.eye(len(distances))[:, chosen]
@@ -147,11 +139,11 @@ def _k_means(distances, count, generator):
             shares = np.where(sizes > 0, members / np.maximum(sizes, 1), shares)
             away = distances @ shares
             away = np.maximum(away - (shares * away).sum(axis=0) / 2, 0)
-        nearest, second = np.sqrt(np.partition(away, 1)[:, :2]).T
-        if (nearest @ nearest) < best:
-            best = nearest @ nearest
+        nearest, second = np.partition(away, 1)[:, :2].T
+        if nearest.sum() < least:
+            least = nearest.sum()
             # The silhouette, in which a point that is a cluster of its own counts nothing.
-            apart = (1 - nearest / np.maximum(second, 1e-6)) * (1 - 1 / (members @ sizes))
+            apart = (1 - np.sqrt(nearest / (second + 1e-6))) * (1 - 1 / (members @ sizes))
             found = apart.mean(), shares, away
     return found
 
@@ -177,11 +169,11 @@ def _color(picture, gray, small, tints, last):
         rows = slice(first, first + _ROWS)
         slopes, tints = np.split(_enlarged(lines[:, rows], width).swapaxes(0, 1), 2, axis=-1)
         luma = gray[rows].astype(np.int32)
-        _mix(picture[rows], luma, slopes * (luma / np.float32(last)) + tints, last)
+        picture[rows] = _mixed(luma, slopes * (luma / np.float32(last)) + tints, last)
 
 
-def _mix(picture, luma, tints, last):
-    """Fills pictures, [..., H, W, 3], of a luma, [H, W, 1], by their `_tints`, [..., H, W, 2].
+def _mixed(luma, tints, last):
+    """Pictures, int32 [..., H, W, 3], of a luma, [H, W, 1], by their `_tints`, [..., H, W, 2].
 
     Tints that are too strong for the luma become paler.
     """
@@ -189,9 +181,10 @@ def _mix(picture, luma, tints, last):
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)
     room = np.where(all_three > 0, np.maximum(last - 1 - luma, 0), luma)  # 1 for rounding green
     share = np.min(room / np.maximum(np.abs(all_three), np.float32(1e-6)), axis=-1, keepdims=True)
-    picture[..., ::2] = others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
+    others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
     # The least green of this luma.
-    picture[..., 1] = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
+    least = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
+    return np.insert(others, 1, least, axis=-1)
 
 
 def _in_windows(planes):

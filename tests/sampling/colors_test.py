@@ -92,10 +92,10 @@ class SeveralTest(helpers.TestCase):
     LUMA, TINTS = 120, np.array([[20, -8], [-25, 12], [-60, 35], [80, -60]])  # of red and blue
     PICTURE = np.full((8, 12, 1), LUMA, np.uint8)
 
-    def colored(self, nats=lambda tints: 0 * tints, tints=TINTS, noise=1, **how):
+    def colored(self, nats=lambda reds: -abs(reds), tints=TINTS, noise=1, **how):
         """What red and blue of three colorings have more than their luma, [3, 2], and the colorings.
 
-        `nats` are the log-likelihoods of uniform pictures by their tint of red.
+        `nats` are the log-likelihoods of uniform pictures by their red tint.
         """
         generator, model = np.random.default_rng(0), tiny_model()
         tints = generator.permutation(tints.repeat(96 // len(tints), axis=0))[:, None, None]
@@ -115,7 +115,7 @@ class SeveralTest(helpers.TestCase):
         return found[:, 4, 5, ::2].astype(float) - self.LUMA, found
 
     def test_they_are_of_groups_of_draws(self):
-        """The nearest to the mean of all first, where likelihoods and hues do not say otherwise."""
+        """The nearest to the mean of all first, where hues and likelihoods do not say otherwise."""
         for seeds in (None, [3, 4]):
             tints, _ = self.colored(seeds=seeds)
             self.assertAllClose(tints, self.TINTS[:3], rtol=0, atol=2)
@@ -128,7 +128,7 @@ class SeveralTest(helpers.TestCase):
 
     def test_brown_comes_before_green_that_is_nearer(self):
         brown, green = [22, -14], [-20, -16]
-        tints, _ = self.colored(tints=np.array([brown, green, [-70, 10], [14, -70]]))
+        tints, _ = self.colored(tints=np.array([brown, green, [-70, 10], [24, -70]]))
         self.assertAllClose(tints[:2], [brown, green], rtol=0, atol=2)
 
     def test_the_same_for_a_seed(self):
