@@ -38,8 +38,8 @@ def draw_each(files, ending, call, scenes=None, **own):
     """Writes --num pictures that a model draws of each photograph as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword, and `scenes` the name of a model, one of them. By
-    `num`, the method draws all of a photograph, in order.
+    before those of draws; `own` are others by keyword: by `num`, one call draws all, in order; `scenes` is
+    the name of a model.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     photographs = [read_image(file) for file in files]

@@ -60,14 +60,15 @@ def colorize(model, images, request, num):
         model.likelihood.num_values - 1,
     )
     for index, pictures in enumerate(found):
-        rows = operator.itemgetter(slice(index * draws, (index + 1) * draws))
-        own, *given = by_leaf(rows, (drawn, grays, request.condition))
+        own = drawn[index * draws :][:draws]
         tints, marks, order = [_STRENGTH * _tints(own.mean(axis=0))], [], [0]
         if num and is_reduced:
             tints, *marks = _clusters(own, apart, seeds[index])
             own = _mixed(small[index].astype(np.int32), tints, last).astype(own.dtype)
         if num:
-            given = by_leaf(operator.itemgetter(slice(len(own))), given)
+            given = by_leaf(
+                operator.itemgetter([index * draws] * len(own)), (grays, request.condition)
+            )
             marks.append(-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given))))
             ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
             order = np.lexsort((marks[0], sum(ranks)))
@@ -116,9 +117,8 @@ def _clusters(drawn, num, seed):
     # One more at least, so that the oddest can come last.
     found = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
     _, shares, away = max(found, key=operator.itemgetter(0))
-    of_means = ((products @ shares) * shares).sum(axis=0) + 1e-6
-    strengths = np.minimum(np.sqrt(squares @ shares / of_means), _STRENGTH)
-    tints = np.tensordot((strengths * shares).T, tints, axes=1)
+    strengths = np.sqrt(squares @ shares / (((products @ shares) * shares).sum(axis=0) + 1e-6))
+    tints = np.tensordot((np.minimum(strengths, _STRENGTH) * shares).T, tints, axes=1)
     # Orange and blue are natural, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
     hues = tints.prod(axis=-1).mean(axis=(1, 2)) / ((tints**2).mean(axis=(1, 2, 3)) + 1e-6)
     return tints, away.mean(axis=0), hues
@@ -129,7 +129,7 @@ def _k_means(distances, count, generator):
 
     Returns how well clusters are apart, the points' shares in their means, and squared distances to these.
     """
-    least = np.inf
+    results = []
     for _ in range(_STARTS):
         chosen = generator.choice(len(distances), count, replace=False)
         away, shares = distances[:, chosen], np.eye(len(distances))[:, chosen]
@@ -140,12 +140,10 @@ def _k_means(distances, count, generator):
             away = distances @ shares
             away = np.maximum(away - (shares * away).sum(axis=0) / 2, 0)
         nearest, second = np.partition(away, 1)[:, :2].T
-        if nearest.sum() < least:
-            least = nearest.sum()
-            # The silhouette, in which a point that is a cluster of its own counts nothing.
-            apart = (1 - np.sqrt(nearest / (second + 1e-6))) * (1 - 1 / (members @ sizes))
-            found = apart.mean(), shares, away
-    return found
+        # The silhouette, in which a point that is a cluster of its own counts nothing.
+        apart = (1 - np.sqrt(nearest / (second + 1e-6))) * (1 - 1 / (members @ sizes))
+        results.append((nearest.sum(), apart.mean(), shares, away))
+    return min(results, key=operator.itemgetter(0))[1:]
 
 
 def _tints(drawn):
