@@ -38,7 +38,7 @@ def draw_each(files, ending, call, scenes=None, **own):
     """Writes --num pictures that a model draws of each photograph as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword: by `num`, one call draws all, in order; `scenes` is
+    before those of draws; `own` are others by keyword: with `num`, one call draws all in order; `scenes` is
     the name of a model.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
@@ -83,10 +83,9 @@ def drawn_with_bits(model, call, how, has_bits=True):
     method, *args = call
     drawn = np.asarray(getattr(model, method)(*args, **how))
     drawn = drawn.reshape(-1, *drawn.shape[-3:])
-    bits = np.zeros(len(drawn))
     if not has_bits:
-        return drawn, bits
-    seen = sampling.as_seen_whole(model, drawn)
+        return drawn, np.zeros(len(drawn))
+    seen, bits = sampling.as_seen_whole(model, drawn), np.zeros(len(drawn))
     condition = model.checked_condition(how.get("condition"), len(drawn))
     trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
     for index in range(len(drawn)):  # one by one, since they may be large

@@ -189,7 +189,7 @@ def _draw_several(models, name, picture, begin, seed, shift):
     """Draws by `begin(model)`: an image to compare with, `Step.images` beside, pixels taken, and a call.
 
     That is the name of a method of the model with its arguments before those of draws, and those by keyword;
-    by `num`, it draws all of one seed.
+    with `num`, one call draws all.
     """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)

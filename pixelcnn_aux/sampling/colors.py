@@ -55,10 +55,8 @@ def colorize(model, images, request, num):
         request = request._replace(seeds=_several(seeds, draws))
     sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
     drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
-    found, last = (
-        np.empty((count, num or 1, height, width, 3), drawn.dtype),
-        model.likelihood.num_values - 1,
-    )
+    found = np.empty((count, num or 1, height, width, 3), drawn.dtype)
+    last = model.likelihood.num_values - 1
     for index, pictures in enumerate(found):
         own = drawn[index * draws :][:draws]
         tints, marks, order = [_STRENGTH * _tints(own.mean(axis=0))], [], [0]
@@ -66,9 +64,8 @@ def colorize(model, images, request, num):
             tints, *marks = _clusters(own, apart, seeds[index])
             own = _mixed(small[index].astype(np.int32), tints, last).astype(own.dtype)
         if num:
-            given = by_leaf(
-                operator.itemgetter([index * draws] * len(own)), (grays, request.condition)
-            )
+            rows = operator.itemgetter([index * draws] * len(own))
+            given = by_leaf(rows, (grays, request.condition))
             marks.append(-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given))))
             ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
             order = np.lexsort((marks[0], sum(ranks)))
