@@ -210,7 +210,7 @@ class ActionsTest(helpers.TestCase):
         models.load.side_effect = {actions.COMPLETES: default, actions.SCENES: scenes}.get
         how = {"painted": (), "rectangle": "30 30 50 50", **HOW}
 
-        def drawn_with_bits(model, call, how):
+        def drawn_with_bits(model, call, how, _):
             return getattr(model, call[0])(*call[1:], **how), [0.0]
 
         for most, size, hole in ((63, (9, 7), np.s_[2:5, 2:4]), (16, (4, 3), np.s_[:3, :2])):
