@@ -102,7 +102,7 @@ def _several(seeds, count):
 def _clusters(drawn, num, seed):
     """The tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and marks of each, [K].
 
-    Those of a mean become as strong as in draws. The lower its marks, the earlier a cluster comes.
+    Tints of a mean become as strong as those of its draws. The lower its marks, the earlier a cluster comes.
     """
     tints = _tints(drawn)
     # Of the parts of a picture, not of pixels: [n, h * w * 2].
