@@ -446,11 +446,14 @@ class FactorChain(serialization.Configured):
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
+        num: int | None = None,
     ) -> np.ndarray:
         """Colors pictures of any size, by a model of colors given grays, such as `cifar10-grayscale`.
 
         Pictures larger than the model's images are reduced to about their size. Colors are the mean of 32
-        draws, twice as strong, and follow the edges of the grays at full size. Others are single draws.
+        draws, twice as strong, and follow the edges of the grays at full size. With `num` they are those of
+        clusters of 32 * max(num, 3) draws, so that colorings differ; the likeliest and the nearest to the
+        mean of all draws come first. Others are single draws, the likeliest first.
 
         Args:
           images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, of which only
@@ -458,16 +461,17 @@ class FactorChain(serialization.Configured):
           seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, but for rounding. None:
             [0, b].
           log_scale_shift, mode, jit_compile, condition: as for `sample`.
+          num: int, 1 to 64, colorings of each picture; None for one, without clusters.
 
         Returns:
-          uint8 [B, H, W, 3]: larger pictures have the luma of `images`, `auxiliary.Grayscale(8)`, and those
-          drawn by an exact model their auxiliary images.
+          uint8 [B, H, W, 3], or [B, num, H, W, 3]: larger pictures have the luma of `images`,
+          `auxiliary.Grayscale(8)`, and those drawn by an exact model their auxiliary images.
 
         Raises:
           ValueError: as `sample`, for images of another dtype or shape, or a model of no colors given grays.
         """
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
-        return sampling.colorize(self, images, request)
+        return sampling.colorize(self, images, request, num)
 
     @takes_one
     def enlarge(

@@ -136,6 +136,7 @@ class OneImageTest(helpers.ImagesTestCase):
                 model.sample(4, **known)
             self.assertOne(model.colorize(image), model.colorize(image[None]))
             self.assertOne(model.colorize(image, [3, 4]), model.colorize(image[None], [[3, 4]]))
+            self.assertOne(model.colorize(image, num=2), model.colorize(image[None], num=2))
             self.assertOne(model.complete(image, mask), model.complete(image[None], mask[None]))
         model = helpers.random_chain([pa.auxiliary.HalfResolution()], helpers.SIZE)
         self.assertOne(model.enlarge(image[:2, :3]), model.enlarge(image[None, :2, :3]))

@@ -3,18 +3,21 @@
     pixelcnn-aux color photograph.jpg
     pixelcnn-aux color *.jpg --seed 1 --out colored
 
-Of photographs in color, the model sees only the grays. Three colorings of each, the likeliest first, are
-written as NAME-colored-1.png and so on in the current folder, or to --out; with --num 1, one as
-NAME-colored.png. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
+Of photographs in color, the model sees only the grays. Three colorings of each that differ, the likeliest
+first, are written as NAME-colored-1.png and so on in the current folder, or to --out; with --num 1, the first
+one as NAME-colored.png. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
 """
+
+from absl import flags
 
 from pixelcnn_aux.commands import photographs
 
+FLAGS = flags.FLAGS
 ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-colored", lambda x: ("colorize", x))
+    photographs.draw_each(files, "-colored", lambda x: ("colorize", x), num=FLAGS.num)
 
 
 def define_flags():

@@ -38,7 +38,8 @@ def draw_each(files, ending, call, scenes=None, **own):
     """Writes --num pictures that a model draws of each photograph as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword, and `scenes` the name of a model, one of them.
+    before those of draws; `own` are others by keyword: with `num`, one call draws all in order; `scenes` is
+    the name of a model.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     photographs = [read_image(file) for file in files]
@@ -47,50 +48,43 @@ def draw_each(files, ending, call, scenes=None, **own):
     model = load(FLAGS.workdir)
     if scenes:
         own["scenes"] = load(scenes)
+    count = 1 if "num" in own else FLAGS.num
     how = {
-        "seeds": [[FLAGS.seed, k] for k in range(FLAGS.num)],
+        "seeds": [[FLAGS.seed, k] for k in range(count)],
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
-        "condition": chosen_run.label_condition(model, FLAGS.num),
+        "condition": chosen_run.label_condition(model, count),
         **own,
     }
-    repeated = (np.broadcast_to(x, (FLAGS.num, *x.shape)) for x in photographs)
-    calls = [functools.partial(_likeliest_first, call=call(x), how=how) for x in repeated]
+    repeated = (np.broadcast_to(x, (count, *x.shape)) for x in photographs)
+    draw = functools.partial(drawn_with_bits, how=how, has_bits=count > 1)
+    calls = [functools.partial(draw, call=call(x)) for x in repeated]
     start = time.perf_counter()
-    with contextlib.closing(processes.in_order(model, calls)) as drawn:
+    with contextlib.closing(processes.in_order(model, calls)) as results:
         for file, places in zip(files, outputs):
             print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
-            for output, picture, bits in zip(places, *next(drawn)):
+            drawn, bits = next(results)
+            for output, k in zip(places, np.argsort(bits, kind="stable")):
                 with disk.new_file(output) as opened:
-                    Image.fromarray(picture).save(opened, "PNG")
-                height, width, _ = picture.shape
-                what = f"{height} x {width}" + ("" if bits is None else f", {bits:.3f} bits/dim")
+                    Image.fromarray(drawn[k]).save(opened, "PNG")
+                height, width, _ = drawn[k].shape
+                what = f"{height} x {width}" + (f", {bits[k]:.3f} bits/dim" if count > 1 else "")
                 seconds = time.perf_counter() - start
                 print(f"Wrote {output}: {what}, after {seconds:.1f} s", flush=True)
 
 
-def _likeliest_first(model, call, how):
-    """Pictures of one photograph, uint8 [N, h, w, 3], and the bits of each, None of one alone."""
-    if len(how["seeds"]) == 1:
-        return _drawn(model, call, how), [None]
-    drawn, bits = drawn_with_bits(model, call, how)
-    order = np.argsort(bits, kind="stable")
-    return drawn[order], bits[order]
-
-
-def _drawn(model, call, how):
-    method, *args = call
-    return np.asarray(getattr(model, method)(*args, **how))
-
-
-def drawn_with_bits(model, call, how):
-    """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N].
+def drawn_with_bits(model, call, how, has_bits=True):
+    """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N]; or zeros.
 
     `call` is the name of a method with its first arguments, and `how` are others. Bits are those of all
     trained factors, of pictures as the model sees them whole.
     """
-    drawn = _drawn(model, call, how)
+    method, *args = call
+    drawn = np.asarray(getattr(model, method)(*args, **how))
+    drawn = drawn.reshape(-1, *drawn.shape[-3:])
+    if not has_bits:
+        return drawn, np.zeros(len(drawn))
     seen, bits = sampling.as_seen_whole(model, drawn), np.zeros(len(drawn))
     condition = model.checked_condition(how.get("condition"), len(drawn))
     trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}

@@ -80,7 +80,7 @@ def photographs(colors):
     originals = photos.squares(SIDE)[:2]  # held out
     print(f"With {WHOLE}:", flush=True)
     model, how = pa.load(WHOLE), {"seeds": len(originals) * [[FLAGS.seed, 0]]}
-    colored = colors.colorize(originals, **how)
+    colored = colors.colorize(originals, num=1, **how)[:, 0]
     how["log_scale_shift"] = -0.3
     mask = np.ones_like(originals[..., :1])
     mask[:, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = 0

@@ -146,8 +146,8 @@ def redraw(models, name, what, picture, seed, shift):
         if what == COLORS:
             ours = picture.pixels
             grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
-            beside = (grays, "The picture's grays"), (ours, "The picture itself")
-            return grays, beside, ours, ("colorize", ours[np.newaxis]), {}
+            beside, call = ((grays, "The picture's grays"),), ("colorize", ours[np.newaxis])
+            return grays, beside, ours, call, {"num": DRAWS}
         times = ENLARGEMENTS[what]
         small = uploads.reduced(picture.pixels, _most(model) // times**2)
         height, width = (times * side for side in small.shape[:2])
@@ -188,7 +188,8 @@ def _most(model):
 def _draw_several(models, name, picture, begin, seed, shift):
     """Draws by `begin(model)`: an image to compare with, `Step.images` beside, pixels taken, and a call.
 
-    That is the name of a method of the model with its arguments before those of draws, and those by keyword.
+    That is the name of a method of the model with its arguments before those of draws, and those by keyword;
+    with `num`, one call draws all.
     """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
@@ -198,15 +199,16 @@ def _draw_several(models, name, picture, begin, seed, shift):
     factors = [factor for x in drawing for factor in x.factors.values()]
 
     def shown(text, share=None, unfinished=()):
-        colors = [to_rgb(x, model.likelihood.num_values)[0] for x, _ in drawn]
+        colors = [to_rgb(x[None], model.likelihood.num_values)[0] for x, _ in drawn]
         named = ((x, f"Drawn, {n} of {DRAWS}") for n, x in enumerate([*colors, *unfinished[:1]], 1))
         return Step(text, share, (*beside, *named), (before, colors[0]) if colors else None)
 
-    for number, seed in enumerate(seeds):
+    one_by_one = "num" not in how
+    for number, seed in enumerate(seeds if one_by_one else seeds[:1]):
         now = functools.partial(shown, f"Drawing, {number + 1} of {DRAWS}", number / DRAWS)
         each = {"seeds": [seed], "log_scale_shift": shift, **how}
-        work = functools.partial(drawn_with_bits, model, call, each)
-        drawn.append((yield from _growing(factors, work, now)))
+        work = functools.partial(drawn_with_bits, model, call, each, one_by_one)
+        drawn += zip(*(yield from _growing(factors, work, now)))
     drawn.sort(key=operator.itemgetter(1))
     yield shown(f"Drew {DRAWS} by {name}, the likeliest first, of {picture.taken(taken)}")
 

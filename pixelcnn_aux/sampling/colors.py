@@ -1,32 +1,37 @@
 """Coloring photographs: small first, in the size of the model's images, which it sees whole.
 
 Single draws differ too much from place to place, and low log-scales leave hardly any color. The mean of
-several draws has the colors that they agree on; it is pale, and so they are made stronger. A guided filter
-(He and Sun, Fast guided filter, 2015) carries them to the full size: around each pixel of the small picture,
-colors are fitted as linear functions of the gray, and these are given the photograph's gray. So colors
-change where the gray does.
+several draws has the colors that they agree on; it is pale, and so they are made stronger. Red and blue draws
+cancel out in it, but not in the means of clusters. A guided filter (He and Sun, Fast guided filter, 2015)
+carries colors to the full size: around each pixel of the small picture, they are fitted as linear functions
+of the gray, and these are given the photograph's gray. So colors change where the gray does.
 """
 
 import operator
 
 import numpy as np
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.auxiliary import LUMA
+from pixelcnn_aux.batches import by_leaf
 from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_images
+from pixelcnn_aux.inputs import Inputs, check_images
 from pixelcnn_aux.sampling.chains import checked, sample
 from pixelcnn_aux.sampling.pictures import multiple, padded
 
 # Chosen by eye, on photographs.
-_DRAWS, _STRENGTH = 32, 2  # whose mean is taken, and how much stronger its colors become
+_DRAWS, _STRENGTH = 32, 2  # of a coloring, and how much stronger colors of a mean become at most
+_LEAST, _MOST = 3, 64  # colorings that are told apart, also where fewer are asked for
+_STARTS, _STEPS = 8, 20  # of k-means
 _RADIUS = 2  # of the filter's windows, in pixels of the small picture
 _NOISE = 1e-3  # a variance of grays, from 0 to 1, that says nothing about colors
 _ROWS = 256  # of a photograph at once
 
 
-def colorize(model, images, request):
+def colorize(model, images, request, num):
     """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
+    num = num if num is None else arguments.whole("num", num, 1, _MOST)
     names = list(model.factors)
     channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
     expected = "a model of three channels given an auxiliary image of one, its grays"
@@ -43,20 +48,33 @@ def colorize(model, images, request):
     request, small = checked(model, request, count), as_seen_whole(model, images)
     grays = model.transforms[0](np.repeat(small, 3, axis=-1))
     is_reduced = small.shape[1] < height or small.shape[2] < width
-    if is_reduced:
-        rows = {"log_scale_shift": request.log_scale_shift, "condition": request.condition}
-        rows = {x: y if y is None else np.repeat(y, _DRAWS, axis=0) for x, y in rows.items()}
-        request = request._replace(seeds=_several(request.seeds), **rows)
-        grays = np.repeat(grays, _DRAWS, axis=0)
+    apart, seeds = max(num, _LEAST) if num and is_reduced else num or 1, request.seeds
+    draws = apart * _DRAWS if is_reduced else apart
+    if is_reduced or num:
+        request, grays = by_leaf(lambda x: np.repeat(x, draws, axis=0), (request, grays))
+        request = request._replace(seeds=_several(seeds, draws))
     sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
     drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
-    if not is_reduced:
-        return drawn[:, :height, :width]
-    means = drawn.reshape(count, _DRAWS, *drawn.shape[1:]).mean(axis=1)
-    last, found = model.likelihood.num_values - 1, np.empty((count, height, width, 3), drawn.dtype)
-    for picture in zip(found, images, small, means):
-        _color(*picture, last)
-    return found
+    found = np.empty((count, num or 1, height, width, 3), drawn.dtype)
+    last = model.likelihood.num_values - 1
+    for index, pictures in enumerate(found):
+        own = drawn[index * draws :][:draws]
+        tints, marks, order = [_STRENGTH * _tints(own.mean(axis=0))], [], [0]
+        if num and is_reduced:
+            tints, *marks = _clusters(own, apart, seeds[index])
+            own = _mixed(small[index].astype(np.int32), tints, last).astype(own.dtype)
+        if num:
+            rows = operator.itemgetter([index * draws] * len(own))
+            given = by_leaf(rows, (grays, request.condition))
+            marks.append(-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given))))
+            ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
+            order = np.lexsort((marks[0], sum(ranks)))
+        for picture, k in zip(pictures, order):
+            if is_reduced:
+                _color(picture, images[index], small[index], tints[k], last)
+            else:
+                picture[:] = own[k, :height, :width]
+    return found if num else found[:, 0]
 
 
 def as_seen_whole(model, images):
@@ -74,21 +92,69 @@ def as_seen_whole(model, images):
     return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
 
 
-def _several(seeds):
-    """Seeds of `_DRAWS` draws for each of int32 [B, 2]: int32 [B * _DRAWS, 2]."""
+def _several(seeds, count):
+    """Seeds of `count` draws for each of int32 [B, 2]: int32 [B * count, 2]."""
     mixed = map(np.random.SeedSequence, seeds.view(np.uint32))
-    states = [x.generate_state(2 * _DRAWS) for x in mixed]
+    states = [x.generate_state(2 * count) for x in mixed]
     return np.reshape(states, (-1, 2)).astype(np.uint32).view(np.int32)
 
 
-def _color(picture, gray, small, mean, last):
-    """Fills a picture, [H, W, 3], with the colors of a mean of draws, [h, w, 3], for grays [H, W, 1].
+def _clusters(drawn, num, seed):
+    """The tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and marks of each, [K].
+
+    Tints of a mean become as strong as those of its draws. The lower its marks, the earlier a cluster comes.
+    """
+    tints = _tints(drawn)
+    # Of the parts of a picture, not of pixels: [n, h * w * 2].
+    parts = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
+    parts = parts.swapaxes(0, 1).reshape(len(drawn), -1)
+    products, generator = parts @ parts.T, np.random.default_rng(seed.view(np.uint32))
+    squares = np.diag(products)
+    distances = squares[:, None] + squares - 2 * products
+    # One more at least, so that the oddest can come last.
+    found = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
+    _, shares, away = max(found, key=operator.itemgetter(0))
+    strengths = np.sqrt(squares @ shares / (((products @ shares) * shares).sum(axis=0) + 1e-6))
+    tints = np.tensordot((np.minimum(strengths, _STRENGTH) * shares).T, tints, axes=1)
+    # Orange and blue are natural, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
+    hues = tints.prod(axis=-1).mean(axis=(1, 2)) / ((tints**2).mean(axis=(1, 2, 3)) + 1e-6)
+    return tints, away.mean(axis=0), hues
+
+
+def _k_means(distances, count, generator):
+    """k-means of n points by their squared distances, [n, n]: the best of several starts.
+
+    Returns how well clusters are apart, the points' shares in their means, and squared distances to these.
+    """
+    results = []
+    for _ in range(_STARTS):
+        chosen = generator.choice(len(distances), count, replace=False)
+        away, shares = distances[:, chosen], np.eye(len(distances))[:, chosen]
+        for _ in range(_STEPS):
+            members = np.eye(count)[away.argmin(axis=1)]
+            sizes = members.sum(axis=0)
+            shares = np.where(sizes > 0, members / np.maximum(sizes, 1), shares)
+            away = distances @ shares
+            away = np.maximum(away - (shares * away).sum(axis=0) / 2, 0)
+        nearest, second = np.partition(away, 1)[:, :2].T
+        # The silhouette, in which a point that is a cluster of its own counts nothing.
+        apart = (1 - np.sqrt(nearest / (second + 1e-6))) * (1 - 1 / (members @ sizes))
+        results.append((nearest.sum(), apart.mean(), shares, away))
+    return min(results, key=operator.itemgetter(0))[1:]
+
+
+def _tints(drawn):
+    """What red and blue of [..., 3] have more than the luma: [..., 2]."""
+    return (drawn - (drawn @ np.array(LUMA) / 1000)[..., None])[..., ::2]
+
+
+def _color(picture, gray, small, tints, last):
+    """Fills a picture, [H, W, 3], with the `_tints` of a small one, [h, w, 2], for grays [H, W, 1].
 
     `small` are the grays of that size, and `last` is the highest value.
     """
     height, width, _ = gray.shape
-    guide, tints = small / last, mean - (mean @ np.array(LUMA) / 1000)[..., None]
-    tints = _STRENGTH * tints[..., ::2]  # of red and blue
+    guide = small / last
     windows = _in_windows(np.concatenate([guide, guide**2, tints, guide * tints], axis=-1))
     guide, square, tints, products = np.split(windows, [1, 2, 4], axis=-1)
     slopes = (products - guide * tints) / (square - guide**2 + _NOISE)
@@ -98,11 +164,11 @@ def _color(picture, gray, small, mean, last):
         rows = slice(first, first + _ROWS)
         slopes, tints = np.split(_enlarged(lines[:, rows], width).swapaxes(0, 1), 2, axis=-1)
         luma = gray[rows].astype(np.int32)
-        _mix(picture[rows], luma, slopes * (luma / np.float32(last)) + tints, last)
+        picture[rows] = _mixed(luma, slopes * (luma / np.float32(last)) + tints, last)
 
 
-def _mix(picture, luma, tints, last):
-    """Fills a picture, [H, W, 3], of a luma, [H, W, 1], by what red and blue have more, [H, W, 2].
+def _mixed(luma, tints, last):
+    """Pictures, int32 [..., H, W, 3], of a luma, [H, W, 1], by their `_tints`, [..., H, W, 2].
 
     Tints that are too strong for the luma become paler.
     """
@@ -110,9 +176,10 @@ def _mix(picture, luma, tints, last):
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)
     room = np.where(all_three > 0, np.maximum(last - 1 - luma, 0), luma)  # 1 for rounding green
     share = np.min(room / np.maximum(np.abs(all_three), np.float32(1e-6)), axis=-1, keepdims=True)
-    picture[..., ::2] = others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
+    others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
     # The least green of this luma.
-    picture[..., 1] = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
+    least = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
+    return np.insert(others, 1, least, axis=-1)
 
 
 def _in_windows(planes):

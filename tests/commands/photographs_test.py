@@ -44,8 +44,9 @@ class PhotographsTest(helpers.TestCase):
 
     def drawn(self, method, program, *arguments):
         """What a program passes to a method of the model, which draws `DRAWN`: list of calls."""
+        drawn = DRAWN[:, None, None] if method == "colorize" else DRAWN[:, None]
         method = getattr(self.model, method)
-        method.side_effect = [tf.constant(DRAWN[i : i + 1]) for i in range(2)]
+        method.side_effect = list(map(tf.constant, drawn))
         self.printed = helpers.run_program(program, *arguments)
         return method.call_args_list
 
@@ -53,23 +54,15 @@ class PhotographsTest(helpers.TestCase):
         calls = self.drawn("colorize", color, "a.tiff", "b.tiff", "--num=1")
         for call, photograph in zip(calls, PHOTOGRAPHS, strict=True):
             self.assertAllEqual(call.args, [photograph[np.newaxis]])
-            self.assertEqual(call.kwargs, {**HOW, "log_scale_shift": 0.0})
+            self.assertEqual(call.kwargs, {**HOW, "log_scale_shift": 0.0, "num": 1})
         self.assertAllEqual([self.read(f"{name}-colored.png") for name in "ab"], DRAWN)
         self.load.assert_called_once_with("cifar10-grayscale")
         self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, after \d+\.\d s\n")
 
-    def test_three_colorings_the_likeliest_first(self):
-        """By the bits that trained factors give to what the model sees whole."""
-        drawn, model = (
-            helpers.pictures(3, seed=3, size=(8, 12)),
-            helpers.randomized(helpers.tiny_model()),
-        )
-        self.load.return_value, model.untrained = model, ("grayscale",)
-        colorize = self.enter_context(mock.patch.object(model, "colorize", return_value=drawn))
-        seen = model.inputs(np.stack([image_folder.resize(x, (4, 6)) for x in drawn]))
-        bits = -np.asarray(model.factors["image"].log_prob(seen["image"])) / np.log(2) / 72
-        order = np.argsort(bits)
-        self.assertNotAllEqual(order, [0, 1, 2])
+    def test_three_colorings_in_the_order_of_the_model(self):
+        """By one call, and no bits are computed."""
+        drawn = helpers.pictures(3, seed=3, size=(8, 12))
+        self.model.colorize.return_value = drawn[None]
         (self.folder / "out").mkdir()
         for flags, name in (
             ([], "a-colored"),
@@ -78,13 +71,33 @@ class PhotographsTest(helpers.TestCase):
             (["--out=new/folder"], "new/folder/a-colored"),
         ):
             printed = helpers.run_program(color, "a.tiff", "--seed=5", *flags)
-            self.assertAllEqual([self.read(f"{name}-{k}.png") for k in (1, 2, 3)], drawn[order])
-            self.assertIn(f"{name}-1.png: 8 x 12, {min(bits):.3f} bits/dim, after", printed)
-        [images], how = colorize.call_args
-        self.assertAllEqual(images, PHOTOGRAPHS[[0, 0, 0]])
-        self.assertEqual(how["seeds"], [[5, 0], [5, 1], [5, 2]])
+            self.assertAllEqual([self.read(f"{name}-{k}.png") for k in (1, 2, 3)], drawn)
+            self.assertIn(f"{name}-1.png: 8 x 12, after", printed)
+        self.assertLen(self.model.colorize.call_args_list, 4)
+        [images], how = self.model.colorize.call_args
+        self.assertAllEqual(images, PHOTOGRAPHS[:1])
+        self.assertEqual((how["seeds"], how["num"]), ([[5, 0]], 3))
         with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which is there"):
             helpers.run_program(color, "a.tiff")
+
+    def test_several_enlargements_the_likeliest_first(self):
+        """By the bits that trained factors give to what the model sees whole."""
+        drawn, model = (
+            helpers.pictures(3, seed=3, size=(8, 12)),
+            helpers.randomized(helpers.tiny_model()),
+        )
+        self.load.return_value, model.untrained = model, ("grayscale",)
+        enlarge_ = self.enter_context(mock.patch.object(model, "enlarge", return_value=drawn))
+        seen = model.inputs(np.stack([image_folder.resize(x, (4, 6)) for x in drawn]))
+        bits = -np.asarray(model.factors["image"].log_prob(seen["image"])) / np.log(2) / 72
+        order = np.argsort(bits)
+        self.assertNotAllEqual(order, [0, 1, 2])
+        printed = helpers.run_program(enlarge, "a.tiff", "--seed=5", "--num=3")
+        self.assertAllEqual([self.read(f"a-enlarged-{k}.png") for k in (1, 2, 3)], drawn[order])
+        self.assertIn(f"a-enlarged-1.png: 8 x 12, {min(bits):.3f} bits/dim, after", printed)
+        [images, _], how = enlarge_.call_args
+        self.assertAllEqual(images, PHOTOGRAPHS[[0, 0, 0]])
+        self.assertEqual(how["seeds"], [[5, 0], [5, 1], [5, 2]])
 
     def test_flags(self):
         flags = (
@@ -97,7 +110,7 @@ class PhotographsTest(helpers.TestCase):
         )
         [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
-        self.assertEqual(call.kwargs, {**how, "condition": None})
+        self.assertEqual(call.kwargs, {**how, "condition": None, "num": 1})
         self.assertAllEqual(self.read("c.png"), DRAWN[0])
         self.load.assert_not_called()  # XLA compiles graphs
         self.load_keras.assert_called_once_with("runs/x")

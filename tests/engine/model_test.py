@@ -167,6 +167,8 @@ class ModelTest(helpers.ImagesTestCase):
             self.assertAllEqual(np.where(mask, images, completed), completed)
         if isinstance(model.transforms[0], Grayscale):
             self.assertDrawSame(name, lambda x: x.colorize(images, **how))
+            tall = images.repeat(2, axis=1)
+            self.assertDrawSame(name, lambda x: x.colorize(tall, **how, num=2))
         if model.image_size is None:
             self.assertDrawSame(name, lambda x: x.enlarge(images, **how))
 

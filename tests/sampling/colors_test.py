@@ -1,6 +1,7 @@
 """Tests of colored photographs, in float64 so that what should be equal is equal to the last pixel."""
 
 import functools
+import itertools
 from unittest import mock
 
 import numpy as np
@@ -74,14 +75,93 @@ class PicturesTest(helpers.TestCase):
         self.assertAllEqual(*found)
         self.assertAllClose(found[0][0, 0, 0] - 86, 2 * (BROWN - 86), rtol=0, atol=3)
 
-    def test_each_depends_on_its_seed_alone(self):
-        how = {"log_scale_shift": [-0.5, 0.1]}
-        drawn = tiny_model().colorize(PICTURES, SEEDS, **how)
-        for b, shift in enumerate(how["log_scale_shift"]):
-            alone = tiny_model().colorize(PICTURES[b], SEEDS[b], log_scale_shift=shift)
+    @parameterized.parameters(None, 2)
+    def test_each_depends_on_its_seed_alone(self, num):
+        shifts, colorize = [-0.5, 0.1], functools.partial(tiny_model().colorize, num=num)
+        drawn = colorize(PICTURES, SEEDS, log_scale_shift=shifts)
+        for b, shift in enumerate(shifts):
+            alone = colorize(PICTURES[b], SEEDS[b], log_scale_shift=shift)
             self.assertAllEqual(alone, drawn[b])
-        self.assertNotAllEqual(tiny_model().colorize(PICTURES, SEEDS[::-1]), drawn)
-        self.assertEqual(tiny_model().colorize(PICTURES[:0]).shape, (0, 9, 11, 3))
+        self.assertNotAllEqual(colorize(PICTURES, SEEDS[::-1]), drawn)
+        self.assertEqual(colorize(PICTURES[:0]).shape, (0, *drawn.shape[1:]))
+
+
+class SeveralTest(helpers.TestCase):
+    """Colorings of gray pictures whose draws are of four uniform colors and a little noise, 24 of each."""
+
+    LUMA, TINTS = 120, np.array([[20, -8], [-25, 12], [-60, 35], [80, -60]])  # of red and blue
+    PICTURE = np.full((8, 12, 1), LUMA, np.uint8)
+
+    def colored(self, nats=lambda reds: -abs(reds), tints=TINTS, noise=1, **how):
+        """What red and blue of three colorings have more than their luma, [3, 2], and the colorings.
+
+        `nats` are the log-likelihoods of uniform pictures by their red tint.
+        """
+        generator, model = np.random.default_rng(0), tiny_model()
+        tints = generator.permutation(tints.repeat(96 // len(tints), axis=0))[:, None, None]
+        tints = tints + generator.uniform(-noise, noise, (96, *model.image_size, 2))
+        green = -(tints @ [299, 114]) / 587
+        drawn = self.LUMA + np.stack([tints[..., 0], green, tints[..., 1]], axis=-1)
+
+        def log_prob(inputs):
+            return nats(inputs.images[:, 0, 0, 0].astype(float) - self.LUMA)
+
+        with (
+            mock.patch.object(colors, "sample", lambda *_: {"image": drawn}),
+            mock.patch.object(model.factors["image"], "log_prob", log_prob),
+        ):
+            found = model.colorize(self.PICTURE, num=3, **how)
+        self.assertEqual(found.shape, (3, 8, 12, 3))
+        return found[:, 4, 5, ::2].astype(float) - self.LUMA, found
+
+    def test_they_are_of_groups_of_draws(self):
+        """The nearest to the mean of all first, where hues and likelihoods do not say otherwise."""
+        for seeds in (None, [3, 4]):
+            tints, _ = self.colored(seeds=seeds)
+            self.assertAllClose(tints, self.TINTS[:3], rtol=0, atol=2)
+
+    def test_the_likelier_come_earlier(self):
+        for order in ([1, 3, 0, 2], [2, 0, 3, 1], [3, 2, 1, 0]):
+            reds = self.TINTS[order, 0]
+            tints, _ = self.colored(lambda x, reds=reds: -abs(x[:, None] - reds).argmin(axis=1))
+            self.assertAllClose(tints, self.TINTS[order[:3]], rtol=0, atol=2)
+
+    def test_brown_comes_before_green_that_is_nearer(self):
+        brown, green = [22, -14], [-20, -16]
+        tints, _ = self.colored(tints=np.array([brown, green, [-70, 10], [24, -70]]))
+        self.assertAllClose(tints[:2], [brown, green], rtol=0, atol=2)
+
+    def test_the_same_for_a_seed(self):
+        generator = np.random.default_rng(1)
+        how = {"tints": generator.integers(-40, 40, (96, 2)), "noise": 30}
+        first, again, other = (self.colored(**how, seeds=x)[1] for x in ([3, 4], [3, 4], [3, 5]))
+        self.assertAllEqual(first, again)
+        self.assertNotAllEqual(first, other)
+
+    def test_draws_that_are_all_alike(self):
+        tints, _ = self.colored(tints=self.TINTS[:1], noise=0)
+        self.assertAllClose(tints, self.TINTS[[0, 0, 0]], rtol=0, atol=1)
+
+    def test_one_is_the_first_of_three(self):
+        one, three = (tiny_model().colorize(PICTURES, SEEDS, num=x) for x in (1, 3))
+        self.assertAllEqual(one, three[:, :1])
+        four = tiny_model().colorize(PICTURES, SEEDS, num=4)
+        self.assertAllEqual(Grayscale(8)(four[:, 3]), Grayscale(8)(PICTURES))
+        self.assertEqual(four.dtype, np.uint8)
+        for pair in itertools.combinations(four[0], 2):
+            self.assertNotAllEqual(*pair)
+
+    def test_pictures_that_are_not_reduced(self):
+        """Single draws, the likeliest first."""
+        model, images = tiny_model(), PICTURES[:, :4, :6]
+        drawn = model.colorize(images, SEEDS, num=3)
+        self.assertEqual(drawn.shape, (2, 3, 4, 6, 3))
+        for image, pictures in zip(images, drawn):
+            nats = model.log_prob(pictures)
+            self.assertAllEqual(np.argsort(-nats), [0, 1, 2])
+            grays = Grayscale()(np.stack([image, *pictures]))
+            self.assertAllEqual(grays[1:], grays[[0, 0, 0]])
+        self.assertEqual(model.colorize(images[0, :3, :5], num=2).shape, (2, 3, 5, 3))
 
 
 class AsSeenWholeTest(helpers.TestCase):

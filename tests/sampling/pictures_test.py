@@ -271,6 +271,7 @@ class WrongArgumentsTest(helpers.TestCase):
         ({"seeds": SEEDS[:1]}, r"seeds as int32 \[2, 2\].*Received: \[1, 2\]"),
         ({"log_scale_shift": float("nan")}, "log_scale_shift as a finite number"),
         ({"mode": "argmax"}, "'sample', 'map'"),
+        ({"num": 0}, "num from 1 to 64.* Received: num=0"),
     )
     def test_colors(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):
