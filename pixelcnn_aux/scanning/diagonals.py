@@ -161,7 +161,7 @@ class _DiagonalScan:
         return self._rows[ahead]
 
     def here(self, ahead):
-        """The rows and the columns of the pixels `ahead`, int [n] each, beyond the image if there are none."""
+        """The rows and the columns of the pixels `ahead`, int [n] each, beyond images if there are none."""
         first, count = self.rows(ahead)
         rows = first + arrays.arange(count)
         columns = self.step + ahead - self.delay * rows
