@@ -173,7 +173,8 @@ def product(x: Tensor, kernel: Tensor) -> Tensor:
 def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> Tensor:
     """The output of a convolution of some rows, [B, W, C] each and as many as its kernel has: [B, w, F]."""
     x, strides = keras.ops.stack(rows, axis=1), (1, stride)
-    return keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")[:, 0]
+    y = keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")
+    return keras.ops.squeeze(y, 1)
 
 
 def trial(function: Callable[[], Tensor]) -> None:
