@@ -224,7 +224,6 @@ shape, reshape, swapaxes = map(_either, (np.shape, np.reshape, np.swapaxes))
 broadcast_to = _either(np.broadcast_to)
 full_like, zeros_like, ones_like = map(_either, (np.full_like, np.zeros_like, np.ones_like))
 concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
-expand_dims = _either(np.expand_dims)
 
 # By others.
 stop_gradient = _either(lambda x: x, "stop_gradient")
@@ -232,6 +231,7 @@ relu = _either(lambda x: np.maximum(x, 0), "relu")
 sigmoid = _either(lambda x: 1 / (1 + np.exp(-x)), "sigmoid")
 softplus = _either(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), "softplus")
 clip = _either(lambda x, low, high: np.minimum(np.maximum(x, low), high), "clip")
+expand_dims = _either(lambda x, axis: x[(*_before(axis), None)], "expand_dims")
 cumsum = _either(lambda x, axis: np.cumsum(x, axis, x.dtype), "cumsum")
 
 

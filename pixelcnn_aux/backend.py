@@ -177,6 +177,11 @@ def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> T
     return keras.ops.squeeze(y, 1)
 
 
+def read(x: Tensor) -> Tensor:
+    """A tensor as it is, or the value of a variable of TensorFlow."""
+    return tf.convert_to_tensor(x) if NAME == "tensorflow" else x
+
+
 def trial(function: Callable[[], Tensor]) -> None:
     """Calls a function in a graph that is thrown away."""
     if NAME == "tensorflow":

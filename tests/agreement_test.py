@@ -144,6 +144,7 @@ def in_a_graph(name, known=None, mask=None):
 WAYS = {
     "graph": in_a_graph,
     "full": by_the_method_full,
+    "xla": lambda name: draw(name, jit_compile=True),
     "in_batches": in_batches_of_two,
     "one_by_one": one_by_one,
     "given_the_first": given_the_first,
@@ -157,6 +158,7 @@ PAIRS = [
     *itertools.product(NAMES, ["by_whole_networks"]),
     *itertools.product((*GRAPHS, "classes", "masked"), ["graph"]),
     *itertools.product((*FEW, "scans"), ["full"]),
+    ("masked", "xla"),
     *itertools.product(
         ("bound", "classes", "parallel"), ("in_batches", "one_by_one", "given_the_first")
     ),

@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import batches, sampling
+from pixelcnn_aux import batches, engine, sampling
 from tests import helpers
 
 SIZES = (1, 3, 16, 17)
@@ -98,12 +98,12 @@ class AnyNumberTest(helpers.TestCase):
             self.assertNoLogs("tensorflow", "WARNING"),
             mock.patch.object(batches, "MUCH", 0),
             mock.patch.object(pa.Factor, "call", autospec=True, side_effect=pa.Factor.call) as call,
-            mock.patch.object(pa.Factor, "scan", autospec=True, side_effect=pa.Factor.scan) as scan,
+            mock.patch.object(engine.Factor, "traced", side_effect=engine.Factor.traced) as traced,
         ):
             for size in SIZES:
                 model.log_prob(IMAGES[:size])
                 model.sample([[0, index] for index in range(size)])
-            self.assertEqual((call.call_count, scan.call_count), (2, 0))
+            self.assertEqual((call.call_count, traced.call_count), (2, 0))
             for size in SIZES[:2]:
                 other.log_prob(IMAGES[:size])
                 seeds = tf.zeros([size, 2], tf.int32)

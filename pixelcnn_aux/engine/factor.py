@@ -109,7 +109,7 @@ class Factor(Conditional):
             made.built[name] = weights = Weights(found, factor.rounded)
             paths = {id(x): path.rpartition("/")[0] for path, x in found.items()}
             for layer in normalized_layers(part):
-                kernel = layer.kernel()
+                kernel = arrays.backend().read(layer.kernel())
                 if layer.kernel_output_axis == -2:
                     kernel = arrays.swapaxes(kernel, -1, -2)
                 weights.set_normalized(paths[id(layer.b)], kernel, layer.bias())

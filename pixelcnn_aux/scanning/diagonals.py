@@ -37,12 +37,11 @@ class _Activation:
         """The activation, given its rows of this step, float [B, n, C]."""
         scan, self.now = self._scan, x
         (first, _), (ended, _) = scan.rows(self.ahead), scan.rows(self.ahead - scan.widest)
-        parts = [(first, scan.within(x, self.ahead))]
-        if not scan.is_fixed:
-            parts.append((ended, scan.zeros(scan.batch, first - ended, self.channels)))
+        parts = [(first, arrays.expand_dims(scan.within(x, self.ahead), 2))]
+        if not scan.is_fixed and not (scan.is_plain and first == ended):
+            parts.append((ended, scan.zeros(scan.batch, first - ended, 1, self.channels)))
         for position, (row, values) in itertools.product(scan.positions(), parts):
-            starts, values = (0, scan.above + row, position), arrays.expand_dims(values, 2)
-            self.steps = arrays.written(self.steps, starts, values)
+            self.steps = arrays.written(self.steps, (0, scan.above + row, position), values)
         return self
 
     def near(self, ahead, up=0, right=0, count=1):
@@ -89,15 +88,15 @@ class _DiagonalScan:
         for layer in layers:
             *others, own = layer.row_kernels
             self.row_kernels[layer] = [own[: own.shape[0] - layer.masked], *others[::-1]]
-        self._is_plain = arrays.is_plain(network.last.kernel)
+        self.is_plain = arrays.is_plain(network.last.kernel)
         # XLA compiles as many rows for each step, those of the image's width and some that have ended.
-        self.is_fixed = not self._is_plain and arrays.backend().is_for_xla()
+        self.is_fixed = not self.is_plain and arrays.backend().is_for_xla()
         self._most_rows = min(self.height, -(-(self.width + self.widest) // self.delay) + 1)
-        self._least, self._most = (min, max) if self._is_plain else (arrays.minimum, arrays.maximum)
+        self._least, self._most = (min, max) if self.is_plain else (arrays.minimum, arrays.maximum)
 
     def decide(self, canvas):
         """Decides the pixels of a `deciders.Canvas`."""
-        if not self._is_plain:
+        if not self.is_plain:
             # The loop of a graph carries all activations, which are made where they are used.
             arrays.backend().trial(self._params)
             for activation in self._kept.values():
@@ -106,7 +105,7 @@ class _DiagonalScan:
         def advance(step):
             self.step = step
             params = self._params()
-            if self._is_plain and not self.rows(0)[1]:
+            if self.is_plain and not self.rows(0)[1]:
                 return
             x = canvas.decide(*self.here(0), params)
             self._activation("pixels", 0, x.shape[-1] + 1).add(append_ones(x))
@@ -180,7 +179,7 @@ class _DiagonalScan:
     def positions(self):
         """Where a step is kept: one or two positions."""
         now = self.step % self.period
-        if self._is_plain:
+        if self.is_plain:
             return (now, now + self.period)[: 1 + (now < self.widest - 1)]
         return now, arrays.where(now < self.widest - 1, now + self.period, now)
 

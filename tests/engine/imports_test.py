@@ -16,7 +16,7 @@ KERAS = """
     layers layers.contexts layers.residual_blocks layers.shifted layers.straight_through layers.weight_norm
     networks networks.architectures networks.embedding networks.masked networks.network networks.parallel
     networks.pixelcnn
-    likelihoods.distributions scanning.caches scanning.full scanning.incremental
+    likelihoods.distributions
     training.devices training.first_weights training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps
     interop.references runs.loading runs.pushing

@@ -120,8 +120,8 @@ class InitializationFromDataTest(tf.test.TestCase):
         outputs = {}
         call = layers.WeightNorm.call
 
-        def record(layer, x, cache=None):
-            outputs[layer] = call(layer, x, cache)
+        def record(layer, x):
+            outputs[layer] = call(layer, x)
             return outputs[layer]
 
         with mock.patch.object(layers.WeightNorm, "call", record):
