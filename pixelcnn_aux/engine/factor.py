@@ -109,10 +109,10 @@ class Factor(Conditional):
             made.built[name] = weights = Weights(found, factor.rounded)
             paths = {id(x): path.rpartition("/")[0] for path, x in found.items()}
             for layer in normalized_layers(part):
-                kernel = arrays.backend().read(layer.kernel())
+                kernel, bias = map(arrays.backend().read, layer.normalized())
                 if layer.kernel_output_axis == -2:
                     kernel = arrays.swapaxes(kernel, -1, -2)
-                weights.set_normalized(paths[id(layer.b)], kernel, layer.bias())
+                weights.kept[paths[id(layer.b)]] = kernel, bias
         return made.given(condition)
 
     @classmethod

@@ -78,17 +78,17 @@ class Weights:
     def __init__(self, arrays, rounded, condition=None):
         self.arrays, self.rounded, self.condition = arrays, rounded, condition
         self.layers = []  # that were made of them
-        self._normalized = {}  # path -> kernel and bias
+        self.kept = {}  # path -> normalized kernel and bias
 
     def given(self, condition):
         """The same weights given another condition, with kernels that are normalized once for all."""
         found = Weights(self.arrays, self.rounded, condition)
-        found._normalized = self._normalized
+        found.kept = self.kept
         return found
 
     def in_order(self):
         """All arrays, in the order in which layers asked for them."""
-        asked = [f"{path}/{name}" for path in self._normalized for name in "vgbh"]
+        asked = [f"{path}/{name}" for path in self.kept for name in "vgbh"]
         paths = dict.fromkeys([*(path for path in asked if path in self.arrays), *self.arrays])
         return [self.arrays[path] for path in paths]
 
@@ -102,24 +102,20 @@ class Weights:
 
     def normalized(self, path, layer):
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
-        if path not in self._normalized:
+        if path not in self.kept:
             v, g, bias = self.raw(path, layer)
             kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
-            self.set_normalized(path, kernel, bias)
-        kernel, bias = self._normalized[path]
+            if self.rounded:
+                units = rounding.kernel_units(kernel, bias)
+                kernel = np.round(kernel * units) / units
+                bias = np.round(bias * (rounding.ACTIVATIONS * units))
+                bias /= rounding.ACTIVATIONS * units
+            self.kept[path] = kernel, bias
+        kernel, bias = self.kept[path]
         h = self.arrays.get(f"{path}/h")
         if h is not None and self.condition is not None:
             bias = bias + arrays.cast(self.condition, h.dtype) @ h
         return kernel, bias
-
-    def set_normalized(self, path, kernel, bias):
-        """Sets what `normalized` gives, but for the condition's part."""
-        if self.rounded:
-            units = rounding.kernel_units(kernel, bias)
-            kernel = arrays.round(kernel * units) / units
-            units = rounding.ACTIVATIONS * units
-            bias = arrays.round(bias * units) / units
-        self._normalized[path] = kernel, bias
 
 
 class Dense:

@@ -101,8 +101,18 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self) -> Tensor:
         """The normalized kernel, of the shape of `v`, in the compute dtype."""
-        given = current().kernels
-        return given[self] if given else self.normalize(self.v, self.g)
+        return self.normalize(self.v, self.g)
+
+    def normalized(self) -> tuple[Tensor, Tensor]:
+        """The normalized kernel and the bias in the compute dtype; rounded in a rounded `Context`."""
+        if given := current().normalized:
+            return given[self]
+        kernel, bias = self.kernel(), self.bias()
+        if current().rounded:
+            units = rounding.kernel_units(kernel, bias)
+            kernel = rounded(kernel, units)
+            bias = rounded(bias, rounding.ACTIVATIONS * units)
+        return kernel, bias
 
     def normalize(self, v: Tensor, g: Tensor) -> Tensor:
         """g v / |v| in the compute dtype, from [..., *shape of `v`] and [..., filters]."""
@@ -127,14 +137,10 @@ class WeightNorm(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         if current().initialize_from_data:
             self._fit_to(x)
-        kernel, bias = self.kernel(), self.bias()
-        if current().rounded:
-            units = rounding.kernel_units(kernel, bias)
-            kernel = rounded(kernel, units)
-            bias = rounded(bias, rounding.ACTIVATIONS * units)
-            y = backend.add_bias(self.apply_kernel(x, kernel), bias)
-            return rounded(y, rounding.SUMS)
+        kernel, bias = self.normalized()
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
+        if current().rounded:
+            return rounded(y, rounding.SUMS)
         given = self.condition_bias()
         return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pixelcnn_aux import arguments
 from pixelcnn_aux.batches import COMPILED_SIZES
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.progress import waiting
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
@@ -58,15 +59,18 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
         try:
             aside.chmod(0o755)  # a server has a user of its own
             how = {"max_batch": max_batch, "jit_compile": jit_compile}
-            module, functions = signatures(model, names, **how)
+            with waiting("Tracing the model"):
+                module, functions = signatures(model, names, **how)
             with disk.explained(f"to write an export to {base}"):
-                tf.saved_model.save(module, str(aside), functions)
+                options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+                tf.saved_model.save(module, str(aside), functions, options)
                 _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
             # A model that was not traced, with the same weights: the run may still be training.
             other = load(folder).with_image_size(image_size)
             for name, factor in model.factors.items():
                 other.factors[name].set_weights(factor.get_weights())
-            verify(aside, other, names, max_batch=max_batch)
+            with waiting("Comparing the export with the model"):
+                verify(aside, other, names, max_batch=max_batch)
             versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
             return aside.rename(base / str(max(versions, default=0) + 1))
         finally:

@@ -46,15 +46,17 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
     compiles the drawing once for each N. `serving_default` is `sample`, or the first function.
     """
     names = check_names(model, names)
-    factors = model.factors.values()
-    normalized = [layer for factor in factors for layer in layers.normalized_layers(factor)]
-    kernels = {layer: tf.Variable(layer.kernel(), trainable=False) for layer in normalized}
-    folded = {id(weight) for layer in normalized for weight in (layer.v, layer.g)}
+    factors, normalized = model.factors.values(), {}
+    for factor in factors:
+        with layers.context(rounded=factor.rounded):
+            for layer in layers.normalized_layers(factor):
+                normalized[layer] = [tf.Variable(x, trainable=False) for x in layer.normalized()]
+    folded = {id(weight) for layer in normalized for weight in (layer.v, layer.g, layer.b)}
     others = [x.value for factor in factors for x in factor.weights if id(x) not in folded]
     module = tf.Module()
-    module.weights = [*kernels.values(), *others]
+    module.weights = [*normalized.values(), *others]
     served = _served(model, max_batch, jit_compile)
-    with layers.context(kernels=kernels):
+    with layers.context(normalized=normalized):
         functions = {name: _concrete(*served[name], max_batch) for name in names}
     default = "sample" if "sample" in functions else names[0]
     return module, {"serving_default": functions[default], **functions}
