@@ -92,7 +92,7 @@ def build(models, run):
             with gr.Column(scale=3, min_width=340), gr.Tabs(overflow_behavior="wrap"):
                 start = functools.partial(_start, run)
                 with gr.Tab("Enlarge, color"):
-                    gr.Markdown("Draws it three times: larger (about 30 s), or in colors (10 s).")
+                    gr.Markdown("Draws it three times: larger (about a minute), or in colors (15 s).")
                     [default, *_] = choices = list(actions.REDRAWS)
                     what = gr.Radio(choices, value=default, label="What the picture becomes")
                     with gr.Row():
@@ -102,7 +102,7 @@ def build(models, run):
                     what.change(actions.REDRAWS.get, what, [model, variety])
                     start("Draw three times", actions.redraw, inputs, pair="Before and after")
                 with gr.Tab("Complete"):
-                    gr.Markdown("Paint over a part: it is drawn anew, three times (about 30 s).")
+                    gr.Markdown("Paint over a part: it is drawn anew, three times (about a minute).")
                     with gr.Row():
                         model = _model(models.names, actions.COMPLETES)
                         draws = _seed_and_variety()
@@ -112,7 +112,7 @@ def build(models, run):
                     inputs = [model, picture, editor, rectangle, *draws]
                     start("Draw the region", actions.complete, inputs, pair="Before and after")
                 with gr.Tab("Compress"):
-                    gr.Markdown("Packs it without loss (about 15 s), and maps where its bits are.")
+                    gr.Markdown("Packs it without loss (about 20 s), and maps where its bits are.")
                     model = _model(models.rounded_names, actions.COMPRESSES)
                     how = {"height": 140, "elem_id": "compressed-file"}
                     file = gr.File(label="A compressed file, to open it", **how)
