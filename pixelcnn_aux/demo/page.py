@@ -92,7 +92,9 @@ def build(models, run):
             with gr.Column(scale=3, min_width=340), gr.Tabs(overflow_behavior="wrap"):
                 start = functools.partial(_start, run)
                 with gr.Tab("Enlarge, color"):
-                    gr.Markdown("Draws it three times: larger (about a minute), or in colors (15 s).")
+                    gr.Markdown(
+                        "Draws it three times: larger (about a minute), or in colors (15 s)."
+                    )
                     [default, *_] = choices = list(actions.REDRAWS)
                     what = gr.Radio(choices, value=default, label="What the picture becomes")
                     with gr.Row():
@@ -102,7 +104,9 @@ def build(models, run):
                     what.change(actions.REDRAWS.get, what, [model, variety])
                     start("Draw three times", actions.redraw, inputs, pair="Before and after")
                 with gr.Tab("Complete"):
-                    gr.Markdown("Paint over a part: it is drawn anew, three times (about a minute).")
+                    gr.Markdown(
+                        "Paint over a part: it is drawn anew, three times (about a minute)."
+                    )
                     with gr.Row():
                         model = _model(models.names, actions.COMPLETES)
                         draws = _seed_and_variety()

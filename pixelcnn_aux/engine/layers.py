@@ -310,10 +310,8 @@ class ConvolutionTranspose(Convolution):
         if near[0] is None:
 
             def seen(column, is_odd):
-                count = counts[is_odd]
-                return row.near_column(self.pads[0] + 1 - count + column // 2, count), kernels[
-                    is_odd
-                ]
+                first = self.pads[0] + 1 - counts[is_odd] + column // 2
+                return row.near_column(first, counts[is_odd]), kernels[is_odd]
 
             return seen
         pairs = [[(x, kernel) for x in xs[-width:]] for xs, kernel in zip(near, kernels)]

@@ -57,10 +57,8 @@ class _Activation:
         """A shifted convolution `ahead`, of what lies some rows up and columns right: float [B, n, F]."""
         y = None
         for row, kernel in enumerate(self._scan.row_kernels[layer]):
-            near = self.near(
-                ahead, up + row, right - layer.pads[0], kernel.shape[0] // layer.channels
-            )
-            product = near @ kernel
+            count = kernel.shape[0] // layer.channels
+            product = self.near(ahead, up + row, right - layer.pads[0], count) @ kernel
             if y is None:
                 y = product
             else:
@@ -258,14 +256,8 @@ class MaskedScan(_DiagonalScan):
         super().__init__(network, features, shape, layers, 0, network.delay)
         if features:
             self._features = silu(self._features, network.rounded)
-            # Of all layers, by the place of a pixel in its block.
-            layers, places = network.given, network.side**2
-            kernels = ([x.kernel, x.bias[None]] for x in layers)
-            kernels = (
-                arrays.concatenate(x, axis=0) for x in kernels
-            )  # [1 + features, places * filters]
-            kernels = (arrays.reshape(x, (x.shape[0], places, -1)) for x in kernels)
-            self._kernels = arrays.swapaxes(arrays.concatenate([*kernels], axis=-1), 0, 1)
+            kernels = [_by_place(layer, network.side**2) for layer in network.given]
+            self._kernels = arrays.concatenate(kernels, axis=-1)  # of all layers side by side
 
     def _params(self):
         network = self._network
@@ -279,9 +271,9 @@ class MaskedScan(_DiagonalScan):
     def _given(self):
         """What features add to each activation of this step's pixels: list of float [B, n, F]."""
         side, (first, rows) = self._network.side, self.rows(0)
-        count = (
-            -(-rows // side) + 1 if self.is_fixed else -(-(first + rows) // side) - first // side
-        )
+        count = -(-(first + rows) // side) - first // side
+        if self.is_fixed:
+            count = -(-rows // side) + 1
         blocks, width, by_row = first // side + arrays.arange(count), self._features.shape[2], []
         for row in range(side):  # all of them at one place of their blocks
             column = self.step - self.delay * row
@@ -296,6 +288,12 @@ class MaskedScan(_DiagonalScan):
         y = arrays.window(y, (0, first % side), (None, rows))
         layers = self._network.given
         return arrays.split(layers[0].rounding(y), len(layers), axis=-1)
+
+
+def _by_place(layer, places):
+    """The kernel and the bias of a layer that has outputs for several places: [places, C + 1, filters]."""
+    both = arrays.concatenate([layer.kernel, layer.bias[None]], axis=0)
+    return arrays.swapaxes(arrays.reshape(both, (layer.channels + 1, places, -1)), 0, 1)
 
 
 def _convolutions(stream):
