@@ -111,11 +111,9 @@ def while_loop(proceeds: Any, body: Any, loop_vars: tuple[Tensor, ...]) -> tuple
     return loop_vars
 
 
-def zeros(shape: Any, like: Tensor, dtype: Any = None) -> Tensor:
-    """Zeros of the kind of `like`, an array of NumPy or a tensor, and of its dtype if that is None."""
-    if is_plain(like):
-        return np.zeros(shape, like.dtype if dtype is None else dtype)
-    return _keras().zeros(shape, like.dtype if dtype is None else dtype)
+def zeros(shape: Any, like: Tensor) -> Tensor:
+    """Zeros of the kind and the dtype of `like`, an array of NumPy or a tensor."""
+    return (np if is_plain(like) else _keras()).zeros(shape, like.dtype)
 
 
 def item(x: Tensor, index: Any, axis: int = 0) -> Tensor:

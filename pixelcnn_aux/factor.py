@@ -257,10 +257,8 @@ class Factor(Conditional, keras.Model):
                 FullScan(self.network, features, x).decide(canvas)
                 drawn = canvas.images
             else:
-                traced, images = (
-                    engine.Factor.traced(self, request.condition),
-                    ops.zeros(shape, "int32"),
-                )
+                images = ops.zeros(shape, "int32")
+                traced = engine.Factor.traced(self, request.condition)
                 drawn = traced.decide_in_order(request, decider, features, images)
         return arrays.cast(drawn, arguments.pixel_dtype(kind.num_values))
 

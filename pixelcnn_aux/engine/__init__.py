@@ -3,8 +3,8 @@
     model = pa.engine.load("cifar10-pyramid")
     model.sample([[0, 0], [0, 1]])["32x32"]          # uint8 [2, 32, 32, 3]
 
-`networks` has the networks of a factor, which are evaluated whole, pixel by pixel (`raster`) or group by
-group (`groups`). Nothing is traced, and results are the same under TensorFlow and JAX.
+`networks` has the networks of a factor, which `scanning` evaluates pixel by pixel or group by group. Nothing
+is traced, and results are the same under TensorFlow and JAX.
 """
 
 from pixelcnn_aux.engine.factor import Factor as Factor, Unsupported as Unsupported

@@ -1,4 +1,4 @@
-"""Weight-normalized layers in NumPy, from arrays of weights: on whole images, on rows, and on single pixels.
+"""Weight-normalized layers in NumPy, on whole images; on rows and single pixels also by tensors in graphs.
 
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """

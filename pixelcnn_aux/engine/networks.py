@@ -1,7 +1,7 @@
 """Networks in NumPy: the embedding, and those of factors, evaluated on whole images or group by group.
 
 They are made from the configuration of the Keras networks of the same names, and built from arrays of their
-weights. `raster` evaluates a `PixelCNN` pixel by pixel.
+weights. `scanning` evaluates them pixel by pixel.
 """
 
 from collections.abc import Callable

@@ -86,7 +86,7 @@ class Network(LazilyBuilt):
         raise NotImplementedError
 
     def turns(self, size: Size) -> np.ndarray:
-        """The turn in which `scan` decides each pixel of (H, W), int [H, W]: here, raster order."""
+        """The turn in which each pixel of (H, W) is decided, int [H, W]: here, raster order."""
         return np.arange(math.prod(size)).reshape(size)
 
 

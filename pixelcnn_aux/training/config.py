@@ -111,9 +111,8 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.is_held = False  # whether a signal is only noted
-        self.has_raised = (
-            False  # `Stopped`, of which TensorFlow makes another error while it traces
-        )
+        # Whether `Stopped` was raised, of which TensorFlow makes another error while it traces.
+        self.has_raised = False
 
     def __enter__(self) -> Self:
         is_main = threading.current_thread() is threading.main_thread()
