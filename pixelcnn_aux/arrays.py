@@ -166,7 +166,7 @@ def added(x: Tensor, start: int, y: Tensor) -> Tensor:
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
-    """[B, n, C] times [C, F]."""
+    """[..., C] times [C, F]."""
     return x @ kernel if is_plain(x) else backend().product(x, kernel)
 
 
@@ -198,6 +198,11 @@ def loop(steps: range, advance: Callable[[Any], None], *carriers: Any) -> None:
         carrier.state = list(state)
 
 
+def custom_gradient(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Keras's: a function of tensors, which returns its result and a function of the gradient."""
+    return _keras().custom_gradient(function)
+
+
 def _either(plain: Any, name: str = "") -> Callable[..., Any]:
     """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
     name = name or plain.__name__
@@ -227,6 +232,8 @@ concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
 stop_gradient = _either(lambda x: x, "stop_gradient")
 relu = _either(lambda x: np.maximum(x, 0), "relu")
 sigmoid = _either(lambda x: 1 / (1 + np.exp(-x)), "sigmoid")
+silu = _either(lambda x: x * sigmoid(x), "silu")
+elu = _either(lambda x: np.maximum(x, 0) + np.expm1(np.minimum(x, 0)), "elu")
 softplus = _either(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), "softplus")
 clip = _either(lambda x, low, high: np.minimum(np.maximum(x, low), high), "clip")
 expand_dims = _either(lambda x, axis: x[(*_before(axis), None)], "expand_dims")

@@ -165,9 +165,35 @@ def added(x: Tensor, start: int, y: Tensor) -> Tensor:
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
-    channels, filters = kernel.shape
+    """As one product of matrices: broadcasting the kernel is much slower."""
+    *outer, channels = x.shape
+    if len(outer) == 1:
+        return keras.ops.matmul(x, kernel)
+    if outer.count(None) > 1:
+        return keras.ops.tensordot(x, kernel, axes=1)
+    # As `tensordot`, with a quarter of the operations to trace.
     rows = keras.ops.matmul(keras.ops.reshape(x, (-1, channels)), kernel)
-    return keras.ops.reshape(rows, (-1, x.shape[1], filters))
+    sides = [-1 if side is None else side for side in outer]
+    return keras.ops.reshape(rows, (*sides, kernel.shape[-1]))
+
+
+# Of whole images.
+
+
+def convolution(x: Tensor, kernel: Tensor, strides: int, margins: Any) -> Tensor:
+    """[B, H, W, C] -> [B, H / strides, W / strides, F], with zeros of `kernels.margins` around the image."""
+    # Padding first: convolutions with padding of their own take a slow path on CPUs.
+    x = keras.ops.pad(x, ((0, 0), *margins, (0, 0)))
+    return keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")
+
+
+def transposed_convolution(x: Tensor, kernel: Tensor, margins: Any) -> Tensor:
+    """[B, H, W, C] -> [B, 2 H, 2 W, F], by a kernel [height, width, C, F]; the margins are cut off."""
+    kernel = keras.ops.swapaxes(kernel, -1, -2)
+    y = keras.ops.conv_transpose(x, kernel, 2, "valid", data_format="channels_last")
+    batch, height, width, _ = keras.ops.shape(x)
+    (above, _), (left, _) = margins
+    return keras.ops.slice(y, (0, above, left, 0), (batch, 2 * height, 2 * width, y.shape[-1]))
 
 
 def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> Tensor:
@@ -399,14 +425,11 @@ def check_dtype(dtype: str | None) -> None:
     expect(fits, expected, "floats that JAX makes float32", "Set it, or take float32")
 
 
-def check_same_dtype(model: Any, *parts: Any) -> None:
-    """Raises ValueError for parts with another dtype or policy than the model, or variables in 16 bits."""
-    expected = f"one dtype of a factor and its networks: {', '.join((*DTYPES, *POLICIES))}"
-    for part in (model, *parts):
-        own, of_model = part.dtype_policy.name, model.dtype_policy.name
-        fits = part.variable_dtype in DTYPES and own == of_model
-        received = f"{own} of {part.name!r}, in a factor of {of_model}"
-        expect(fits, expected, received, "Build them with the same dtype")
+def check_policy(layer: Any) -> None:
+    """Raises ValueError for a layer with variables in 16 bits."""
+    expected = f"a dtype of a factor of {', '.join((*DTYPES, *POLICIES))}"
+    received, remedy = layer.dtype_policy.name, "Choose one of them"
+    expect(layer.variable_dtype in DTYPES, expected, received, remedy)
 
 
 def layer_config(layer: Any) -> Config:

@@ -14,8 +14,8 @@ from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import LogisticMixture
+from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
-from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder
 
 _MOST_VALUES = 2**18  # of a pixel, times parameters
 
@@ -65,7 +65,7 @@ def _check_fixed_sum_of_factor(factor):
     remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
     expect(likelihood.bounded_noise_size is not None, expected, received, remedy)
     ratio, side = factor.auxiliary_ratio, factor.network.side
-    sides = (ratio,) if isinstance(factor.network, DecidesGroups) else (1, ratio)
+    sides = (ratio,) if isinstance(factor.network, ParallelPixelCNN) else (1, ratio)
     image = f"an image of {fixed_sum.ratio} times the size of x_hat, as its fixed_sum has blocks"
     expected = f"the networks of the factor {factor.name!r} to make {image}"
     blocks = f"a network of blocks of side {side}"
@@ -91,7 +91,7 @@ def check_rounded(factor):
         expect(fits, expected, received, "Give it, or build a Factor")
 
     kind, known, network = factor.likelihood, factor.fixed_sum, factor.network
-    fits = isinstance(network, (DecidesGroups, DecidesInMaskedOrder))
+    fits = isinstance(network, (ParallelPixelCNN, MaskedPixelCNN))
     check(fits, "a ParallelPixelCNN or MaskedPixelCNN", type(network).__name__)
     fits = isinstance(kind, LogisticMixture) and kind.num_values <= 256
     received = f"{type(kind).__name__} of {kind.num_values} values"

@@ -22,10 +22,10 @@ from pixelcnn_aux.inputs import (
     check_sides_known,
 )
 from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
 from pixelcnn_aux.rounding import CENTERS
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.sums import FixedSum
-from pixelcnn_aux.topology import DecidesGroups, DecidesInRasterOrder
 
 # The parts of a factor beside its networks, and their classes.
 PARTS: dict[str, Any] = {
@@ -231,7 +231,7 @@ class Conditional:
         if method == "incremental":
             self.check_scannable()
             # There is no other way to evaluate groups, if all pixels are known, nor a network of one's own.
-            if isinstance(self.network, DecidesInRasterOrder) and self.plain():
+            if isinstance(self.network, (PixelCNN, MaskedPixelCNN)) and self.plain():
                 evaluate = self._forced_params
         return self._in_batches(evaluate, inputs, inputs.images)
 
@@ -345,7 +345,7 @@ class Conditional:
     def draw(self, request: DrawRequest) -> Any:
         """Draws images in NumPy: uint8 [B, H, W, C]. Raises ValueError as `check_scannable`."""
         self.check_scannable()
-        if not isinstance(self.network, DecidesGroups):
+        if not isinstance(self.network, ParallelPixelCNN):
             request = request._replace(noise=request.noise[:, :, :])
         evaluation = self.plain().given(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)

@@ -29,11 +29,11 @@ from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.networks import ParallelPixelCNN
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.sums import Bounds, FixedSum
-from pixelcnn_aux.topology import DecidesGroups
 
 # The name in a saved file of a factor's own loss.
 _OWN_LOSS = "likelihood.bits_per_dim"
@@ -96,13 +96,13 @@ class Factor(Conditional, keras.Model):
     ):
         super().__init__(**kwargs)
         self.likelihood = likelihood
-        self.network = network
-        self.embedding = embedding
+        self.network = self._made(network)
+        self.embedding = self._made(embedding)
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
         checks.check_parts(self, _PARTS)
-        backend.check_same_dtype(self, *self.parts())
+        backend.check_policy(self)
         self._work = batches.Work([self])
         self.build()  # Keras 3.12 would ask for the shapes of inputs that are None
         inputs, held = self.smallest_inputs(), layers.current()
@@ -117,9 +117,15 @@ class Factor(Conditional, keras.Model):
                     if not layer.built:
                         layer.build(shapes)
             self._check_takes_condition()
-            is_ours = type(self.network).__module__.startswith("pixelcnn_aux.")
+            is_ours = type(self.network.module).__module__.startswith("pixelcnn_aux.")
             if self.network.check_causality and not is_ours:
-                causality.check(self)
+                causality.check(engine.Factor.of(self))
+
+    def _made(self, part):
+        """A network as a Keras model, made of its description unless it is one."""
+        if not isinstance(part, networks.Module) or isinstance(part, keras.Model):
+            return part
+        return layers.made(part, self.dtype_policy, self.rounded)
 
     def _check_takes_condition(self):
         """Checks that a condition reaches all of the networks."""
@@ -249,7 +255,7 @@ class Factor(Conditional, keras.Model):
         request, kind = request._replace(size=size), self.likelihood
         decider, shape = deciders.drawn_pixels(kind, request), (batch, *size, kind.num_channels)
         with self.given(request.condition):
-            if isinstance(self.network, DecidesGroups):
+            if isinstance(self.network, ParallelPixelCNN):
                 drawn = self._group_scan(features, request, batch).decide(decider)
             elif request.method == "full" or not engine.supports(self):
                 canvas = deciders.Canvas(self, request, decider, ops.zeros(shape, "int32"))
@@ -264,7 +270,9 @@ class Factor(Conditional, keras.Model):
 
     def _group_scan(self, features, request, batch):
         def known_at_first(tile, lattice, auxiliary):
-            return self.network.known_at_first(lattice, features)
+            return self.network.known_at_first(
+                ops.ones((*lattice, 1), self.variable_dtype), features
+            )
 
         return GroupScan(
             self, request, batch, known_at_first, self.network.group_params, in_graph=True
@@ -278,7 +286,7 @@ class Factor(Conditional, keras.Model):
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
         with self.given(condition):
             features = () if auxiliary is None else self._embed(auxiliary)
-            return self.network.known_at_first(ops.shape(ones)[:3], features)
+            return self.network.known_at_first(ones, features)
 
     @backend.compiled
     def group_params(self, k, known, condition):
@@ -358,13 +366,16 @@ class Factor(Conditional, keras.Model):
         return None
 
     def get_config(self):
-        parts = {name: serialization.serialize(getattr(self, name)) for name in _PARTS}
-        for name in ("network", "embedding"):
-            if parts[name] is not None:  # their names count how many this process has made
-                parts[name]["config"].pop("name", None)
+        parts = {name: getattr(self, name) for name in _PARTS}
+        own = {name: part.module for name, part in self.named_parts().items()}
+        parts = {name: serialization.serialize(x) for name, x in {**parts, **own}.items()}
+        config = backend.layer_config(self)
+        for name in own:
+            shared = {x: config[x] for x in ("trainable", "dtype")}
+            parts[name]["config"] = {**shared, **parts[name]["config"]}
         if self.condition is None:
             del parts["condition"]
-        return {**backend.layer_config(self), **parts}
+        return {**config, **parts}
 
     @classmethod
     def from_config(cls, config):

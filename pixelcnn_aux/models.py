@@ -56,7 +56,7 @@ def chain(
       image_size: (H, W) of the full image; None for images of any size, if the factors take them.
       network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
         `networks.topology.Topology`, "filters", kernels, "dropout". Or a function that returns another
-        `networks.Network`, whose arguments are named `num_params` and `dtype`. The same for every factor, or
+        `networks.Network`, whose argument is named `num_params`. The same for every factor, or
         a list with one for each factor in the order of sampling.
       embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
         it is unconditional, and may be None.
@@ -114,17 +114,17 @@ def chain(
     factors = []
     for position, likelihood in enumerate(chained):
         # In this order, which the weights drawn from a seed depend on.
-        how: Any = {"num_params": likelihood.num_params, "dtype": dtype}
+        how: Any = {"num_params": likelihood.num_params}
         given = own_networks[position]
         if callable(given):
-            expected = f"network as a function of arguments named {' and '.join(how)}"
-            with restated(expected, repr(given), "Name them so", TypeError):
+            expected = "network as a function of an argument named num_params"
+            with restated(expected, repr(given), "Name it so", TypeError):
                 inspect.signature(given).bind(**how)
         parts: Any = {
             "network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)
         }
         if position:
-            parts["embedding"] = pa.networks.Embedding(**embeddings[position], dtype=dtype)
+            parts["embedding"] = pa.networks.Embedding(**embeddings[position])
             parts["auxiliary_likelihood"] = chained[position - 1]
         parts |= {"fixed_sum": sums[position], "condition": condition}
         factors.append(pa.Factor(likelihood, **parts, dtype=dtype, name=names[position]))

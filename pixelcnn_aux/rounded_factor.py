@@ -1,13 +1,10 @@
 """RoundedFactor: a factor whose parameters are the same on every machine, to the last bit."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, Self
 
 from keras import ops
 
 from pixelcnn_aux import checks, layers, rounding, serialization
-from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.engine.factor import Factor as FactorInNumPy, relative
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.factor import Factor
@@ -40,12 +37,6 @@ class RoundedFactor(Factor):
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """As of `Factor`; centers become quarters of values."""
         return super().with_fixed_sum(rounding.in_quarters(fixed_sum))
-
-    @contextlib.contextmanager
-    def given(self, condition: Tensor | None) -> Iterator[None]:
-        """As of `Factor`, with rounding."""
-        with super().given(condition), layers.context(rounded=True):
-            yield
 
     def quantize_weights(self) -> None:
         """Rounds the weights, so that rounding them again is exact wherever they are loaded.

@@ -2,7 +2,7 @@
 
 A sum of whole numbers is exact in float32 if no partial sum reaches 2 ** 24: in any order, in any kernel, on
 any processor. So is a product of whole numbers up to 2 ** 8 in bfloat16 with sums in float32. A power of two
-as a common factor changes nothing. So in a rounded `Context`, every number of a network is a multiple of one:
+as a common factor changes nothing. So every number of a rounded network is a multiple of one:
 
     activations    of 1 / 64, up to 255 of them in size
     kernels        of 2 ** -e, up to 127 of them, with an exponent e for each output channel
@@ -39,6 +39,36 @@ def whole_silu(x: Tensor) -> Tensor:
     units = arrays.round(x * ACTIVATIONS)
     y = arrays.round(units * arrays.sigmoid(units / ACTIVATIONS) - _ASIDE)
     return arrays.minimum(y, MOST) / ACTIVATIONS
+
+
+def straight_silu(x: Tensor) -> Tensor:
+    """`whole_silu` of a tensor, with the gradient of SiLU."""
+
+    @arrays.custom_gradient
+    def straight(x):
+        def gradient(*args, upstream=None):
+            (upstream,) = args if upstream is None else (upstream,)
+            sigmoid = arrays.sigmoid(x)
+            slope = sigmoid * (1.0 + x * (1.0 - sigmoid))
+            units = arrays.round(x * ACTIVATIONS)
+            return upstream * slope * arrays.cast(units < HIGHEST, x.dtype)
+
+        return whole_silu(x), gradient
+
+    return straight(x)
+
+
+def straight(x: Tensor, units: float | Tensor) -> Tensor:
+    """A tensor as a multiple of 1 / units, a power of two; the gradient is that of x."""
+
+    @arrays.custom_gradient
+    def straight(x):
+        def gradient(*args, upstream=None):
+            return args[0] if upstream is None else upstream
+
+        return arrays.round(x * units) / units, gradient
+
+    return straight(x)
 
 
 def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:

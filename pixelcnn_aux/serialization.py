@@ -70,9 +70,11 @@ class Configured:
     Attributes:
       optional: names of arguments that a description leaves out if they have their defaults, so that it stays
         as it was before there were such arguments.
+      ignored: names of other entries that a description may have.
     """
 
     optional: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def get_config(self) -> Config:
         """dict, the arguments that build the object again: here its attributes of their names."""
@@ -82,7 +84,7 @@ class Configured:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        return cls(**config)
+        return cls(**{name: x for name, x in config.items() if name not in cls.ignored})
 
 
 def serialize(part: Any) -> Any:
@@ -178,7 +180,7 @@ def check_entries(name: str, config: Any, taken: Collection[str] | None) -> None
 
 def arguments_of(cls: Any) -> list[str]:
     """The names of all arguments of a class and its bases, but of Keras's those in `OF_KERAS` alone."""
-    found: list[str] = []
+    found = [*getattr(cls, "ignored", ())]
     for base in getattr(cls, "__mro__", ()):
         if base.__module__.startswith("keras."):
             found += OF_KERAS

@@ -4,6 +4,7 @@ import itertools
 import math
 import operator
 
+from pixelcnn_aux.networks import Embedding, PixelCNN, Stream
 from pixelcnn_aux.runs import trained
 
 
@@ -74,10 +75,7 @@ def factor_table(factor):
 
 def _layers(part, scale):
     """Yields (name, output, parameters) of what a network consists of that sees H / scale x W / scale."""
-    from pixelcnn_aux.networks import Embedding, PixelCNN
-    from pixelcnn_aux.networks.network import Stream
-
-    for layer in part.parts():
+    for layer in part.layers:
         if isinstance(layer, Stream):
             levels = layer.topology.levels()[1:]
             steps = zip(layer.topology.steps, levels, layer.steps)

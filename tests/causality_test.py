@@ -136,7 +136,7 @@ class CausalityTest(helpers.TestCase):
 
     @parameterized.parameters((1, 1, 1, 1), (2, 1, 3, 1))
     def test_groups_depend_on_earlier_groups_and_on_features(self, *parts):
-        network = ParallelPixelCNN(1, FILTERS, 10, parts=parts)
+        network = helpers.made(ParallelPixelCNN(1, FILTERS, 10, parts=parts))
         height, width = 6, 8
         random = np.random.default_rng(0)
         x = tf.constant(random.normal(size=(1, height, width, 3)), tf.float32)

@@ -142,6 +142,11 @@ def exports_run_here():
     return mock.patch("pixelcnn_aux.serving.verify._run_export", run_export)
 
 
+def made(network, dtype="float32"):
+    """A network of `networks` as a Keras model."""
+    return layers.made(network, keras.DTypePolicy(dtype))
+
+
 def randomize(factor, seed=0):
     """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
     random = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ import pixelcnn_aux as pa
 from benchmarks import pack
 from pixelcnn_aux import layers, rounding
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
+from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, activations, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors
 from tests import helpers
@@ -153,8 +153,7 @@ class RoundedFactorTest(helpers.TestCase):
 class RoundingTest(helpers.TestCase):
     def test_silu(self):
         x = np.arange(-20 * 64, 20 * 64, dtype=np.float32) / 64
-        with layers.context(rounded=True):
-            y = layers.silu(ops.convert_to_tensor(x))
+        y = activations.silu(ops.convert_to_tensor(x), True)
         expected = np.round(64 * np.float64(x) / (1 + np.exp(-np.float64(x))))
         self.assertAllEqual(64 * y, np.minimum(expected, 255))
 

@@ -18,7 +18,7 @@ from pixelcnn_aux import batches, rounding, sums
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, counts
 from pixelcnn_aux.inputs import DrawRequest, Inputs
-from pixelcnn_aux.topology import DecidesGroups
+from pixelcnn_aux.networks import ParallelPixelCNN
 
 # Parts of the format: pixels of a group whose values are coded together, in raster order; rows, about, that
 # diagonals go through; and how many bits of a value are coded at once, in groups and in waves.
@@ -65,7 +65,7 @@ class Coding:
         image = None
         for name, factor_size in self._model.sizes(size).items():
             code = self._code_waves
-            if isinstance(self._model.factors[name].network, DecidesGroups):
+            if isinstance(self._model.factors[name].network, ParallelPixelCNN):
                 code = self._code_groups
             image, bits = code(name, factor_size, image, coder, given and given[name], add)
             yield name, image, bits

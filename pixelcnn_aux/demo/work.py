@@ -5,8 +5,9 @@ It ends with the page, and as soon as nobody waits for its result: then another 
 
 import time
 
+from pixelcnn_aux import threads
 from pixelcnn_aux.demo.actions import PERIOD, Models, Step
-from pixelcnn_aux.engine import processes, threads
+from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
 
 MAX_SECONDS = 600  # of an action: others wait for it

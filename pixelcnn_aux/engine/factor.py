@@ -7,15 +7,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, batches, checks, conditional, serialization
+from pixelcnn_aux import arguments, arrays, batches, checks, conditional, serialization, threads
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
-from pixelcnn_aux.engine import threads
 from pixelcnn_aux.engine.layers import Weights
-from pixelcnn_aux.engine.networks import NETWORKS
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
+from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN, PixelCNN
 from pixelcnn_aux.rounding import in_quarters
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.scanning import deciders
@@ -24,11 +23,11 @@ from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.scanning.rows import RowScan
 from pixelcnn_aux.sums import FixedSum
-from pixelcnn_aux.topology import DecidesGroups, DecidesInMaskedOrder, DecidesInRasterOrder
 
 FEW = 2**20  # pixels, up to which tracing takes longer than it saves
 _BAND = 2**17  # pixels of an auxiliary image that are embedded together
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
+_PARTS = {"network": Network, "embedding": Embedding, **conditional.PARTS}
 
 
 class Unsupported(ValueError):
@@ -50,9 +49,8 @@ def _by_own_threads(method):
 
 
 def supports(factor: Any) -> bool:
-    """Whether a Keras `Factor` can be evaluated in NumPy: of known networks, and of one precision."""
-    known = all(serialization.registered_name(type(part)) in NETWORKS for part in factor.parts())
-    return known and factor.compute_dtype == factor.variable_dtype
+    """Whether a Keras `Factor` can be evaluated in NumPy: of one precision."""
+    return factor.compute_dtype == factor.variable_dtype
 
 
 class Factor(Conditional):
@@ -60,7 +58,7 @@ class Factor(Conditional):
 
     Args:
       name, parts: its name; its likelihood, auxiliary_likelihood, fixed_sum and condition, by these names.
-      networks: dict, "network" and "embedding" -> an object of a class in `NETWORKS`, or None.
+      networks: dict, "network" -> `networks.Network`, and "embedding" -> `networks.Embedding` or None.
       rounded: bool, whether networks compute with whole numbers.
       dtype: str, "float32" or "float64".
     """
@@ -120,42 +118,33 @@ class Factor(Conditional):
         parts = {name: getattr(factor, name) for name in conditional.PARTS}
         networks = dict.fromkeys(("network", "embedding"))
         for name, part in factor.named_parts().items():
-            networks[name] = NETWORKS[serialization.registered_name(type(part))](part.get_config())
+            networks[name] = part.module
         return cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
 
     @classmethod
     def described(cls, description: Any, dtype: str) -> Self:
         """The factor of a description, without weights. Raises `Unsupported` and ValueError."""
         config, name = description["config"], description["config"]["name"]
-        remedy = "Import the module that defines it (--plugin), or load the model by pa.load"
+        remedy = "Import the module that defines it (--plugin)"
 
-        def known(what, registered_name, names):
-            expected = f"{what} of the factor {name!r} of a class that the engine knows"
-            fits = registered_name in names
+        def known(what, registered_name):
+            expected = f"{what} of the factor {name!r} of a class that is registered"
+            fits = serialization.registered_class(registered_name) is not None
             expect(fits, expected, registered_name, remedy, kind=Unsupported)
-            return names[registered_name]
 
-        rounded = known("the kind", description["registered_name"], _CLASSES)
-        rest, networks, parts = {**config}, {}, {}
-        for part in ("network", "embedding"):
-            networks[part] = found = rest.pop(part)
-            if found is not None:
-                kind = known(f"the {part}", found["registered_name"], NETWORKS)
-                taken = getattr(kind, "entries", None)
-                taken = taken and [*taken, *serialization.OF_KERAS]
-                serialization.check_entries(found["registered_name"], found["config"], taken)
-                networks[part] = kind(found["config"])
-        for part, kind in conditional.PARTS.items():
+        kind = description["registered_name"]
+        expect(kind in _CLASSES, f"a kind of factor of {[*_CLASSES]}", kind, remedy)
+        rest, parts = {**config}, {}
+        for part, kind_of_part in _PARTS.items():
             if (found := rest.pop(part, None)) is not None:
-                registered = found["registered_name"]
-                if serialization.registered_class(registered) is None:
-                    known(f"the {part}", registered, {})
-            parts[part] = serialization.deserialize(found, kind)
-        serialization.check_entries(description["registered_name"], rest, serialization.OF_KERAS)
+                known(f"the {part}", found["registered_name"])
+            parts[part] = serialization.deserialize(found, kind_of_part)
+        serialization.check_entries(kind, rest, serialization.OF_KERAS)
         policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
         for part in filter(None, (description, config["network"], config["embedding"])):
             part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
-        made = cls(name, parts, networks, rounded, dtype)
+        networks = {name: parts.pop(name) for name in ("network", "embedding")}
+        made = cls(name, parts, networks, _CLASSES[kind], dtype)
         made.description = description
         return made
 
@@ -173,8 +162,7 @@ class Factor(Conditional):
             part = "embedding" if part == "embedding" else "network"
             found[part]["/".join(rest)] = x.astype(self.variable_dtype)
         found = {part: x for part, x in found.items() if x}
-        # AttributeError: of a block without projection
-        kinds = KeyError, ValueError, AttributeError
+        kinds = KeyError, ValueError, AttributeError, TypeError  # of layers that are missing
         with restated("weights of this network", "others", "Load its own", *kinds):
             made = self.with_weights(found)
             if self.rounded:  # training leaves their weights unrounded
@@ -216,9 +204,7 @@ class Factor(Conditional):
         made = copy.copy(self)
         made.built = {part: weights.given(encoded) for part, weights in self.built.items()}
         for part, weights in made.built.items():
-            network = copy.copy(getattr(self, part))
-            network.build(weights)
-            setattr(made, part, network)
+            setattr(made, part, weights.made(getattr(self, part)))
         return made
 
     def _features(self, inputs):
@@ -259,7 +245,7 @@ class Factor(Conditional):
     def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
         """Decides the pixels of B images by a decider, as in `scanning.deciders`: [B, H, W, C]."""
         size: Any = request.size
-        if isinstance(self.network, DecidesGroups):
+        if isinstance(self.network, ParallelPixelCNN):
             return self.group_scan(request, batch, batch * math.prod(size)).decide(decider)
         dtype = arguments.pixel_dtype(self.likelihood.num_values)
         images = np.zeros((batch, *size, self.likelihood.num_channels), dtype)
@@ -289,7 +275,7 @@ class Factor(Conditional):
     def _known_at_first(self, tile, lattice, auxiliary):
         ones = tile.evaluated(np.ones((*lattice, 1), self.variable_dtype))
         features = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
-        return self.network.known_at_first(ones.shape[:3], features)
+        return self.network.known_at_first(ones, features)
 
     @_by_own_threads
     def _group_params(self, k, known):
@@ -301,11 +287,11 @@ class Factor(Conditional):
         """Decides pixels one by one, or along diagonals, in images of zeros: [B, H, W, C]."""
         network, fixed_sum, shape = self.network, self.fixed_sum, arrays.shape(images)
         canvas = deciders.Canvas(self, request, decider, images)
-        if not isinstance(network, DecidesInRasterOrder) or request.method == "full":
-            scan: Any = FullScan(network, features, images.astype(self.variable_dtype))
+        if not isinstance(network, (PixelCNN, MaskedPixelCNN)) or request.method == "full":
+            scan: Any = FullScan(network, features, arrays.cast(images, self.variable_dtype))
         elif network.num_resolutions > 1:
             scan = RowScan(network, features, shape)
-        elif isinstance(network, DecidesInMaskedOrder):
+        elif isinstance(network, MaskedPixelCNN):
             scan = MaskedScan(network, features, shape)
         else:
             # The rows of a block are not decided at the same time.

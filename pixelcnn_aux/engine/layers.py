@@ -3,71 +3,21 @@
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """
 
+import copy
 import functools
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from pixelcnn_aux import arrays, rounding, topology
-from pixelcnn_aux.engine import threads
+from pixelcnn_aux import arrays, rounding, threads
+from pixelcnn_aux.networks import kernels
 
 # Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
 _AT_ONCE = 2**17
-_LOWEST = 16 * rounding.SUMS  # from so many units of sums below 0 on, SiLU is 0 in whole units
-_WHOLE_SILU = rounding.whole_silu(np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.SUMS)
-
-
-def concat_elu(x, out=None):
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C], in `out` if it is given."""
-    if not arrays.is_plain(x):
-        return arrays.backend().concat_elu(x)
-    channels = x.shape[-1]
-    both = np.empty((*x.shape[:-1], 2 * channels), x.dtype)
-    both[..., :channels] = x
-    np.negative(x, out=both[..., channels:])
-    negative = np.minimum(both, 0)
-    np.expm1(negative, out=negative)
-    np.maximum(both, 0, out=both)
-    return np.add(both, negative, out=out)
-
-
-def elu(x):
-    """x, or exp(x) - 1 below 0."""
-    return arrays.maximum(x, 0) + arrays.expm1(arrays.minimum(x, 0))
-
-
-def silu(x, rounded):
-    """x sigmoid(x); if `rounded`, of sums, in whole units: see `rounding`."""
-    if not rounded:
-        return x * arrays.sigmoid(x)
-    if not arrays.is_plain(x):
-        return rounding.whole_silu(x)
-    y = np.empty(x.shape, np.float32)
-    flat, out = np.ravel(x), y.reshape(-1)
-
-    def evaluate(here):
-        units = (flat[here] * rounding.SUMS).astype(np.int32)
-        units += _LOWEST
-        _WHOLE_SILU.take(units, mode="clip", out=out[here])
-
-    threads.in_slices(evaluate, len(flat), _AT_ONCE)
-    return y
-
-
-def gated(y):
-    """a sigmoid(b) of the halves (a, b) of the last axis: [..., 2 F] -> [..., F]."""
-    filters = y.shape[-1] // 2
-    if not arrays.is_plain(y):
-        a, b = arrays.split(y, 2, axis=-1)
-        return a * arrays.sigmoid(b)
-    scale = np.negative(y[..., filters:])
-    np.exp(scale, out=scale)
-    scale += 1
-    return np.divide(y[..., :filters], scale, out=scale)
 
 
 class Weights:
-    """The weights of a network, from which its layers are made, given a condition or not.
+    """The weights of a network: a maker of its layers (`networks.Module.make`), given a condition or not.
 
     Args:
       arrays: dict, path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h".
@@ -79,6 +29,42 @@ class Weights:
         self.arrays, self.rounded, self.condition = arrays, rounded, condition
         self.layers = []  # that were made of them
         self.kept = {}  # path -> normalized kernel and bias
+        self._path = ""  # of the module whose layers are made
+
+    def made(self, module):
+        """A module with its layers."""
+        found = copy.copy(module)
+        found.make(self)
+        return found
+
+    def part(self, name, module):
+        """A module in the one whose layers are made."""
+        inside = copy.copy(self)
+        inside._path += f"{name}/"
+        return inside.made(module)
+
+    def _layer(self, cls, name, **how):
+        """A layer; None if there are no weights of it, as of a projection of skips that there are not."""
+        path = self._path + name
+        return cls(self, path, **how) if f"{path}/v" in self.arrays else None
+
+    # As of `layers.Maker`, without what arrays say.
+
+    def convolution(self, name, filters, kernel_size, stream, strides=1, itself=True, **how):
+        how = {"kind": stream, "stride": strides, "itself": itself}
+        return self._layer(Convolution, name, **how)
+
+    def transposed(self, name, filters, kernel_size, stream):
+        return self._layer(ConvolutionTranspose, name, kind=stream)
+
+    def dense(self, name, filters, **how):
+        return self._layer(Dense, name)
+
+    def projection(self, name, filters):
+        return self._layer(Projection, name)
+
+    def dropout(self, name, rate):
+        return _unchanged
 
     def given(self, condition):
         """The same weights given another condition, with kernels that are normalized once for all."""
@@ -104,7 +90,8 @@ class Weights:
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
         if path not in self.kept:
             v, g, bias = self.raw(path, layer)
-            kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
+            with np.errstate(invalid="ignore"):  # of zeros, which trained weights will replace
+                kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
             if self.rounded:
                 units = rounding.kernel_units(kernel, bias)
                 kernel = np.round(kernel * units) / units
@@ -116,6 +103,10 @@ class Weights:
         if h is not None and self.condition is not None:
             bias = bias + arrays.cast(self.condition, h.dtype) @ h
         return kernel, bias
+
+
+def _unchanged(x):
+    return x
 
 
 class Dense:
@@ -138,6 +129,8 @@ class Dense:
         bias = self.bias
         if len(bias.shape) > 1:  # of each image
             bias = arrays.reshape(bias, (-1, *[1] * (len(y.shape) - 2), self.filters))
+        elif not arrays.is_plain(y):
+            return self.rounding(arrays.backend().add_bias(y, bias))
         y += bias
         return self.rounding(y)
 
@@ -153,9 +146,9 @@ class Dense:
         return y
 
     def __call__(self, x):
-        if len(x.shape) == 4:
+        if len(x.shape) == 4 and arrays.is_plain(x):
             return self.product(x, self.kernel)
-        return self.biased(x @ self.kernel)
+        return self.biased(arrays.product(x, self.kernel))
 
     def product(self, x, kernel):
         """The layer's output from what it sees, float [B, H, W, ...], in several threads if that is large."""
@@ -172,6 +165,18 @@ class Dense:
         return y
 
 
+class Projection(Dense):
+    """A product over the channels of several skips: list of [..., 2 C_k] -> [..., filters]."""
+
+    def kernels(self, channels):
+        """The kernel of each skip, of so many channels: list of [2 C_k, filters]."""
+        return kernels.of_parts(self.kernel, channels)
+
+    def __call__(self, skips):
+        pairs = zip(skips, self.kernels([skip.shape[-1] for skip in skips]))
+        return self.biased(sum(arrays.product(skip, kernel) for skip, kernel in pairs))
+
+
 class Convolution(Dense):
     """A convolution of images [B, H, W, C] -> [B, H / stride, W / stride, filters], zeros outside of them.
 
@@ -182,15 +187,10 @@ class Convolution(Dense):
         self.kind, self.stride, self.itself = kind, stride, itself
         super().__init__(*args, **kwargs)
         self.height, self.width = self.sides
-        above, left = (max(side - stride, 0) // 2 for side in (self.height, self.width))
-        if kind != "unshifted":
-            above = 0 if self.transposed else self.height - 1
-            left = self.width // 2
-            if kind == "horizontal":
-                left = 0 if self.transposed else self.width - 1
         # Rows and columns of zeros, or of the output that are cut off.
-        self.above, self.left = above, left
-        self.pads = left, self.width - 1 - left  # zeros beside a row of input, in a scan
+        self.margins = kernels.margins(kind, self.sides, stride, self.transposed)
+        (self.above, _), (self.left, _) = self.margins
+        self.pads = self.left, self.width - 1 - self.left  # zeros beside a row of input, in a scan
         if self.transposed:
             self.pads = (self.width - 1) // 2, 0
         # The last numbers of the kernel that are masked, of each output.
@@ -199,7 +199,7 @@ class Convolution(Dense):
     def arranged(self, v):
         v = super().arranged(v)
         if self.kind == "masked":
-            v = v * topology.raster_mask(*v.shape[:2], self.itself).astype(v.dtype)
+            v = v * kernels.raster_mask(*v.shape[:2], self.itself).astype(v.dtype)
         return v
 
     @functools.cached_property
@@ -209,7 +209,10 @@ class Convolution(Dense):
         return arrays.unstack(rows, self.height)
 
     def __call__(self, x):
-        """The convolution of x, in several threads if it is large."""
+        """The convolution of x, in NumPy in several threads if it is large."""
+        if not arrays.is_plain(x):
+            convolution = arrays.backend().convolution
+            return self.biased(convolution(x, self.kernel, self.stride, self.margins))
         batch, height, width, channels = x.shape
         rows, columns = height // self.stride, width // self.stride
         padded = np.zeros((batch, height + self.height, width + self.width, channels), x.dtype)
@@ -274,6 +277,9 @@ class ConvolutionTranspose(Convolution):
         super().__init__(*args, stride=2, **kwargs)
 
     def __call__(self, x):
+        if not arrays.is_plain(x):
+            convolution = arrays.backend().transposed_convolution
+            return self.biased(convolution(x, self.kernel, self.margins))
         batch, height, width, _ = x.shape
         y = np.zeros(
             (batch, 2 * height + self.height, 2 * width + self.width, self.filters), x.dtype

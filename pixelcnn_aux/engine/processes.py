@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
-from pixelcnn_aux.engine import threads
+from pixelcnn_aux import threads
 from pixelcnn_aux.engine.model import Model
 
 SPAWN = multiprocessing.get_context("spawn")  # this process may have threads

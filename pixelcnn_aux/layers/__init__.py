@@ -1,19 +1,20 @@
-"""Keras layers, written in `keras.ops`: weight-normalized, shifted (causal), and residual blocks."""
+"""Keras layers, which are trained: weight-normalized, shifted (causal), and residual blocks.
 
-from pixelcnn_aux.backend import concat_elu as concat_elu
+`modules` makes the networks of `networks` of them.
+"""
+
 from pixelcnn_aux.layers.contexts import (
     Context as Context,
     context as context,
     counting_parameters as counting_parameters,
     current as current,
 )
-from pixelcnn_aux.layers.residual_blocks import (
-    MAX_DROPOUT as MAX_DROPOUT,
-    STREAMS as STREAMS,
-    Dropout as Dropout,
+from pixelcnn_aux.layers.dropout import Dropout as Dropout
+from pixelcnn_aux.layers.modules import (
     GatedResidualBlock as GatedResidualBlock,
-    Projection as Projection,
+    Maker as Maker,
     ResidualBlock as ResidualBlock,
+    made as made,
 )
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D as DownRightShiftedConv2D,
@@ -21,15 +22,12 @@ from pixelcnn_aux.layers.shifted import (
     DownShiftedConv2D as DownShiftedConv2D,
     DownShiftedConv2DTranspose as DownShiftedConv2DTranspose,
     MaskedConv2D as MaskedConv2D,
-    shift_down as shift_down,
-    shift_right as shift_right,
 )
-from pixelcnn_aux.layers.straight_through import silu as silu
 from pixelcnn_aux.layers.weight_norm import (
+    Projection as Projection,
     WeightNorm as WeightNorm,
     WeightNormConv2D as WeightNormConv2D,
     WeightNormConv2DTranspose as WeightNormConv2DTranspose,
     WeightNormDense as WeightNormDense,
     normalized_layers as normalized_layers,
-    product as product,
 )

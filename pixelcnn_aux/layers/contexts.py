@@ -16,7 +16,6 @@ class Context(NamedTuple):
     # float [B, D], the condition of each whole image (`conditions.Condition.encode`). Blocks that were built
     # with a condition add a projection of it, which is zero at first.
     condition: Tensor | None = None
-    rounded: bool = False  # whether layers compute with whole numbers: see `rounding`
     # Whether blocks keep their inputs alone for the backward pass and are evaluated again there. A training
     # step takes less memory, and more time.
     remat: bool = False

@@ -9,25 +9,12 @@ from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import arguments, topology
+from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers import weight_norm
+from pixelcnn_aux.networks import kernels
 from pixelcnn_aux.serialization import register
-
-
-def shift_down(x: Tensor) -> Tensor:
-    """Moves an image one row down, zeros entering above: [B, H, W, C] -> [B, H, W, C]."""
-    batch, height, width, channels = ops.shape(x)
-    x = ops.slice(x, (0, 0, 0, 0), (batch, height - 1, width, channels))
-    return ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))
-
-
-def shift_right(x: Tensor) -> Tensor:
-    """Moves an image one column right, zeros entering on the left: [B, H, W, C] -> [B, H, W, C]."""
-    batch, height, width, channels = ops.shape(x)
-    x = ops.slice(x, (0, 0, 0, 0), (batch, height, width - 1, channels))
-    return ops.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))
 
 
 class _DownShifted:
@@ -41,32 +28,28 @@ class _DownShifted:
 class DownShiftedConv2D(_DownShifted, weight_norm.WeightNormConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the rows at and above each pixel."""
 
-    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (height - 1, 0), (width // 2, width // 2)
+    stream = "vertical"
 
 
 @register()
 class DownRightShiftedConv2D(weight_norm.WeightNormConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the pixels above and to the left."""
 
-    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (height - 1, 0), (width - 1, 0)
+    stream = "horizontal"
 
 
 @register()
 class DownShiftedConv2DTranspose(_DownShifted, weight_norm.WeightNormConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the rows at and above each pixel."""
 
-    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (0, height - 1), (width // 2, width // 2)
+    stream = "vertical"
 
 
 @register()
 class DownRightShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the pixels above and to the left."""
 
-    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (0, height - 1), (0, width - 1)
+    stream = "horizontal"
 
 
 @register()
@@ -77,15 +60,14 @@ class MaskedConv2D(weight_norm.WeightNormConv2D):
     and itself, if `itself`; of those above, as many to the right, too.
     """
 
+    stream = "masked"
+
     def __init__(self, filters: int, kernel_size: Size, itself: bool = True, **kwargs: Any):
         super().__init__(filters, kernel_size, **kwargs)
         self.itself = arguments.flag("itself", itself)
 
-    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (height - 1, 0), (width // 2, (width - 1) // 2)
-
     def normalize(self, v: Tensor, g: Tensor) -> Tensor:
-        mask = topology.raster_mask(*self.kernel_size, self.itself)
+        mask = kernels.raster_mask(*self.kernel_size, self.itself)
         return super().normalize(v * ops.cast(mask, v.dtype), g)
 
     def get_config(self):

@@ -4,6 +4,7 @@ The convolutions of this module see all neighbors of a pixel; `shifted.py` deriv
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,29 +15,14 @@ from pixelcnn_aux import arguments, backend, rounding
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers.contexts import current
-from pixelcnn_aux.layers.straight_through import rounded
+from pixelcnn_aux.networks import kernels
 from pixelcnn_aux.serialization import register
 
 
 def normalized_layers(layer: Any) -> list["WeightNorm"]:
-    """The weight-normalized layers that a layer consists of, by its method `parts`, without unused ones."""
-    if isinstance(layer, WeightNorm):
-        return [layer] if layer.built else []  # a block without skips never calls its projection
-    parts = layer.parts() if hasattr(layer, "parts") else ()
-    return [normalized for part in parts for normalized in normalized_layers(part)]
-
-
-def product(x: Tensor, kernel: Tensor) -> Tensor:
-    """[..., C] times [C, filters] as one product of matrices: broadcasting the kernel is much slower."""
-    *outer, channels = x.shape
-    if len(outer) == 1:
-        return ops.matmul(x, kernel)
-    if outer.count(None) > 1:
-        return ops.tensordot(x, kernel, axes=1)
-    # As `tensordot`, with a quarter of the operations to trace.
-    rows = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
-    sides = [-1 if side is None else side for side in outer]
-    return ops.reshape(rows, (*sides, kernel.shape[-1]))
+    """The weight-normalized layers that a layer consists of, without unused ones."""
+    # A block without skips never calls its projection.
+    return [x for x in layer._flatten_layers() if isinstance(x, WeightNorm) and x.built]
 
 
 class WeightNorm(keras.layers.Layer):
@@ -47,14 +33,22 @@ class WeightNorm(keras.layers.Layer):
       init_scale: float, the initial `g`, and the outputs' standard deviation after initialization from data.
       conditional: bool, whether a layer that is built with a condition (`layers.Context`) adds the product
         of the condition and `h`, which is zero at first, to its bias.
+      rounded: bool, whether it computes with whole numbers: see `rounding`.
     """
 
     kernel_output_axis = -1
 
     def __init__(
-        self, filters: int, *, init_scale: float = 1.0, conditional: bool = False, **kwargs: Any
+        self,
+        filters: int,
+        *,
+        init_scale: float = 1.0,
+        conditional: bool = False,
+        rounded: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.rounded = arguments.flag("rounded", rounded)
         self.conditional = arguments.flag("conditional", conditional)
         self.h = None  # [D, filters] if the layer is built with a condition
         self.filters = arguments.whole("filters", filters, 1, arguments.MAX_PER_PIXEL)
@@ -104,14 +98,14 @@ class WeightNorm(keras.layers.Layer):
         return self.normalize(self.v, self.g)
 
     def normalized(self) -> tuple[Tensor, Tensor]:
-        """The normalized kernel and the bias in the compute dtype; rounded in a rounded `Context`."""
+        """The normalized kernel and the bias in the compute dtype, rounded if the layer is."""
         if given := current().normalized:
             return given[self]
         kernel, bias = self.kernel(), self.bias()
-        if current().rounded:
+        if self.rounded:
             units = rounding.kernel_units(kernel, bias)
-            kernel = rounded(kernel, units)
-            bias = rounded(bias, rounding.ACTIVATIONS * units)
+            kernel = rounding.straight(kernel, units)
+            bias = rounding.straight(bias, rounding.ACTIVATIONS * units)
         return kernel, bias
 
     def normalize(self, v: Tensor, g: Tensor) -> Tensor:
@@ -139,8 +133,8 @@ class WeightNorm(keras.layers.Layer):
             self._fit_to(x)
         kernel, bias = self.normalized()
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
-        if current().rounded:
-            return rounded(y, rounding.SUMS)
+        if self.rounded:
+            return rounding.straight(y, rounding.SUMS)
         given = self.condition_bias()
         return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))
 
@@ -159,6 +153,7 @@ class WeightNorm(keras.layers.Layer):
 
     def get_config(self):
         own = {"init_scale": self.init_scale, "conditional": self.conditional}
+        own["rounded"] = self.rounded
         return {**super().get_config(), "filters": self.filters, **own}
 
 
@@ -170,7 +165,27 @@ class WeightNormDense(WeightNorm):
         return (input_channels, self.filters)
 
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        return product(x, kernel)
+        return backend.product(x, kernel)
+
+
+@register()
+class Projection(WeightNormDense):
+    """A 1 x 1 projection of concat_elu(concat(parts)), from the concat_elu of each part.
+
+    [..., 2 C_k] for each part -> [..., filters]. Adding the products of the parts saves the concatenation,
+    and a part that conditions many blocks is activated only once.
+    """
+
+    def build(self, shapes):
+        self.channels = [shape[-1] for shape in shapes]
+        super().build((sum(self.channels),))
+
+    def apply_kernel(self, parts: Sequence[Tensor], kernel: Tensor) -> Tensor:
+        pairs = zip(parts, kernels.of_parts(kernel, self.channels), strict=True)
+        return sum(backend.product(*pair) for pair in pairs)  # [..., filters]
+
+    def compute_output_shape(self, shapes):
+        return (*shapes[0][:-1], self.filters)
 
 
 @register()
@@ -184,6 +199,8 @@ class WeightNormConv2D(WeightNorm):
       strides: int, 1 or 2. H and W must be multiples of it.
     """
 
+    stream = "unshifted"
+
     def __init__(self, filters: int, kernel_size: Size, strides: int = 1, **kwargs: Any):
         super().__init__(filters, **kwargs)
         self.kernel_size = arguments.size("kernel_size", kernel_size)
@@ -192,16 +209,9 @@ class WeightNormConv2D(WeightNorm):
     def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (*self.kernel_size, input_channels, self.filters)
 
-    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Zeros around the image for a kernel of this size: ((above, below), (left, right))."""
-        totals = [max(size - self.strides, 0) for size in (height, width)]
-        above, left = (total // 2 for total in totals)
-        return (above, totals[0] - above), (left, totals[1] - left)
-
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        # Padding first: convolutions with padding of their own take a slow path on CPUs.
-        x = ops.pad(x, ((0, 0), *self.margins(*kernel.shape[:2]), (0, 0)))
-        return ops.conv(x, kernel, self.strides, "valid", data_format="channels_last")
+        margins = kernels.margins(self.stream, self.kernel_size, self.strides)
+        return backend.convolution(x, kernel, self.strides, margins)
 
     def compute_output_shape(self, input_shape):
         size = [side and side // self.strides for side in input_shape[1:-1]]
@@ -235,11 +245,8 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
         return (*self.kernel_size, self.filters, input_channels)
 
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        y = ops.conv_transpose(x, kernel, self.strides, "valid", data_format="channels_last")
-        batch, height, width, _ = ops.shape(x)
-        shape = (batch, height * self.strides, width * self.strides, self.filters)
-        (above, _), (left, _) = self.margins(*kernel.shape[:2])
-        return ops.slice(y, (0, above, left, 0), shape)
+        margins = kernels.margins(self.stream, self.kernel_size, 2, transposed=True)
+        return backend.transposed_convolution(x, ops.swapaxes(kernel, -1, -2), margins)
 
     def compute_output_shape(self, input_shape):
         size = [side and side * self.strides for side in input_shape[1:-1]]

@@ -1,9 +1,24 @@
-"""Networks, written in `keras.ops`: their interface, and two whose shapes are data (`topology`)."""
+"""Networks, written once: Keras trains them, and arrays evaluate them without a framework.
 
-from pixelcnn_aux import topology as topology
-from pixelcnn_aux.networks import architectures as architectures
+`topology`: the steps of a network as data. `network`: the interface, of networks and of their parts.
+`blocks`: residual blocks and streams. One module for each network. `architectures`: the paper's. They may
+import functions of arrays (`arrays`, `sums`, `rounding`) and what describes and checks arguments.
+"""
+
+from pixelcnn_aux.networks import architectures as architectures, topology as topology
+from pixelcnn_aux.networks.blocks import (
+    GatedResidualBlock as GatedResidualBlock,
+    ResidualBlock as ResidualBlock,
+    Stream as Stream,
+)
 from pixelcnn_aux.networks.embedding import Embedding as Embedding
 from pixelcnn_aux.networks.masked import MaskedPixelCNN as MaskedPixelCNN
-from pixelcnn_aux.networks.network import Network as Network
+from pixelcnn_aux.networks.network import (
+    Module as Module,
+    Network as Network,
+    append_ones as append_ones,
+    shift_down as shift_down,
+    shift_right as shift_right,
+)
 from pixelcnn_aux.networks.parallel import ParallelPixelCNN as ParallelPixelCNN
 from pixelcnn_aux.networks.pixelcnn import PixelCNN as PixelCNN

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pixelcnn_aux import arguments, layers
+from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
-from pixelcnn_aux.networks.network import LazilyBuilt, Stream
+from pixelcnn_aux.networks.blocks import Stream
+from pixelcnn_aux.networks.network import MAX_DROPOUT, Module
+from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import Embeds, Topology
 
 
 @register()
-class Embedding(LazilyBuilt, Embeds):
+class Embedding(Module):
     """Features of an auxiliary image: one stream of blocks, none of them shifted (section 3.3).
 
     Args:
@@ -43,26 +45,40 @@ class Embedding(LazilyBuilt, Embeds):
         *,
         dropout: float = 0.0,
         gated: bool = True,
-        **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
-        self.follow(topology, kernel_size)
-        kernel_size = self.kernel_size
-        self.filters = filters = arguments.whole("filters", filters)
-        self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        self.gated = gated = arguments.flag("gated", gated)
-        full = self.variable_dtype  # as in `PixelCNN`
-        self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
-        how = {"kernel_size": kernel_size, "dropout": dropout, "gated": gated}
-        how |= {"dtype": self.dtype_policy, "name": "stream"}
-        self.stream = Stream(self.topology, "unshifted", filters, **how)
+        self.topology = Topology.make(topology)
+        self.kernel_size = arguments.size("kernel_size", kernel_size)
+        self.filters = arguments.whole("filters", filters)
+        self.dropout = arguments.rate("dropout", dropout, MAX_DROPOUT)
+        self.gated = arguments.flag("gated", gated)
+        levels = self.topology.levels()
+        # The finest may be finer than the image: that of x.
+        finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
+        self.num_resolutions = len(outputs)
+        expected = "outputs at resolutions that are each half the one before, from the finest on"
+        received = f"resolutions divided by {[2.0**level for level in outputs]}"
+        halved = outputs == [*range(finest, finest + self.num_resolutions)]
+        expect(halved, expected, received, "Choose others")
+        self.multiple, self.ratio = 2 ** max(levels), 2**-finest
+        convolutions = 1 + 2 * len(self.topology.steps)
+        self.radius = None if any(levels) else max(self.kernel_size) // 2 * convolutions
 
-    def call(self, x: Tensor, training: bool | None = None) -> list[Tensor]:
+    def make(self, layers: Any) -> None:
+        size = self.filters, self.kernel_size
+        self.first = layers.convolution("first", *size, "unshifted", precise=True)
+        how = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": self.gated}
+        stream = Stream(self.topology, "unshifted", self.filters, **how)
+        self.stream = layers.part("stream", stream)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
         """float [B, H, W, C], scaled to [-1, 1] -> f_w, list of float [B, h, w, filters], finest first.
 
         Raises ValueError for H or W that is not a multiple of `multiple`.
         """
         check_multiple(x, self.multiple)
-        first = self.first(x)  # [B, H, W, filters]
-        activations, _ = self.stream(first, training=training)
+        activations, _ = self.stream(self.first(x))  # of [B, H, W, filters]
         return [activations[index] for index in self.topology.outputs]
+
+    def sums(self) -> list[list[Any]]:
+        """As of `ParallelPixelCNN`."""
+        return [self.stream.sum_of(self.first)]

@@ -1,19 +1,31 @@
 """MaskedPixelCNN: a light causal network of one stream, whose pixels are decided along diagonals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras import ops
+import numpy as np
 
-from pixelcnn_aux import arguments, layers, sums
+from pixelcnn_aux import arguments, arrays, sums
 from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.networks.network import Network, Stream
+from pixelcnn_aux.networks import activations
+from pixelcnn_aux.networks.blocks import Stream
+from pixelcnn_aux.networks.network import Network, append_ones
+from pixelcnn_aux.networks.topology import MAX_SIDE, flat
 from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import DecidesInMaskedOrder, append_ones
+
+
+class _OnDemand:
+    """A sequence of items that a function computes."""
+
+    def __init__(self, function: Callable[[int], Tensor]):
+        self._function = function
+
+    def __getitem__(self, k: int) -> Tensor:
+        return self._function(k)
 
 
 @register()
-class MaskedPixelCNN(DecidesInMaskedOrder, Network):
+class MaskedPixelCNN(Network):
     """Parameters of every pixel's distribution, by masked convolutions (van den Oord et al., 2016).
 
     One stream of residual blocks without gates. Features of the auxiliary image condition the first
@@ -41,37 +53,63 @@ class MaskedPixelCNN(DecidesInMaskedOrder, Network):
         kernel_size: Size = (2, 5),
         side: int = 2,
         dropout: float = 0.0,
-        **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
-        self.mask(blocks, kernel_size, side)
-        kernel_size = self.kernel_size
-        self.filters = filters = arguments.whole("filters", filters)
-        self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
-        self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        full = self.variable_dtype  # as in `PixelCNN`
-        self.first = layers.MaskedConv2D(
-            filters, kernel_size, itself=False, dtype=full, name="first"
-        )
-        # Features of a block have outputs for each of its pixels: little at first, by which bits are fewer.
-        how = {"init_scale": 0.1, "dtype": full}
-        self.given = [
-            layers.WeightNormDense(side**2 * filters, name=f"{k}_given", **how)
-            for k in range(1 + blocks)
-        ]
-        how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
-        self.stream = Stream(self.topology, "masked", filters, gated=False, name="stream", **how)
-        self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
+        self.follow(flat(blocks))
+        self.blocks = blocks
+        self.kernel_size = height, width = arguments.size("kernel_size", kernel_size)
+        self.side = arguments.whole("side", side, 1, MAX_SIDE)
+        self.keep_common(filters, num_params, dropout)
+        # By how many columns a row is behind the one above it, if all are decided at once; the rows of a
+        # block are not.
+        self.delay = max(1 + (width - 1) // 2, self.side)
+        pixels = max(height - 1, width // 2) * (1 + 2 * blocks)
+        self.radius = -(-pixels // self.side)
 
-    def call(
-        self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
-    ) -> Tensor:
-        """As `Network.call`, on images of any size; features have a pixel for each block."""
-        size, x = x.shape[1:3], self.first(append_ones(x))  # [B, H, W, filters]
-        given = []
-        for f in map(layers.silu, features):
-            by_place = [ops.split(layer(f), self.side**2, axis=-1) for layer in self.given]
-            given = [sums.from_places(parts, self.side, size) for parts in by_place]
-            x = x + given[0]
-        activations, _ = self.stream(x, after=given, training=training)
-        return self.last(layers.silu(activations[-1]))
+    def turns(self, size: Size) -> np.ndarray:
+        return np.add.outer(self.delay * np.arange(size[0]), np.arange(size[1]))
+
+    def make(self, layers: Any) -> None:
+        self.rounded, size = layers.rounded, (self.filters, self.kernel_size)
+        precise = {"precise": True}  # as in `PixelCNN`
+        self.first = layers.convolution("first", *size, "masked", itself=False, **precise)
+        # Features of a block have outputs for each of its pixels: little at first, by which bits are fewer.
+        outputs, precise["init_scale"] = self.side**2 * self.filters, 0.1
+        names = (f"{k}_given" for k in range(1 + self.blocks))
+        self.given = [layers.dense(name, outputs, **precise) for name in names]
+        how = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
+        stream = Stream(self.topology, "masked", self.filters, **how)
+        self.stream = layers.part("stream", stream)
+        self.last = layers.dense("last", self.num_params, precise=True)
+
+    def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:
+        """As `Network.forward`, on images of any size; features have a pixel for each block."""
+        self.check_inputs(x, features)
+        size, features = x.shape[1:3], [activations.silu(f, self.rounded) for f in features]
+
+        def added(k):
+            parts = arrays.split(self.given[k](features[0]), self.side**2, axis=-1)
+            return sums.from_places(parts, self.side, size)
+
+        x, given = self.first(append_ones(x)), None  # [B, H, W, filters]
+        if features:  # in NumPy one at a time, since each is as large as an activation
+            is_plain = arrays.is_plain(x)
+            given = _OnDemand(added) if is_plain else [*map(added, range(len(self.given)))]
+        return self.params(x, given)
+
+    def params(self, x: Tensor, given: Sequence[Tensor] | None, **how: Any) -> Tensor:
+        """Evaluates all after the first convolution: `given` adds to x, and to each block."""
+        if given is not None:
+            x += given[0]
+        found, _ = self.stream(x, after=given, **how)
+        return self.last(activations.silu(found[-1], self.rounded))
+
+    def sums(self) -> list[list[Any]]:
+        """As of `ParallelPixelCNN`."""
+        added = self.stream.sum_of(self.first), *([x.conv_in] for x in self.stream.steps)
+        given = [[x] if x is not None else [] for x in self.given]
+        return [layers + more for layers, more in zip(added, given)]
+
+    def inputs(self, layer: Any, features: int) -> list[str]:
+        """As of `ParallelPixelCNN`."""
+        del features
+        return ["pixel"] * (layer.channels - 1) + ["one"] if layer is self.first else []

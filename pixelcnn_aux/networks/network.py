@@ -1,51 +1,52 @@
-"""The interface of networks, and the streams of layers that this package's networks consist of."""
+"""The interface of networks, and of their parts, each written once for Keras and for arrays."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import backend, layers, serialization
+from pixelcnn_aux import arguments, arrays, serialization
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import Topology
+from pixelcnn_aux.inputs import check_multiple
+from pixelcnn_aux.networks.topology import Topology
+
+MAX_DROPOUT = 255 / 256
 
 
-class Described:
-    """A layer that keeps each argument of its constructor in an attribute of its name."""
+class Module(serialization.Configured):
+    """A network, or a part of one: which layers it has, and how they are evaluated.
 
-    def get_config(self):
-        """Those arguments, and Keras's; a subclass adds what it keeps by another name."""
-        config = backend.layer_config(self)
-        names = serialization.arguments_of(type(self))
-        own = {x: getattr(self, x) for x in names if x not in config and hasattr(self, x)}
-        return {**config, **own}
+    The constructor keeps each argument in an attribute of its name. `make` sets attributes to layers, which
+    it asks a maker for: `layers.Maker` makes Keras's, which are trained; `engine.layers.Weights` makes those
+    of arrays, which draw and score without a framework. `forward` calls the layers, and computes with
+    functions of `arrays`, so that it takes NumPy's arrays and tensors.
+    """
+
+    ignored = serialization.OF_KERAS  # of layers, which a factor describes
+
+    def make(self, layers: Any) -> None:
+        """Sets attributes to layers, by methods of a maker.
+
+        `convolution(name, filters, kernel_size, stream)`, `dense(name, filters)`, and
+        `part(name, module)` for modules in this one, such as `blocks.GatedResidualBlock`.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *args: Any) -> Any:
+        """Evaluates the layers, which `make` set."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **how: Any) -> Any:
+        return self.forward(*args, **how)
 
 
-class LazilyBuilt(Described, keras.Model):
-    """A Keras model whose layers are built as they are called, also if it is saved by itself."""
-
-    def build(self, x_shape):
-        """Leaves it to the layers. Keras keeps the shapes."""
-
-    def build_from_config(self, config):
-        """Makes weights for inputs of the shapes that Keras recorded, before it loads them."""
-        shapes = config.get("shapes_dict") or {"x_shape": config["input_shape"]}
-        self(*(keras.tree.map_shape_structure(ops.zeros, shape) for shape in shapes.values()))
-
-    def parts(self) -> list[Any]:
-        """The layers that the network consists of, in the order of its attributes."""
-        return self.layers
-
-
-class Network(LazilyBuilt):
+class Network(Module):
     """From the pixels of an image to the parameters of their distributions, each from earlier pixels alone.
 
-    A subclass is registered with Keras, and defines `call` and the attributes; docs/extending.md has one.
+    A subclass is registered (`serialization.register`), and defines `make`, `forward` and the attributes;
+    docs/extending.md has one.
 
     Attributes:
       num_params: int, the channels of the output.
@@ -66,19 +67,13 @@ class Network(LazilyBuilt):
     period: int = 1
     check_causality: bool = True
 
-    def build(self, x_shape, features_shape=()):
-        """As `LazilyBuilt.build`."""
-
-    def call(
-        self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:
         """Evaluates the network on whole images.
 
         Args:
           x: float [B, H, W, C], the pixels as `Factor.network_inputs` scales them.
           features: list of float [B, h, w, F], the embedding of the auxiliary image at each of the network's
             resolutions, finest first; empty for an unconditional network.
-          training: bool, whether to drop out.
 
         Returns:
           float [B, H, W, num_params]. The parameters of a pixel depend on pixels of earlier `turns` alone.
@@ -89,58 +84,39 @@ class Network(LazilyBuilt):
         """The turn in which each pixel of (H, W) is decided, int [H, W]: here, raster order."""
         return np.arange(math.prod(size)).reshape(size)
 
+    def check_inputs(self, x: Tensor, features: Sequence[Tensor]) -> None:
+        """Raises ValueError for H or W that `multiple` does not divide, or features of other resolutions."""
+        check_multiple(x, self.multiple)
+        expected = f"features at {self.num_resolutions} resolutions"
+        fits, remedy = len(features) in (0, self.num_resolutions), "Give an output for each"
+        expect(fits, expected, len(features), remedy)
 
-@register()
-class Stream(Described, keras.layers.Layer):
-    """The steps of a topology, as layers of one kind of stream: "unshifted", "vertical" or "horizontal".
+    def keep_common(self, filters: int, num_params: int, dropout: float) -> None:
+        """Sets these arguments, which most networks have, after checks."""
+        self.filters = arguments.whole("filters", filters)
+        self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
+        self.dropout = arguments.rate("dropout", dropout, MAX_DROPOUT)
 
-    Blocks that are not `gated` are `ResidualBlock`s, which take no skips and shift nothing. All activations
-    have `filters` channels.
-    """
+    def follow(self, topology: Topology | Sequence) -> None:
+        """Sets `topology`, and the attributes that follow from it, of a network that has the image's size."""
+        self.topology = Topology.make(topology)
+        levels = self.topology.levels()
+        expected = "a topology that goes down from the image's resolution, and ends there"
+        received = f"resolutions divided by {[2.0**level for level in levels]}"
+        expect(levels[-1] == min(levels) == 0, expected, received, "Choose such steps")
+        self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
 
-    def __init__(self, topology, stream, filters, *, kernel_size, dropout, gated=True, **kwargs):
-        super().__init__(**kwargs)
-        self.topology, self.stream, self.filters = Topology.make(topology), stream, filters
-        self.kernel_size, self.dropout, self.gated = kernel_size, dropout, gated
-        skips = any(step.skip is not None for step in self.topology.steps)
-        expected = "a topology without skips, for blocks that are not gated"
-        remedy = "Leave its skips out, or have gated blocks"
-        expect(gated or not skips, expected, self.topology, remedy)
-        size, (convolution, transposed) = (filters, kernel_size), layers.STREAMS[stream]
 
-        def layer(kind, **how):
-            if kind == "block":
-                block = layers.GatedResidualBlock if gated else layers.ResidualBlock
-                return block(*size, stream=stream, dropout=dropout, **how)
-            if kind == "up":
-                return transposed(*size, **how)
-            return convolution(*size, strides=2 if kind == "down" else 1, **how)
+def append_ones(x: Tensor) -> Tensor:
+    """Adds a channel of ones, by which pixels of value zero differ from the zeros outside the image."""
+    return arrays.concatenate([x, arrays.ones_like(x[..., :1])], axis=-1)
 
-        self.steps = [
-            layer(step.kind, dtype=self.dtype_policy, name=f"{k}_{step.kind}")
-            for k, step in enumerate(self.topology.steps)
-        ]
 
-    def build(self, *shapes):
-        """Leaves it to the layers, which are built as they are called."""
+def shift_down(x: Tensor) -> Tensor:
+    """Moves an image one row down, zeros entering above: [B, H, W, C] -> [B, H, W, C]."""
+    return arrays.concatenate([arrays.zeros_like(x[:, :1]), x[:, :-1]], axis=1)
 
-    def parts(self):
-        return self.steps
 
-    def call(self, first, before=None, after=None, training=None):
-        """`Topology.activations` and their concat_elu, if gated."""
-
-        def block(layer, x, activated, skips):
-            if not self.gated:
-                return layer(x, *skips, training=training)
-            return layer(x, activated, skips=skips or None, training=training)
-
-        return self.topology.activations(
-            first,
-            self.steps,
-            before,
-            after,
-            block=block,
-            convolution=lambda layer, x: layer(x),
-            activate=lambda x: layers.concat_elu(x) if self.gated else None,
-        )
+def shift_right(x: Tensor) -> Tensor:
+    """Moves an image one column right, zeros entering on the left: [B, H, W, C] -> [B, H, W, C]."""
+    return arrays.concatenate([arrays.zeros_like(x[:, :, :1]), x[:, :, :-1]], axis=2)

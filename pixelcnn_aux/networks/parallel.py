@@ -1,19 +1,39 @@
 """ParallelPixelCNN: the network of a factor that decides one pixel of every block at once."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from keras import ops
+import numpy as np
 
-from pixelcnn_aux import arguments, layers
+from pixelcnn_aux import arguments, arrays, sums
 from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.networks.network import Network, Stream
+from pixelcnn_aux.errors import expect
+from pixelcnn_aux.networks import activations
+from pixelcnn_aux.networks.blocks import Stream
+from pixelcnn_aux.networks.network import Network
+from pixelcnn_aux.networks.topology import MAX_SIDE, flat
 from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import DecidesGroups
+
+
+class Group(NamedTuple):
+    """Pixels that are decided at once: those at one place of all blocks, or of a part of the blocks."""
+
+    place: int  # in raster order
+    part: int = 0  # the group has the blocks whose row + column, modulo `parts`, is this
+    parts: int = 1
+
+    def chosen(self, these: Tensor, others: Tensor) -> Tensor:
+        """[B, h, w, ...]: `these` in the blocks of this group, `others` in the other blocks."""
+        if self.parts == 1:
+            return these
+        _, height, width, *_ = arrays.shape(these)
+        diagonal = arrays.arange(height)[:, None] + arrays.arange(width)
+        return arrays.where((diagonal % self.parts == self.part)[..., None], these, others)
 
 
 @register()
-class ParallelPixelCNN(DecidesGroups, Network):
+class ParallelPixelCNN(Network):
     """Parameters of every pixel's distribution, from the groups of pixels before it (Reed et al., 2017).
 
     An image is a lattice of blocks, each of side x side pixels. The pixels at one place of all blocks are a
@@ -49,51 +69,86 @@ class ParallelPixelCNN(DecidesGroups, Network):
         parts: Sequence[int] = (1, 1, 1, 1),
         kernel_size: Size = (3, 3),
         dropout: float = 0.0,
-        **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
-        self.divide(parts, blocks, kernel_size)
-        kernel_size = self.kernel_size
-        self.filters = filters = arguments.whole("filters", filters)
-        self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
-        self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        full = self.variable_dtype  # as in `PixelCNN`
-        how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
-        indices = range(len(self.groups))
+        self.parts = parts = [arguments.whole("parts", part, 1, 16) for part in parts]
+        self.side = math.isqrt(len(parts))
+        square = self.side**2 == len(parts) and 1 <= self.side <= MAX_SIDE
+        expected = f"parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them"
+        expect(square, expected, len(parts), "Give (1, 1, 1, 1) for blocks of 2 x 2")
+        self.groups = [Group(place, part, n) for place, n in enumerate(parts) for part in range(n)]
+        self.period = math.lcm(*parts)
+        self.blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
+        self.kernel_size = arguments.size("kernel_size", kernel_size)
+        self.radius = max(self.kernel_size) // 2 * (1 + 2 * max(self.blocks))
+        self.keep_common(filters, num_params, dropout)
+
+    def turns(self, size: Size) -> np.ndarray:
+        rows, columns = np.indices(size)
+        places = rows % self.side * self.side + columns % self.side
+        diagonals, found = rows // self.side + columns // self.side, np.zeros(size, int)
+        for turn, (place, part, parts) in enumerate(self.groups):
+            found[(places == place) & (diagonals % parts == part)] = turn
+        return found
+
+    def make(self, layers: Any) -> None:
+        self.rounded, size = layers.rounded, (self.filters, self.kernel_size)
+        numbered, precise = [*enumerate(self.groups)], {"precise": True}  # as in `PixelCNN`
         self.firsts = [
-            layers.WeightNormConv2D(filters, kernel_size, dtype=full, name=f"{k}_first")
-            for k in indices
+            layers.convolution(f"{k}_first", *size, "unshifted", **precise) for k, _ in numbered
         ]
-        how |= {"gated": False}
-        self.streams = [
-            Stream(shape, "unshifted", filters, name=f"{k}_stream", **how)
-            for k, shape in enumerate(self.topologies)
-        ]
-        self.lasts = [
-            layers.WeightNormDense(self.num_params, dtype=full, name=f"{k}_last") for k in indices
-        ]
+        how = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
+        streams = (
+            Stream(flat(self.blocks[group.place]), "unshifted", self.filters, **how)
+            for group in self.groups
+        )
+        self.streams = [layers.part(f"{k}_stream", stream) for k, stream in enumerate(streams)]
+        self.lasts = [layers.dense(f"{k}_last", self.num_params, **precise) for k, _ in numbered]
 
-    def get_config(self):
-        return {**super().get_config(), "parts": self.place_parts}
+    def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:
+        """As `Network.forward`, on images of any size; features have a pixel for each block.
 
-    def call(
-        self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
-    ) -> Tensor:
-        """As `Network.call`, on images of any size; features have a pixel for each block."""
-        return self.all_params(x, features, training=training)
+        Blocks of an unknown side, in a graph, are all complete.
+        """
+        self.check_inputs(x, features)
+        places, size = sums.by_place(x, self.side), x.shape[1:3]
+        known = self.known_at_first(places[0], features)
+        exists = sums.existing_by_place(size, self.side)
+        found: list[Tensor] = []
+        for k, group in enumerate(self.groups):
+            params, pixels = self.group_params(k, known), places[group.place]
+            if exists is not None:
+                pixels = pixels * arrays.cast(exists[group.place], pixels.dtype)
+            before = arrays.zeros_like(pixels), params
+            if group.part:
+                before = known.pop(), found.pop()
+            known.append(group.chosen(pixels, before[0]))
+            found.append(group.chosen(params, before[1]))
+        return sums.from_places(found, self.side, size)
 
-    def known_at_first(self, lattice: Sequence[Any], features: Sequence[Tensor]) -> list[Tensor]:
-        """The inputs of the first group's network, for a lattice (B, h, w): list of float [B, h, w, ...]."""
+    def known_at_first(self, lattice: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
+        """The inputs of the first group's network, for any float [B, h, w, ...]: list of the same."""
         # Next to ones, zeros in the image differ from the zeros outside of it.
-        ones = ops.ones((*lattice, 1), self.variable_dtype)
-        return [ones, *(layers.silu(ops.cast(x, self.variable_dtype)) for x in features)]
+        ones = arrays.ones_like(lattice[..., :1])
+        return [
+            ones,
+            *(activations.silu(arrays.cast(x, ones.dtype), self.rounded) for x in features),
+        ]
 
-    def group_params(self, k: int, known: Sequence[Tensor], training: bool | None = None) -> Tensor:
+    def group_params(self, k: int, known: Sequence[Tensor]) -> Tensor:
         """The parameters of group k in all blocks: float [B, h, w, num_params].
 
         `known` is `known_at_first` and the pixels of each place before the group's as the network sees them;
         also of its own place, if another part of it came before. Those that are not decided are zeros.
         """
-        first = self.firsts[k](ops.concatenate(known, axis=-1))  # [B, h, w, filters]
-        activations, _ = self.streams[k](first, training=training)
-        return self.lasts[k](layers.silu(activations[-1]))
+        first = self.firsts[k](arrays.concatenate(known, axis=-1))  # [B, h, w, filters]
+        x, _ = self.streams[k](first)
+        return self.lasts[k](activations.silu(x[-1], self.rounded))
+
+    def sums(self) -> list[list[Any]]:
+        """Lists of layers whose outputs are added up."""
+        return [stream.sum_of(first) for stream, first in zip(self.streams, self.firsts)]
+
+    def inputs(self, layer: Any, features: int) -> list[str]:
+        """The kind of each channel of a first layer's input, with so many features; none of other layers."""
+        known = ["one"] + ["feature"] * features
+        return known + ["pixel"] * (layer.channels - len(known)) if layer in self.firsts else []

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras import ops
-
-from pixelcnn_aux import arguments, layers
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_multiple
-from pixelcnn_aux.networks.network import Network, Stream
+from pixelcnn_aux.networks import activations
+from pixelcnn_aux.networks.blocks import Stream
+from pixelcnn_aux.networks.network import Network, append_ones, shift_down, shift_right
+from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
-from pixelcnn_aux.topology import DecidesInRasterOrder, Topology, append_ones
 
 
 @register()
-class PixelCNN(Network, DecidesInRasterOrder):
+class PixelCNN(Network):
     """Parameters of every pixel's distribution, from the pixels before it in raster order.
 
     Two streams (Salimans et al., 2017): the vertical one sees all rows above a pixel; the horizontal
@@ -43,44 +41,38 @@ class PixelCNN(Network, DecidesInRasterOrder):
         vertical_kernel: Size = (2, 3),
         horizontal_kernel: Size = (2, 2),
         dropout: float = 0.0,
-        **kwargs: Any,
     ):
-        super().__init__(autocast=False, **kwargs)
         self.follow(topology)
-        self.filters = filters = arguments.whole("filters", filters)
-        self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
+        self.keep_common(filters, num_params, dropout)
         self.vertical_kernel = arguments.size("vertical_kernel", vertical_kernel)
         self.horizontal_kernel = arguments.size("horizontal_kernel", horizontal_kernel)
-        self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
+
+    def make(self, layers: Any) -> None:
         # Mixed precision is for the streams alone: pixels and parameters would not survive it.
-        full = self.variable_dtype
-        self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=full, name="above")
-        self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=full, name="row_above")
-        self.left = layers.DownRightShiftedConv2D(filters, (2, 1), dtype=full, name="left")
-        kernels = {"vertical": self.vertical_kernel, "horizontal": self.horizontal_kernel}
-        how = {"dropout": dropout, "dtype": self.dtype_policy}
-        self.vertical, self.horizontal = (
-            Stream(self.topology, name, filters, kernel_size=kernel, name=name, **how)
-            for name, kernel in kernels.items()
-        )
-        self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
+        first, precise = layers.convolution, {"precise": True}
+        self.above = first("above", self.filters, (2, 3), "vertical", **precise)
+        self.row_above = first("row_above", self.filters, (1, 3), "vertical", **precise)
+        self.left = first("left", self.filters, (2, 1), "horizontal", **precise)
 
-    def call(
-        self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
-    ) -> Tensor:
-        """As `Network.call`. Raises ValueError for H or W that `multiple` does not divide."""
-        check_multiple(x, self.multiple)
-        x, given = append_ones(x), self.activate(features)  # [B, H, W, C + 1]
-        first = layers.shift_down(self.above(x))  # [B, H, W, filters]
-        _, vertical = self.vertical(first, after=given, training=training)
-        first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
-        horizontal, _ = self.horizontal(first, before=vertical, after=given, training=training)
-        return self.last(ops.elu(horizontal[-1]))  # [B, H, W, num_params]
+        def stream(name, kernel_size):
+            how = {"kernel_size": kernel_size, "dropout": self.dropout}
+            return layers.part(name, Stream(self.topology, name, self.filters, **how))
 
-    def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
+        self.vertical = stream("vertical", self.vertical_kernel)
+        self.horizontal = stream("horizontal", self.horizontal_kernel)
+        self.last = layers.dense("last", self.num_params, **precise)
+
+    def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:
+        """As `Network.forward`."""
+        self.check_inputs(x, features)
+        x, after = append_ones(x), self.skips(features)  # [B, H, W, C + 1]
+        first = shift_down(self.above(x))  # [B, H, W, filters]
+        _, vertical = self.vertical(first, after=after)
+        first = shift_down(self.row_above(x)) + shift_right(self.left(x))
+        horizontal, _ = self.horizontal(first, before=vertical, after=after)
+        return self.last(arrays.elu(horizontal[-1]))  # [B, H, W, num_params]
+
+    def skips(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""
-        expected = f"features at {self.num_resolutions} resolutions"
-        fits, remedy = len(features) in (0, self.num_resolutions), "Give an output for each"
-        expect(fits, expected, len(features), remedy)
-        features = [layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
+        features = [activations.concat_elu(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None

@@ -14,8 +14,8 @@ latest steps of each are kept, so that memory grows with the height of an image.
 import itertools
 
 from pixelcnn_aux import arrays
-from pixelcnn_aux.engine.layers import concat_elu, elu, gated, silu
-from pixelcnn_aux.topology import append_ones
+from pixelcnn_aux.networks.activations import concat_elu, silu
+from pixelcnn_aux.networks.network import append_ones
 
 
 class _Activation:
@@ -213,7 +213,7 @@ class DiagonalScan(_DiagonalScan):
         x = pixels.convolved(network.above, ahead, up=1)
         x = x * arrays.cast(rows > 0, x.dtype)[:, None]
         first = self._activation(network.above, ahead, x.shape[-1]).add(x)
-        _, vertical = network.vertical.topology.activations(
+        _, vertical = network.topology.activations(
             first, network.vertical.steps, None, given, **how
         )
         rows, columns = self.here(0)
@@ -222,10 +222,10 @@ class DiagonalScan(_DiagonalScan):
         x = x * arrays.cast(rows > 0, x.dtype)[:, None]
         x += left * arrays.cast(columns > 0, x.dtype)[:, None]
         first = self._activation(network.left, 0, x.shape[-1]).add(x)
-        activations, _ = network.horizontal.topology.activations(
+        activations, _ = network.topology.activations(
             first, network.horizontal.steps, vertical, given, **how
         )
-        return network.last(elu(activations[-1].now))
+        return network.last(arrays.elu(activations[-1].now))
 
     def _activate(self, x):
         return self._activation(x, x.ahead, 2 * x.channels).add(concat_elu(x.now))
@@ -236,14 +236,15 @@ class DiagonalScan(_DiagonalScan):
 
     def _block(self, layer, x, activated, skips):
         y = activated.convolved(layer.conv_in, ahead := activated.ahead - layer.conv_in.pads[1])
-        kernels = layer.kernels([skip.channels for skip in skips]) if skips else []
+        channels = [skip.channels for skip in skips]
+        kernels = layer.projection.kernels(channels) if skips else []
         for skip, kernel in zip(skips, kernels):
             y += self.by_image(skip.near(ahead) @ kernel)
         if skips:
             y += layer.projection.bias
-        between = self._activation(layer.conv_in, ahead, 2 * y.shape[-1]).add(concat_elu(y))
+        between = self._activation(layer.conv_in, ahead, 2 * y.shape[-1]).add(layer.activate(y))
         made = self._activation(layer, ahead - layer.conv_out.pads[1], y.shape[-1])
-        y = gated(between.convolved(layer.conv_out, made.ahead))
+        y = layer.gate(between.convolved(layer.conv_out, made.ahead))
         y += self.by_image(x.near(made.ahead))
         return made.add(y)
 
@@ -262,8 +263,9 @@ class MaskedScan(_DiagonalScan):
     def _params(self):
         network = self._network
         pixels = self._activation("pixels", 0, network.first.channels)
-        given = iter(self._given()) if network.given else itertools.repeat(0)
-        return network.params(pixels.convolved(network.first, 0), given, self._convolve)
+        given = None if self._features is None else self._given()
+        x = pixels.convolved(network.first, 0)
+        return network.params(x, given, convolve=self._convolve)
 
     def _convolve(self, layer, x):
         return self._activation(layer, 0, layer.channels).add(x).convolved(layer, 0)

@@ -12,8 +12,9 @@ import functools
 import itertools
 
 from pixelcnn_aux import arrays
-from pixelcnn_aux.engine.layers import Row, concat_elu, elu, gated
-from pixelcnn_aux.topology import append_ones
+from pixelcnn_aux.engine.layers import Row
+from pixelcnn_aux.networks.activations import concat_elu
+from pixelcnn_aux.networks.network import append_ones
 
 
 class _Rows:
@@ -97,12 +98,12 @@ class _Block:
     def __init__(self, block, source, skip, batch, width):
         self._seen = source.activated = _Rows(block.conv_in, batch, width)
         self.between = _Rows(block.conv_out, batch, width)
-        self._skip, self._bias = skip, block.projection.bias
+        self._block, self._skip, self._bias = block, skip, block.projection.bias
         doubled, total = 2 * block.conv_in.filters, block.projection.channels
         # Skips from the vertical stream, from an earlier activation, and from the features.
         channels = [doubled] * (1 if skip is None else 2)
         channels += [total - sum(channels)] * (total > sum(channels))
-        self._before, *others = block.kernels(channels)
+        self._before, *others = block.projection.kernels(channels)
         self._own = None if skip is None else others.pop(0)
         self._after = others[0] if others else None
 
@@ -132,11 +133,11 @@ class _Block:
         y += arrays.item(self._known_in, column)
         if self._skipped is not None:
             y += self._skipped.at(column) @ self._own
-        self._row.put(column, y, concat_elu)
+        self._row.put(column, y, self._block.activate)
         near, kernel = self._products_out(column, is_odd)
         y = near @ kernel
         y += arrays.item(self._known_out, column)
-        y = gated(y)
+        y = self._block.gate(y)
         y += x
         return y
 
@@ -191,7 +192,7 @@ class RowScan:
 
     def __init__(self, network, features, shape):
         batch, self._height, self._width, _ = shape
-        self._network, self._given = network, network.given(features)
+        self._network, self._given = network, network.skips(features)
         self._levels, topology = network.horizontal.levels, network.horizontal.topology
         self._most = max if arrays.is_plain(network.last.kernel) else arrays.maximum
         self._above = _Rows(network.above, batch, self._width)
@@ -280,7 +281,7 @@ class RowScan:
                 arrays.lookup(x, row // 2**level, axis=1) if is_here else None
                 for level, x, is_here in zip(self._levels, self._given, here)
             ]
-        _, vertical = self._network.vertical(self._first_vertical, after=given, convolve=convolve)
+        _, vertical = self._network.vertical(self._first_vertical, None, given, convolve)
         for activation in itertools.compress(self._activations, here):
             activation.begin_row()
         present, current = [], self._activations[0].current()
@@ -309,7 +310,7 @@ class RowScan:
             here, is_odd = column // 2**level, (offset >> level) % 2
             x = pixel(x, here, is_odd)
             add(x, here)
-        return self._network.last(elu(x))
+        return self._network.last(arrays.elu(x))
 
     def of_images(self):
         """All that differs between images after pixels were decided: list of arrays [B, ...]."""

@@ -48,9 +48,8 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
     names = check_names(model, names)
     factors, normalized = model.factors.values(), {}
     for factor in factors:
-        with layers.context(rounded=factor.rounded):
-            for layer in layers.normalized_layers(factor):
-                normalized[layer] = [tf.Variable(x, trainable=False) for x in layer.normalized()]
+        for layer in layers.normalized_layers(factor):
+            normalized[layer] = [tf.Variable(x, trainable=False) for x in layer.normalized()]
     folded = {id(weight) for layer in normalized for weight in (layer.v, layer.g, layer.b)}
     others = [x.value for factor in factors for x in factor.weights if id(x) not in folded]
     module = tf.Module()

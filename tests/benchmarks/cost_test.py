@@ -26,7 +26,7 @@ class NetworkTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        network = pa.networks.PixelCNN(topology.flat(1), FILTERS, OUT, dropout=0.5)
+        network = helpers.made(pa.networks.PixelCNN(topology.flat(1), FILTERS, OUT, dropout=0.5))
         network(np.zeros([1, HEIGHT, WIDTH, 3], np.float32))
         weights = [weight.value for weight in network.trainable_variables]
         spec = tf.TensorSpec([BATCH, HEIGHT, WIDTH, 3])

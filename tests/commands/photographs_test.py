@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import threads
 from pixelcnn_aux.commands import chosen_run, color, complete, enlarge, plots
 from pixelcnn_aux.data import image_folder
-from pixelcnn_aux.engine import threads
 from tests import helpers
 
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))

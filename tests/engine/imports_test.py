@@ -12,10 +12,8 @@ from tests.light_installation import ABSENT
 FRAMEWORKS = {"keras", "tensorflow", "tensorflow_probability", "jax"}
 FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
-    backend causality factor image_distribution model rounded_factor
-    layers layers.contexts layers.residual_blocks layers.shifted layers.straight_through layers.weight_norm
-    networks networks.architectures networks.embedding networks.masked networks.network networks.parallel
-    networks.pixelcnn
+    backend factor image_distribution model rounded_factor
+    layers layers.contexts layers.dropout layers.modules layers.shifted layers.weight_norm
     likelihoods.distributions
     training.devices training.first_weights training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps

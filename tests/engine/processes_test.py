@@ -11,7 +11,8 @@ from unittest import mock
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.engine import processes, threads
+from pixelcnn_aux import threads
+from pixelcnn_aux.engine import processes
 from tests import helpers
 from tests.engine import work
 

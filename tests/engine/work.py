@@ -19,7 +19,8 @@ def endless(model):
 def begin():
     """Prints a line once processes have begun work that does not end, and waits for it."""
     import pixelcnn_aux as pa
-    from pixelcnn_aux.engine import processes, threads
+    from pixelcnn_aux import threads
+    from pixelcnn_aux.engine import processes
 
     # Also where this process was started in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import layers
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from tests import helpers
 
 CONVOLUTIONS = (layers.WeightNormConv2D, layers.DownShiftedConv2D, layers.DownRightShiftedConv2D)
 TRANSPOSED = (
@@ -106,8 +107,8 @@ class InitializationFromDataTest(tf.test.TestCase):
         self.assertAllClose(y.std(axis=0), np.full(y.shape[1], scale), atol=1e-4)
 
     def test_one_pass_normalizes_a_conditional_network(self):
-        embedding = Embedding(topology.pixelcnn_pp(1, 2), 4, dropout=0.5)
-        network = PixelCNN(topology.pixelcnn_pp(1, 2), 4, 10, dropout=0.5)
+        embedding = helpers.made(Embedding(topology.pixelcnn_pp(1, 2), 4, dropout=0.5))
+        network = helpers.made(PixelCNN(topology.pixelcnn_pp(1, 2), 4, 10, dropout=0.5))
         x, auxiliary = images(4, 8, 6, 3), images(4, 8, 6, 1, seed=1)
 
         def evaluate():

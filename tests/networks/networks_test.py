@@ -1,11 +1,11 @@
 """Tests of PixelCNN and Embedding: sizes of images, saved networks, and topologies as in the paper."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux.networks import Embedding, PixelCNN
-from pixelcnn_aux.topology import Step, Topology, pixelcnn_pp, super_resolution
+from pixelcnn_aux.networks.topology import Step, Topology, pixelcnn_pp, super_resolution
+from tests import helpers
 
 
 def normal(*shape, seed=0):
@@ -22,29 +22,14 @@ class NetworksTest(tf.test.TestCase):
             for height, width in (8, 9), (9, 8):
                 message = f"multiples of {multiple},.*Received: {height} x {width}"
                 with self.assertRaisesRegex(ValueError, message):
-                    network(normal(1, height, width, 1))
+                    helpers.made(network)(normal(1, height, width, 1))
 
     def test_features_of_another_number_of_resolutions(self):
         features = [normal(1, side, side, 5) for side in (4, 2, 1)]
         for count in (1, 3):
             with self.assertRaisesRegex(ValueError, f"2 resolutions. Received: {count}"):
-                PixelCNN(pixelcnn_pp(1, 2), 4, 10)(normal(1, 4, 4, 3), features[:count])
-
-    def test_saved_by_themselves_they_come_back_with_all_weights(self):
-        """The layers are built as they are called: Keras would load none of their weights."""
-        image = normal(1, 4, 4, 3)
-        features = [normal(1, 4, 4, 5, seed=1), normal(1, 2, 2, 5, seed=2)]
-        shape = pixelcnn_pp(1, 2)
-        for network, inputs in (
-            (PixelCNN(shape, 4, 10), [image, features]),
-            (Embedding(shape, 4), [image]),
-        ):
-            expected = network(*inputs)
-            file = f"{self.get_temp_dir()}/network.keras"
-            network.save(file)
-            received = keras.saving.load_model(file)(*inputs)
-            for x, y in zip(tf.nest.flatten(received), tf.nest.flatten(expected), strict=True):
-                self.assertAllEqual(x, y)
+                network = helpers.made(PixelCNN(pixelcnn_pp(1, 2), 4, 10))
+                network(normal(1, 4, 4, 3), features[:count])
 
 
 def count(shape, *kinds):

@@ -23,8 +23,8 @@ SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_
 def build(parts, size, **how):
     """A chain of half resolutions of which the larger is decided in groups."""
 
-    def parallel(num_params, dtype):
-        return ParallelPixelCNN([1, 1, 2, 1], 4, num_params, parts=parts, dtype=dtype)
+    def parallel(num_params):
+        return ParallelPixelCNN([1, 1, 2, 1], 4, num_params, parts=parts)
 
     first = {"topology": topology.flat(1), "filters": 4}
     embedding = {**first, "gated": False}
@@ -114,7 +114,7 @@ class ParallelTest(helpers.TestCase):
         for one, other in zip(in_tiles[1:], whole[1:]):
             self.assertAllClose(one, other, rtol=1e-6)
         if parts == PARTS["at_once"]:  # Tiles need all that they see.
-            factor.network.radius -= 1
+            factor.network.radius = factor.network.module.radius = 3
             self.assertNotAllEqual(factor.pixel_log_prob(inputs), whole[0])
 
     @each_parts

@@ -9,7 +9,8 @@ import numpy as np
 import threadpoolctl
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.engine import processes, threads
+from pixelcnn_aux import threads
+from pixelcnn_aux.engine import processes
 from tests import helpers
 from tests.engine import work
 

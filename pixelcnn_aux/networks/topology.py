@@ -5,15 +5,10 @@ convolution, and activation k that of step k; a step works on the activation bef
 how many streams there are, how they are shifted, and what conditions them.
 """
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-
-from pixelcnn_aux import arguments, arrays, sums
-from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux import arguments
 from pixelcnn_aux.errors import expect
 
 MAX_SIDE = 8  # of blocks
@@ -89,7 +84,7 @@ class Topology(NamedTuple):
           activate: function of an activation, applied once for all that use it.
 
         Returns:
-          All activations, and what `activate` made of them: two lists.
+          The activations, None for those that are no `outputs`, and what `activate` made of all: two lists.
         """
         activations, activated = [first], [activate(first)]
         levels = self.levels()
@@ -99,14 +94,16 @@ class Topology(NamedTuple):
             if min(levels[k - 1 : k + 1]) > coarsest:  # neither its input nor its output is here
                 x = None
             elif step.kind == "block":
-                skips = [before[k]] if before else []
+                skips = [] if before is None else [before[k]]
                 skips += [] if step.skip is None else [activated[step.skip]]
-                skips += [after[k]] if after else []
+                skips += [] if after is None else [after[k]]
                 x = block(layer, x, activated[-1], skips)
             else:
                 x = convolution(layer, x)
                 if x is None:
                     coarsest = levels[k] - 1
+            if k - 1 not in self.outputs:
+                activations[-1] = None  # so that memory is free
             activations.append(x)
             activated.append(None if x is None else activate(x))
         return activations, activated
@@ -199,158 +196,3 @@ def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
         add("block")
     outputs.append(add("conv"))
     return Topology(tuple(steps), tuple(reversed(outputs[-resolutions:])))
-
-
-# The networks of `networks` and of `engine` have these in common, in Keras and in NumPy.
-
-
-def append_ones(x: Tensor) -> Tensor:
-    """Adds a channel of ones, by which pixels of value zero differ from the zeros outside the image."""
-    return arrays.concatenate([x, arrays.ones_like(x[..., :1])], axis=-1)
-
-
-def kernels_of_parts(kernel: Tensor, channels: Sequence[int]) -> list[Tensor]:
-    """The kernel of each part, of so many channels, of a `layers.Projection`: [..., C, filters] each."""
-    # The rows of all parts' positive halves come first, then those of their negative halves.
-    halves = [count // 2 for count in channels]
-    stops = [*itertools.accumulate(halves + halves)][:-1]
-    pieces = arrays.split(kernel, stops, axis=-2)
-    pairs = zip(pieces[: len(halves)], pieces[len(halves) :])
-    return [arrays.concatenate(pair, axis=-2) for pair in pairs]
-
-
-def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
-    """1 where a masked kernel sees a pixel, else 0: float32 [height, width, 1, 1].
-
-    Its last row is the pixel's own, with the columns to the left, and the pixel `itself` or not.
-    """
-    mask = np.ones((height, width, 1, 1), np.float32)
-    mask[-1, width // 2 + itself :] = 0
-    return mask
-
-
-class DecidesInRasterOrder:
-    """A network that decides pixels one by one: what follows from its topology."""
-
-    side: int = 1
-    period: int = 1
-    radius: int | None = None
-
-    def follow(self, topology: Topology | Sequence) -> None:
-        """Sets `topology`, `multiple` and `num_resolutions`."""
-        self.topology = Topology.make(topology)
-        levels = self.topology.levels()
-        expected = "a topology that goes down from the image's resolution, and ends there"
-        received = f"resolutions divided by {[2.0**level for level in levels]}"
-        expect(levels[-1] == min(levels) == 0, expected, received, "Choose such steps")
-        self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
-
-
-class DecidesInMaskedOrder(DecidesInRasterOrder):
-    """A network of masked convolutions of one resolution: what follows from their size."""
-
-    def mask(self, blocks: int, kernel_size: Size, side: int) -> None:
-        """Sets `kernel_size`, `side`, and all that follows from these arguments of `MaskedPixelCNN`."""
-        self.follow(flat(blocks))
-        self.blocks = blocks
-        self.kernel_size = height, width = arguments.size("kernel_size", kernel_size)
-        self.side = arguments.whole("side", side, 1, MAX_SIDE)
-        # By how many columns a row is behind the one above it, if all are decided at once; the rows of a
-        # block are not.
-        self.delay = max(1 + (width - 1) // 2, self.side)
-        pixels = max(height - 1, width // 2) * (1 + 2 * blocks)
-        self.radius = -(-pixels // self.side)
-
-    def turns(self, size: Size) -> np.ndarray:
-        """As `networks.Network.turns`."""
-        return np.add.outer(self.delay * np.arange(size[0]), np.arange(size[1]))
-
-
-class Embeds:
-    """An embedding: what follows from its topology."""
-
-    def follow(self, topology: Topology | Sequence, kernel_size: Size) -> None:
-        """Sets `topology`, `kernel_size`, `multiple`, `ratio`, `num_resolutions` and `radius`."""
-        self.topology = Topology.make(topology)
-        self.kernel_size = arguments.size("kernel_size", kernel_size)
-        levels = self.topology.levels()
-        # The finest may be finer than the image: that of x.
-        finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
-        self.num_resolutions = len(outputs)
-        expected = "outputs at resolutions that are each half the one before, from the finest on"
-        received = f"resolutions divided by {[2.0**level for level in outputs]}"
-        halved = outputs == [*range(finest, finest + self.num_resolutions)]
-        expect(halved, expected, received, "Choose others")
-        self.multiple, self.ratio = 2 ** max(levels), 2**-finest
-        convolutions = 1 + 2 * len(self.topology.steps)
-        self.radius = None if any(levels) else max(self.kernel_size) // 2 * convolutions
-
-
-class Group(NamedTuple):
-    """Pixels that are decided at once: those at one place of all blocks, or of a part of the blocks."""
-
-    place: int  # in raster order
-    part: int = 0  # the group has the blocks whose row + column, modulo `parts`, is this
-    parts: int = 1
-
-    def chosen(self, these: Tensor, others: Tensor) -> Tensor:
-        """[B, h, w, ...]: `these` in the blocks of this group, `others` in the other blocks."""
-        if self.parts == 1:
-            return these
-        _, height, width, *_ = arrays.shape(these)
-        diagonal = arrays.arange(height)[:, None] + arrays.arange(width)
-        return arrays.where((diagonal % self.parts == self.part)[..., None], these, others)
-
-
-class DecidesGroups:
-    """A network that decides groups of pixels in turn, each from those before it.
-
-    A subclass calls `divide`, and has `known_at_first` and `group_params`, as `networks.ParallelPixelCNN`.
-    """
-
-    radius: int | None
-    known_at_first: Callable[..., list[Tensor]]
-    group_params: Callable[..., Tensor]
-
-    def divide(self, parts: Sequence[int], blocks: int | Sequence[int], kernel_size: Size) -> None:
-        """Sets `groups`, and all attributes that follow from these arguments of `ParallelPixelCNN`."""
-        self.place_parts = parts = [arguments.whole("parts", part, 1, 16) for part in parts]
-        self.side = math.isqrt(len(parts))
-        square = self.side**2 == len(parts) and 1 <= self.side <= MAX_SIDE
-        expected = f"parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them"
-        expect(square, expected, len(parts), "Give (1, 1, 1, 1) for blocks of 2 x 2")
-        self.groups = [Group(place, part, n) for place, n in enumerate(parts) for part in range(n)]
-        self.period = math.lcm(*parts)
-        self.blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
-        self.topologies = [flat(self.blocks[group.place]) for group in self.groups]
-        self.kernel_size = arguments.size("kernel_size", kernel_size)
-        self.radius = max(self.kernel_size) // 2 * (1 + 2 * max(self.blocks))
-
-    def turns(self, size: Size) -> np.ndarray:
-        """As `networks.Network.turns`."""
-        rows, columns = np.indices(size)
-        places = rows % self.side * self.side + columns % self.side
-        diagonals, found = rows // self.side + columns // self.side, np.zeros(size, int)
-        for turn, (place, part, parts) in enumerate(self.groups):
-            found[(places == place) & (diagonals % parts == part)] = turn
-        return found
-
-    def all_params(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
-        """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P].
-
-        `how` are arguments of `group_params`. Blocks of an unknown side, in a graph, are all complete.
-        """
-        places, size = sums.by_place(x, self.side), x.shape[1:3]
-        known = self.known_at_first(arrays.shape(places[0])[:3], features)
-        exists = sums.existing_by_place(size, self.side)
-        found: list[Tensor] = []
-        for k, group in enumerate(self.groups):
-            params, pixels = self.group_params(k, known, **how), places[group.place]
-            if exists is not None:
-                pixels = pixels * arrays.cast(exists[group.place], pixels.dtype)
-            before = arrays.zeros_like(pixels), params
-            if group.part:
-                before = known.pop(), found.pop()
-            known.append(group.chosen(pixels, before[0]))
-            found.append(group.chosen(params, before[1]))
-        return sums.from_places(found, self.side, size)
