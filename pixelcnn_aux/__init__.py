@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         codec as codec,
         conditions as conditions,
         data as data,
-        engine as engine,
         information as information,
         interop as interop,
         layers as layers,
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    "auxiliary backend codec conditions data engine information interop layers likelihoods networks scores "
+    "auxiliary backend codec conditions data information interop layers likelihoods networks scores "
     "serialization sums training training.presets"
 )
 _NAMES = {  # module: public names in it

@@ -111,9 +111,9 @@ def while_loop(proceeds: Any, body: Any, loop_vars: tuple[Tensor, ...]) -> tuple
     return loop_vars
 
 
-def zeros(shape: Any, like: Tensor) -> Tensor:
-    """Zeros of the kind and the dtype of `like`, an array of NumPy or a tensor."""
-    return (np if is_plain(like) else _keras()).zeros(shape, like.dtype)
+def zeros(shape: Any, like: Tensor, dtype: Any = None) -> Tensor:
+    """Zeros of the kind of `like`, an array of NumPy or a tensor, and of its dtype or another one."""
+    return (np if is_plain(like) else _keras()).zeros(shape, dtype or like.dtype)
 
 
 def item(x: Tensor, index: Any, axis: int = 0) -> Tensor:
@@ -219,7 +219,8 @@ def _either(plain: Any, name: str = "") -> Callable[..., Any]:
 # By NumPy's own functions.
 exp, expm1, log, log1p, tanh = map(_either, (np.exp, np.expm1, np.log, np.log1p, np.tanh))
 maximum, minimum, floor, ceil = map(_either, (np.maximum, np.minimum, np.floor, np.ceil))
-multiply, where, logical_and = map(_either, (np.multiply, np.where, np.logical_and))
+matmul, multiply = map(_either, (np.matmul, np.multiply))
+where, logical_and = map(_either, (np.where, np.logical_and))
 sign, argsort = map(_either, (np.sign, np.argsort))
 absolute, round = _either(np.absolute, "abs"), _either(np.rint, "round")
 all, mean, min, max = map(_either, (np.all, np.mean, np.min, np.max))

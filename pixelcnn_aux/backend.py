@@ -48,7 +48,7 @@ def check_not_forked() -> None:
     global _computing
     _computing = _computing or os.getpid()
     expected = f"a process that was not forked after {NAME} computed in it"
-    remedy = 'Start it by multiprocessing.get_context("spawn"), or load the model by pa.engine.load'
+    remedy = 'Start it by multiprocessing.get_context("spawn"), or ask by="numpy"'
     expect(not is_forked(), expected, "a forked one", remedy, kind=RuntimeError)
 
 

@@ -4,13 +4,14 @@ A network whose outputs depend on a neighborhood alone computes for a tile what 
 image, if the tile has as many more rows and columns as it sees.
 """
 
-import collections
+import importlib.util
 import math
+import sys
 from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arrays, sums
+from pixelcnn_aux import arguments, arrays, machine, sums
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.progress import late_bar
 
@@ -19,8 +20,8 @@ MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 CACHED = 2**12  # pixels whose parameters and activations stay in a processor's cache
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
-# Pixels: to trace a graph takes as long as to evaluate so many in NumPy; and with TensorFlow's start.
-MUCH, MUCH_ALONE = 2**19, 2**20
+# Pixels: to start TensorFlow and trace a graph takes as long as to evaluate so many in NumPy.
+MUCH = 2**20
 
 
 def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
@@ -59,31 +60,28 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
     return arrays.mapped(lambda *parts: arrays.concatenate(parts, axis=0), *parts)
 
 
-class Work:
-    """The amount of work that some factors were asked for: little is evaluated in NumPy, much by graphs.
+def by_graph(by, factors, images):
+    """Whether graphs evaluate factors on images [B, H, W, C], and not NumPy.
 
-    Images whose sizes change take no graph each, of which TensorFlow would keep some hundred megabytes.
+    `by` says so, "numpy" or "graph"; None for the default, which follows from the call alone, the machine,
+    and whether a framework is installed. Raises ValueError for another one.
     """
-
-    def __init__(self, factors):
-        self._seen_whole = any(factor.radius is None for factor in factors)
-        self._side = math.prod(factor.network.side for factor in factors)
-        # Pixels of each size, or, by None, of those that share a graph (`_of_tile`).
-        self._pixels = collections.Counter()
-
-    def is_much(self, images):
-        """Whether images [B, H, W, C], with those asked for before, are worth a graph, or need its memory."""
-        if arrays.is_symbolic(images):
-            return True
-        if arrays.backend().is_forked():  # where NumPy alone computes
-            return False
-        count, *size, _ = images.shape
-        has_own = self._seen_whole or not sums.is_divided(size, self._side)
-        kind, pixels = tuple(size) if has_own else None, math.prod(size)
-        self._pixels[kind] += count * pixels
-        # For one image, to trace a graph of its own takes longer.
-        is_much = self._pixels[kind] - has_own * pixels >= MUCH
-        return is_much or (self._seen_whole and pixels > MAX_PIXELS)
+    if by is not None:
+        arguments.choice("by", by, ("numpy", "graph"))
+    if arrays.is_symbolic(images) or any(factor.needs_tensors() for factor in factors):
+        return True
+    if by is not None or not importlib.util.find_spec("keras"):
+        return by == "graph"
+    if "keras" in sys.modules and arrays.backend().is_forked():  # where NumPy alone computes
+        return False
+    count, *size, _ = images.shape
+    pixels, side = math.prod(size), math.prod(factor.network.side for factor in factors)
+    is_seen_whole = any(factor.radius is None for factor in factors)
+    if is_seen_whole and pixels > MAX_PIXELS:
+        return True  # of which graphs need less memory
+    # A graph of a size of its own is not worth it for one image.
+    has_own = is_seen_whole or not sums.is_divided(size, side)
+    return (count - has_own) * pixels >= (0 if machine.has_accelerator() else MUCH)
 
 
 def _size(left, most, compiles):
@@ -207,6 +205,6 @@ def _of_tile(factor, method, inputs, tile):
     if arrays.is_plain(images):
         method = getattr(method, "once", method)
     elif factor.radius is not None and sums.is_divided(images.shape[1:3], side):
-        method = method.any_size
+        method = getattr(method, "any_size", method)
     kept = tile.kept_of_evaluated(side)
     return arrays.mapped(lambda x: x[:, *kept], method(Inputs(images, auxiliary, condition)))

@@ -3,7 +3,6 @@
 `factor.Factor` evaluates them by Keras, and is trained; `engine.Factor` in NumPy.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
@@ -55,7 +54,8 @@ class Conditional:
       likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: as of `Factor`.
       rounded: bool, whether its networks compute with whole numbers (`rounding`).
       variable_dtype: str, of all floats.
-      in_graphs: bool, whether it computes in graphs, too, and returns tensors.
+      in_graphs: bool, whether transforms of its chain have to work in graphs.
+      keras: the `factor.Factor` of the same weights, which is trained, and evaluates graphs.
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -71,12 +71,23 @@ class Conditional:
     rounded = in_graphs = False
     variable_dtype: str
     watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
-    # The `engine.Factor` with its weights of now; None if that does not know its networks.
-    plain: Callable[[], Any]
+    keras: Any
+    plain: Callable[[], Any]  # the `engine.Factor` with its weights of now
+    keras_class: Callable[[], Any]  # the class of `keras`
+    description: Callable[[], Any]  # as of `serialization.serialize`
     # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
     with_fixed_sum: Callable[..., Self]
     _evaluated: Callable[[Inputs], Tensor]  # the parameters: float [B, H, W, P]
     _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
+    draw_in_graph: Callable[[DrawRequest], Tensor]  # `draw` in a graph that is being traced
+
+    def is_recording(self) -> bool:
+        """Whether what is done with weights is recorded, in a graph or to be differentiated."""
+        return False
+
+    def needs_tensors(self) -> bool:
+        """Whether NumPy cannot evaluate the networks now."""
+        return False
 
     @property
     def auxiliary_ratio(self) -> int:
@@ -193,7 +204,9 @@ class Conditional:
         kind = self.auxiliary_likelihood
         return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
 
-    def features(self, auxiliary: ArrayLike, condition: ArrayLike | None = None) -> list[Tensor]:
+    def features(
+        self, auxiliary: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
+    ) -> list[Tensor]:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
 
         Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
@@ -204,13 +217,14 @@ class Conditional:
         images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
         check_multiple(images, embedding.multiple)
         condition = conditions.checked(self.condition, condition, images.shape[0])
-        return self._in_batches(self._features, Inputs(None, images, condition), images)
+        return self._in_batches("_features", Inputs(None, images, condition), images, by)
 
     def params(
         self,
         images: ArrayLike | Inputs,
         auxiliary: ArrayLike | None = None,
         method: str = "full",
+        by: str | None = None,
     ) -> Tensor:
         """Parameters of every pixel's distribution given the pixels before it.
 
@@ -219,6 +233,7 @@ class Conditional:
           method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
             `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws (teacher forcing):
             equal but for rounding.
+          by: "numpy" or "graph", which computes; None for the default, as of `AuxiliaryModel`.
 
         Returns:
           float [B, H, W, P] of the model's dtype.
@@ -227,13 +242,13 @@ class Conditional:
           ValueError: as `inputs`, for another method, or for "incremental" of a factor in mixed precision.
         """
         arguments.choice("method", method, METHODS)
-        inputs, evaluate = self.inputs(images, auxiliary), self._full_params
+        inputs, evaluate = self.inputs(images, auxiliary), "_full_params"
         if method == "incremental":
             self.check_scannable()
             # There is no other way to evaluate groups, if all pixels are known, nor a network of one's own.
-            if isinstance(self.network, (PixelCNN, MaskedPixelCNN)) and self.plain():
-                evaluate = self._forced_params
-        return self._in_batches(evaluate, inputs, inputs.images)
+            if isinstance(self.network, (PixelCNN, MaskedPixelCNN)):
+                evaluate, by = "_forced_params", "numpy"
+        return self._in_batches(evaluate, inputs, inputs.images, by)
 
     def _full_params(self, inputs):
         return self._evaluated(inputs)
@@ -253,16 +268,25 @@ class Conditional:
         order, found = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
         return found[:, np.argsort(order)].reshape(*images.shape[:3], -1)
 
-    def _in_batches(self, method, inputs, images):
-        """A method of `Inputs`, evaluated in batches of so many images."""
-        much = self.in_graphs and self._work.is_much(images)
-        method = method if much else getattr(method, "once", method)
-        found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
-        return arrays.mapped(arrays.tensor, found) if self.in_graphs else found
+    def _in_batches(self, method, inputs, images, by):
+        """A method of `Inputs`, by name, in batches of so many images."""
+        in_graphs = batches.by_graph(by, [self], images)
+        factor = self.keras if in_graphs and not arrays.is_symbolic(images) else self
+        size, method = images.shape[1:3], getattr(factor, method)
+        method = method if in_graphs else getattr(method, "once", method)
+        found = batches.in_batches(method, inputs, size, by_tensors=in_graphs)
+        if self.is_recording():
+            return found
+        return arrays.mapped(lambda x: x if arrays.is_symbolic(x) else np.asarray(x), found)
 
     # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
 
-    def log_prob(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Tensor:
+    def log_prob(
+        self,
+        images: ArrayLike | Inputs,
+        auxiliary: ArrayLike | None = None,
+        by: str | None = None,
+    ) -> Tensor:
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
 
         If `exact`, -inf for images that contradict x_hat.
@@ -270,18 +294,24 @@ class Conditional:
         Raises ValueError as `inputs`.
         """
         inputs = self.inputs(images, auxiliary)
-        return self._in_batches(self.batch_log_prob, inputs, inputs.images)
+        return self._in_batches("batch_log_prob", inputs, inputs.images, by)
 
     def pixel_log_prob(
-        self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
+        self,
+        images: ArrayLike | Inputs,
+        auxiliary: ArrayLike | None = None,
+        by: str | None = None,
     ) -> Tensor:
         """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
 
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
-        evaluate = functools.partial(batches.side_by_side, self, self._pixel_log_prob)
         inputs = self.inputs(images, auxiliary)
-        return self._in_batches(evaluate, inputs, inputs.images)
+        return self._in_batches("batch_pixel_log_prob", inputs, inputs.images, by)
+
+    def batch_pixel_log_prob(self, inputs: Inputs) -> Tensor:
+        """`pixel_log_prob` of one batch."""
+        return batches.side_by_side(self, self._pixel_log_prob, inputs)
 
     def batch_params(self, inputs: Inputs) -> Tensor:
         """`params` of one batch."""
@@ -326,13 +356,20 @@ class Conditional:
         entropy = batches.few_at_once(self.likelihood.entropy, params, inputs.images, bounds)
         return PixelNats(nats, bound, entropy)
 
-    def log_prob_given(self, inputs, conditions):
-        """`log_prob` of images given each of several conditions, [K, ...]: float [B, K].
+    def log_prob_given(self, inputs: Inputs, groups: list[Any]) -> Tensor:
+        """`log_prob` of images given each of several conditions, in groups [K, ...]: float [B, all K].
 
         They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
-        bounds are computed once.
+        bounds are computed once a group.
         """
-        return np.stack([self._log_prob_given(inputs, x) for x in conditions], axis=-1)
+        evaluate = self._group_log_prob
+        if arrays.is_plain(inputs.images):
+            evaluate = getattr(evaluate, "once", evaluate)
+        return arrays.concatenate([evaluate(inputs, x) for x in groups], axis=-1)
+
+    def _group_log_prob(self, inputs, conditions):
+        found = [self._log_prob_given(inputs, x) for x in conditions]
+        return arrays.stack(found, axis=-1)
 
     def _log_prob_given(self, inputs, condition):
         shape = (arrays.shape(inputs.images)[0], *self.condition.shape)
@@ -340,13 +377,35 @@ class Conditional:
         nats = self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
         return arrays.sum(nats, axis=(1, 2))
 
+    def log_density(self, inputs: Inputs) -> Tensor:
+        """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
+        (images, auxiliary, _), centers = inputs, None
+        if self.likelihood.centered:
+            centers = self.fixed_sum.centers(images, auxiliary)
+            centers = arrays.cast(centers, self.variable_dtype) + arrays.zeros_like(images)
+        params = self._evaluated(inputs)
+        return arrays.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
+
     # Draws.
 
-    def draw(self, request: DrawRequest) -> Any:
-        """Draws images in NumPy: uint8 [B, H, W, C]. Raises ValueError as `check_scannable`."""
+    def draw(self, request: DrawRequest) -> Tensor:
+        """Draws images: uint8 [B, H, W, C], by what the request says, in NumPy by default.
+
+        A graph that is being traced draws in itself. Raises ValueError as `check_scannable`, and for
+        particles by graphs.
+        """
         self.check_scannable()
-        if not isinstance(self.network, ParallelPixelCNN):
+        is_traced = arrays.is_symbolic(request.log_scale_shift)
+        in_graph = is_traced or request.by == "graph" or request.jit_compile
+        expected, received = "particles=1 of draws by graphs", "more"
+        fits, remedy = request.particles is None or not in_graph, 'Draw by="numpy"'
+        expect(fits, expected, received, remedy)
+        if in_graph or not isinstance(self.network, ParallelPixelCNN):
             request = request._replace(noise=request.noise[:, :, :])
+        if is_traced:
+            return self.draw_in_graph(request)
+        if in_graph:
+            return self.keras.draw_by_graph(request)
         evaluation = self.plain().given(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)
         return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))

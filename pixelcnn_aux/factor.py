@@ -13,7 +13,6 @@ from pixelcnn_aux import (
     arguments,
     arrays,
     backend,
-    batches,
     causality,
     checks,
     conditions,
@@ -29,10 +28,6 @@ from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.networks import ParallelPixelCNN
-from pixelcnn_aux.scanning import deciders
-from pixelcnn_aux.scanning.full import FullScan
-from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.sums import Bounds, FixedSum
 
 # The name in a saved file of a factor's own loss.
@@ -103,7 +98,6 @@ class Factor(Conditional, keras.Model):
         self.condition = condition
         checks.check_parts(self, _PARTS)
         backend.check_policy(self)
-        self._work = batches.Work([self])
         self.build()  # Keras 3.12 would ask for the shapes of inputs that are None
         inputs, held = self.smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
@@ -169,79 +163,51 @@ class Factor(Conditional, keras.Model):
     def _embed(self, auxiliary, training=False):
         return self.embedding(self.scaled(auxiliary, self.auxiliary_likelihood), training=training)
 
-    def plain(self) -> engine.Factor | None:
-        """As of `Conditional`."""
-        return engine.Factor.of(self) if engine.supports(self) else None
+    keras = property(lambda self: self)
+
+    def keras_class(self) -> Any:
+        return type(self)
+
+    def description(self) -> Any:
+        return serialization.serialize(self)
+
+    def plain(self) -> engine.Factor:
+        kind = engine.Factor
+        return kind.traced(self) if self.is_recording() else kind.of(self)
+
+    def is_recording(self) -> bool:
+        return backend.is_recording(self)
+
+    def needs_tensors(self) -> bool:
+        return self.compute_dtype != self.variable_dtype or self.is_recording()
 
     @backend.compiled
     def _features(self, inputs):
-        if self._is_for_engine(inputs.auxiliary):
-            return engine.Factor.of(self)._features(inputs)
+        if arrays.is_plain(inputs.auxiliary) and not self.needs_tensors():
+            return self.plain()._features(inputs)
         with self.given(inputs.condition):
             return self._embed(inputs.auxiliary)
 
     def _evaluated(self, inputs):
         """The parameters for `Inputs`."""
-        if self._is_for_engine(inputs.images):
-            return engine.Factor.of(self)._evaluated(inputs)
+        if arrays.is_plain(inputs.images) and not self.needs_tensors():
+            return self.plain()._evaluated(inputs)
         return self(inputs, training=False)
 
     _full_params = backend.compiled(_evaluated)
-
-    def _is_for_engine(self, images):
-        """Whether networks are evaluated in NumPy: of its arrays, unless there are gradients to compute."""
-        plain = arrays.is_plain(images) and not backend.is_recording(self)
-        return plain and engine.supports(self)
-
     _pixel_log_prob = backend.compiled(Conditional._pixel_log_prob)
     _bound_and_exact = backend.compiled(Conditional._bound_and_exact)
     _pixel_nats = backend.compiled(Conditional._pixel_nats)
+    log_density = backend.compiled(Conditional.log_density)
 
     @backend.compiled
-    def log_prob_given(self, inputs: Inputs, conditions: Tensor) -> Tensor:
-        """As `Conditional.log_prob_given`."""
+    def _group_log_prob(self, inputs, conditions):
         if arrays.is_plain(inputs.images):
-            return super().log_prob_given(inputs, conditions)
+            return super()._group_log_prob(inputs, conditions)
         given = functools.partial(self._log_prob_given, inputs)
         return ops.transpose(ops.vectorized_map(given, conditions))
 
-    @backend.compiled
-    def log_density(self, inputs):
-        """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
-        (images, auxiliary, _), centers = inputs, None
-        if self.likelihood.centered:
-            centers = self.fixed_sum.centers(images, auxiliary)
-            centers = ops.cast(centers, self.variable_dtype) + ops.zeros_like(images)
-        params = self(inputs, training=False)
-        return ops.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
-
     # Draws.
-
-    def draw(self, request: DrawRequest) -> Tensor:
-        """Draws images, uint8 [B, H, W, C]: in NumPy, or by a graph whose loops go through their pixels.
-
-        A graph that is being traced needs one, and so do XLA, the method "full", and networks of one's own.
-        """
-        self.check_scannable()
-        in_graph = request.jit_compile or request.method == "full" or not engine.supports(self)
-        in_graph = in_graph or backend.is_symbolic(request.log_scale_shift)
-        if request.particles is not None:
-            in_graph, fits = False, not request.jit_compile and engine.supports(self)
-            expected = (
-                "particles=1 with jit_compile or networks of one's own, which graphs evaluate"
-            )
-            expect(fits, expected, "more", "Draw without them")
-        if not in_graph:
-            return super().draw(request)
-        request = request._replace(noise=request.noise[:, :, :])
-        features = ()
-        if request.auxiliary is not None:
-            features = self._features(Inputs(None, request.auxiliary, request.condition))
-        draw = self._draw_by_xla if request.jit_compile else self._draw_by_graph
-        # Without the fields that graphs do not depend on: each value would be traced anew.
-        request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
-        drawn = draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
-        return drawn if backend.is_symbolic(drawn) else np.asarray(drawn)
 
     def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel: in mixed precision."""
@@ -250,49 +216,25 @@ class Factor(Conditional, keras.Model):
         fits = self.compute_dtype == self.variable_dtype
         expect(fits, expected, self.dtype_policy.name, remedy)
 
-    def _draw(self, features, request):
-        batch, *size, _ = ops.shape(request.noise)
-        request, kind = request._replace(size=size), self.likelihood
-        decider, shape = deciders.drawn_pixels(kind, request), (batch, *size, kind.num_channels)
-        with self.given(request.condition):
-            if isinstance(self.network, ParallelPixelCNN):
-                drawn = self._group_scan(features, request, batch).decide(decider)
-            elif request.method == "full" or not engine.supports(self):
-                canvas = deciders.Canvas(self, request, decider, ops.zeros(shape, "int32"))
-                x = ops.zeros(shape, self.variable_dtype)
-                FullScan(self.network, features, x).decide(canvas)
-                drawn = canvas.images
-            else:
-                images = ops.zeros(shape, "int32")
-                traced = engine.Factor.traced(self, request.condition)
-                drawn = traced.decide_in_order(request, decider, features, images)
-        return arrays.cast(drawn, arguments.pixel_dtype(kind.num_values))
+    def draw_in_graph(self, request: DrawRequest) -> Tensor:
+        return engine.Factor.traced(self).draw_in_graph(request)
 
-    def _group_scan(self, features, request, batch):
-        def known_at_first(tile, lattice, auxiliary):
-            return self.network.known_at_first(
-                ops.ones((*lattice, 1), self.variable_dtype), features
-            )
+    def draw_by_graph(self, request: DrawRequest) -> np.ndarray:
+        """As `draw`, by a graph whose loops go through pixels, which XLA compiles if the request says so."""
+        features = []
+        if request.auxiliary is not None:
+            features = self._features(Inputs(None, request.auxiliary, request.condition))
+        draw = self._draw_by_xla if request.jit_compile else self._draw
+        # Without the fields that graphs do not depend on: each value would be traced anew.
+        request = request._replace(seeds=None, mode="", size=None, jit_compile=False, by=None)
+        request = request if self.fixed_sum else request._replace(auxiliary=None)
+        return np.asarray(draw(features, request))
 
-        return GroupScan(
-            self, request, batch, known_at_first, self.network.group_params, in_graph=True
-        )
+    def _draw_now(self, features, request):
+        return engine.Factor.traced(self).draw_in_graph(request, features)
 
-    _draw_by_graph = backend.compiled(_draw)
-    _draw_by_xla = backend.compiled(_draw, jit_compile=True)
-
-    @backend.compiled
-    def known_at_first(self, ones, auxiliary, condition):
-        """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
-        with self.given(condition):
-            features = () if auxiliary is None else self._embed(auxiliary)
-            return self.network.known_at_first(ones, features)
-
-    @backend.compiled
-    def group_params(self, k, known, condition):
-        """`ParallelPixelCNN.group_params` of a tile."""
-        with self.given(condition):
-            return self.network.group_params(k, known)
+    _draw = backend.compiled(_draw_now)
+    _draw_by_xla = backend.compiled(_draw_now, jit_compile=True)
 
     # Training and saving by Keras.
 

@@ -19,7 +19,7 @@ from pixelcnn_aux.errors import expect
 from pixelcnn_aux.scores.detection import INTERVAL, RESAMPLES
 
 if TYPE_CHECKING:
-    from pixelcnn_aux.factor_chain import FactorChain
+    from pixelcnn_aux.model import AuxiliaryModel
 
 SMALLEST_SIGMA = 0.1  # in steps of values: rounding hides what is below
 _REACH = 10  # standard deviations, outside of which noise has no probability
@@ -168,7 +168,7 @@ class Information(NamedTuple):
 
 
 def estimate(
-    model: "FactorChain",
+    model: "AuxiliaryModel",
     measurements: ArrayLike,
     noise: Noise | Callable[[np.ndarray, ArrayLike], ArrayLike],
     clean: ArrayLike | None = None,
@@ -182,7 +182,7 @@ def estimate(
     be within the range of values.
 
     Args:
-      model: `AuxiliaryModel` or `engine.Model`, trained on other measurements of the same kind: on those that
+      model: `AuxiliaryModel`, trained on other measurements of the same kind: on those that
         it was trained on its cross-entropy bounds nothing.
       measurements: uint8 or uint16 [N, H, W, C], N >= 2 independent images, as the model takes them.
       noise: `Poisson()`, `Gaussian(...)` or their sum; or a function (measurements, clean) -> float [N],

@@ -40,7 +40,7 @@ METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
 class DrawRequest(NamedTuple):
     """A request for images, which `AuxiliaryModel.sample` hands down to the scan of each factor.
 
-    Tensors have a row for each image. The fields after `jit_compile` differ between the factors of a chain.
+    Tensors have a row for each image. The fields after `by` differ between the factors of a chain.
     """
 
     seeds: Tensor = None  # int32 [B, 2]
@@ -49,6 +49,7 @@ class DrawRequest(NamedTuple):
     mode: str = "sample"  # or "map"
     method: str = "incremental"  # or "full"
     jit_compile: bool = False  # whether XLA compiles the drawing
+    by: str | None = None  # "numpy" or "graph", which draws
     size: Size | None = None  # (H, W) of the images
     # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
     auxiliary: Tensor = None

@@ -1,6 +1,7 @@
 """Description of the machine, beside measurements and files that depend on it."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -8,7 +9,7 @@ import platform
 import re
 import sys
 
-CPUINFO = pathlib.Path("/proc/cpuinfo")  # Linux's
+CPUINFO, DEVICES = pathlib.Path("/proc/cpuinfo"), pathlib.Path("/dev")  # Linux's
 _PACKAGES = ("pixelcnn_aux", "tensorflow", "keras", "numpy", "constriction")
 # Environment variables that change how the same machine rounds.
 _SETTINGS = (
@@ -37,6 +38,14 @@ def is_fast_in_bfloat16():
     flags = _field("flags").split()
     is_amd = _field("vendor_id") == "AuthenticAMD"
     return "amx_bf16" in flags or ("avx512_bf16" in flags and is_amd)
+
+
+@functools.cache
+def has_accelerator():
+    """Whether this machine has a GPU or a TPU that the process may use."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    files = (*(() if hidden else ("nvidia[0-9]*",)), "kfd", "accel[0-9]*", "vfio/[0-9]*")
+    return any(True for name in files for _ in DEVICES.glob(name))
 
 
 def _gpus():

@@ -58,27 +58,35 @@ class InBatchesTest(helpers.TestCase):
         self.assertEqual(shapes, [[17, 4, 6, 1], [None, 4, 6, 1]])
 
 
-class WorkTest(helpers.TestCase):
-    def asked(self, side, radius, *shapes):
-        """Whether each of some requests of images is worth a graph."""
-        factor = mock.Mock(radius=radius)
-        factor.network.side = side
-        work = batches.Work([factor, factor])
-        with mock.patch.object(batches, "MUCH", 300):
-            return [work.is_much(np.zeros((*shape, 3), np.uint8)) for shape in shapes]
+class ByGraphTest(helpers.TestCase):
+    def test_who_computes_follows_from_the_call_alone(self):
+        for radius, shapes in (
+            (3, {(1, 10, 10): False, (301, 1, 2): True, (1, 20, 30): True, (1, 17, 31): False}),
+            (None, {(1, 10, 10): False, (1, 20, 30): False, (2, 20, 30): True}),
+        ):
+            factor = mock.Mock(radius=radius, needs_tensors=lambda: False)
+            factor.network.side = 2
+            with mock.patch.object(batches, "MUCH", 600):
+                for shape, expected in [*shapes.items(), *shapes.items()]:
+                    images = np.zeros((*shape, 3), np.uint8)
+                    self.assertEqual(batches.by_graph(None, [factor], images), expected, shape)
+                    self.assertFalse(batches.by_graph("numpy", [factor], images))
+                    self.assertTrue(batches.by_graph("graph", [factor], images))
+        with self.assertRaisesRegex(ValueError, "Expected by of numpy, graph. Received: by='gpu'"):
+            helpers.shared_model().log_prob(IMAGES, by="gpu")
 
-    def test_sizes_that_share_a_graph_are_added_up(self):
-        shapes = [(1, 8, 8), (1, 12, 12), (1, 12, 8), (1, 4, 4)]
-        self.assertEqual(self.asked(2, 3, *shapes), [False, False, True, True])
-
-    def test_changing_sizes_make_no_graphs(self):
-        """Each of which takes memory that TensorFlow does not give back."""
-        sizes = [(10, 10 + k) for k in range(300)] + [(30, 31)]
-        for side, radius in ((2, 3), (1, None)):
-            self.assertNotIn(True, self.asked(side, radius, *((1, *size) for size in sizes)))
-            again = [(1, *sizes[0])] * 4 + [(1, *sizes[1]), (5, *sizes[2])]
-            found = self.asked(side, radius, *again)
-            self.assertEqual(found, [False, False, False, True, False, True], radius)
+    def test_the_same_call_has_the_same_digits_after_others(self):
+        model = pa.load("cifar10-pixelcnn")
+        images = helpers.pictures(2, size=(32, 32))
+        before = model.log_prob(images)
+        self.assertIs(type(before), np.ndarray)
+        by_graph = model.log_prob(images, by="graph")
+        self.assertAllClose(by_graph, before, rtol=1e-6)
+        self.assertAllEqual(model.log_prob(images), before)
+        traced = tf.function(lambda x: [model.log_prob(x), model.factors["image"].params(x)])
+        nats, params = traced(images)
+        self.assertAllClose(nats, before, rtol=1e-6)
+        self.assertAllClose(params, model.factors["image"].params(images), atol=1e-4)
 
 
 class AnyNumberTest(helpers.TestCase):

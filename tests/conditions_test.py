@@ -78,7 +78,7 @@ class ConditionsTest(helpers.TestCase):
         joint = np.stack([model.log_prob(images, [k] * 4) for k in range(3)], axis=1)
         joint -= joint.max(axis=1, keepdims=True)
         expected = joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
-        with mock.patch("pixelcnn_aux.factor_chain.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
+        with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
             self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
 
     @parameterized.parameters(

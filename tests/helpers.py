@@ -1,6 +1,7 @@
 """Small models, pictures that they can learn, programs and files, and statistics: for several suites."""
 
 import contextlib
+import copy
 import functools
 import gc
 import importlib
@@ -140,6 +141,13 @@ def run_export(path, max_batch, requests):
 def exports_run_here():
     """Within it, exports that are compared with their models run in this process."""
     return mock.patch("pixelcnn_aux.serving.verify._run_export", run_export)
+
+
+def of_keras(model):
+    """A model of the Keras factors of a loaded model."""
+    found = copy.copy(model)
+    found.factors = {name: factor.keras for name, factor in model.factors.items()}
+    return found
 
 
 def made(network, dtype="float32"):

@@ -72,11 +72,11 @@ class LightInstallationTest(unittest.TestCase):
 
     def test_bits_are_those_of_keras(self):
         for name, expected in BITS.items():
-            found = pa.engine.load(name).bits_per_dim(IMAGES)["total"]
+            found = pa.load(name).bits_per_dim(IMAGES)["total"]
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
     def test_models_draw_and_classify(self):
-        model = pa.engine.load("cifar10-grayscale")
+        model = pa.load("cifar10-grayscale")
         drawn = model.sample([[0, 0], [0, 1]], condition=[3, 7])
         self.assertEqual(drawn["image"].shape, (2, 32, 32, 3))
         np.testing.assert_array_equal(
@@ -87,7 +87,7 @@ class LightInstallationTest(unittest.TestCase):
 
     def test_files_are_the_same_as_everywhere(self):
         for name, expected in COMPRESSED.items():
-            model = pa.engine.load(name)
+            model = pa.load(name)
             data = model.compress(IMAGES)
             contents = pa.codec.container.read(data)
             self.assertEqual(zlib.crc32(np.concatenate(contents.streams)), expected)
@@ -112,7 +112,7 @@ class LightInstallationTest(unittest.TestCase):
         np.testing.assert_array_equal(self.read("again/picture.png"), self.picture)
 
     def test_everything_else_says_what_to_install(self):
-        pathlib.Path("file.pxa").write_bytes(pa.engine.load("photographs").compress(IMAGES[:1]))
+        pathlib.Path("file.pxa").write_bytes(pa.load("photographs").compress(IMAGES[:1]))
         for command, package in REFUSED:
             form = (
                 rf"Error: Expected {package}[^\n]*\. Received: no such package\. Run pip install "

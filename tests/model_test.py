@@ -33,7 +33,7 @@ class AuxiliaryModelTest(helpers.TestCase):
         """The same in NumPy, and with the bits of a trained model."""
         for name, bits in (("cifar10-pyramid", "10,000 test"), ("photographs", "24 test")):
             printed = []
-            model = pa.engine.load(name)
+            model = pa.load(name)
             for found in (model, pa.load(name)):
                 found.summary(printed.append)
             first, second = (text.split("\n", maxsplit=1)[1] for text in printed)
@@ -86,7 +86,7 @@ class OneImageTest(helpers.ImagesTestCase):
 
     def models(self):
         conditional().save(self.folder / "run")
-        return conditional(), pa.engine.load(self.folder / "run")
+        return conditional(), pa.load(self.folder / "run")
 
     def test_likelihoods(self):
         for model in self.models():
@@ -154,7 +154,7 @@ class SaveTest(helpers.TestCase):
             expected = model.log_prob(IMAGES)
             self.assertNotAllClose(expected, before)
             self.assertAllEqual(pa.load(folder).log_prob(IMAGES), expected)
-            self.assertAllEqual(pa.engine.load(folder).log_prob(IMAGES), expected)
+            self.assertAllEqual(pa.load(folder).log_prob(IMAGES), expected)
         self.assertEqual(pa.load(folder).description(), model.description())
 
     def test_other_places_are_refused(self):

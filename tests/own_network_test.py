@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arrays, causality, sums
+from pixelcnn_aux import arrays, causality, engine, sums
 from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN, topology
 from pixelcnn_aux.serving import exporting
 from tests import helpers
@@ -109,7 +109,7 @@ class CausalityTest(helpers.TestCase):
         lambda: MaskedPixelCNN(1, 4, 6),
     )
     def test_networks_of_the_package(self, make):
-        factor = pa.engine.Factor.of(factor_of(make()))
+        factor = engine.Factor.of(factor_of(make()))
         causality.check(factor)
         turns = type(factor.network).turns
         with mock.patch.object(type(factor.network), "turns", lambda *x: -turns(*x)):
@@ -164,7 +164,7 @@ class OwnNetworkTest(helpers.TestCase):
         forced = factor.params(inputs, method="incremental")
         self.assertAllClose(forced, factor.params(inputs), rtol=1e-9)
 
-        plain = pa.engine.load(folder / "run", dtype="float64")
+        plain = pa.load(folder / "run", dtype="float64")
         self.assertAllClose(plain.log_prob(IMAGES), loaded.log_prob(IMAGES), rtol=1e-9)
         for name, drawn in plain.sample([[0, 0], [0, 1]]).items():
             self.assertAllEqual(drawn, images[name])

@@ -46,7 +46,7 @@ class ThreadsTest(helpers.TestCase):
         super().setUpClass()
         folder = helpers.temporary_folder(cls)
         helpers.make_run(folder, helpers.tiny_model())
-        cls.model, cls.of_keras = pa.engine.load(folder), pa.load(folder)
+        cls.model, cls.of_keras = pa.load(folder), pa.load(folder)
         cls.pictures = helpers.pictures(2, size=(90, 90))  # in several threads
         cls.enterClassContext(mock.patch.object(threads, "cores", 2))
 

@@ -12,8 +12,8 @@ from pixelcnn_aux import arguments, machine
 from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.inputs import check_images
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.tensors import fingerprint
 
 # Images that are not as they were written: a file of 5 kB may have hundreds, of hours.
@@ -37,8 +37,8 @@ class Codec:
       ValueError: for a model that is not rounded, quantized or trained yet, and for another batch.
     """
 
-    def __init__(self, model: FactorChain, name: str = "", batch: int = 64):
-        arguments.instance("model", model, FactorChain).require(model.factors)
+    def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
+        arguments.instance("model", model, AuxiliaryModel).require(model.factors)
         factors = model.factors.values()
         floats = [factor.name for factor in factors if not factor.rounded]
         expect(

@@ -102,7 +102,7 @@ class Coding:
         factor, bits = self._model.factors[name], []
         side = factor.network.side
         request = DrawRequest(size=size, auxiliary=auxiliary)
-        scan = factor.plain().group_scan(request, 1, self._num_pixels)
+        scan = factor.plain().group_scan(request, 1)
         for group in factor.network.groups:
             scan.next_group()
             values = None if given is None else np.asarray(sums.pixels_at(given, group.place, side))

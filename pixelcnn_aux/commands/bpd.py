@@ -35,7 +35,7 @@ def main():
     codec = pa.codec.Codec(model) if FLAGS.bytes else None  # which refuses floats
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    model = chosen_run.for_work(model, chosen_run.pixels(images, count), FLAGS.best)
+    model = chosen_run.for_work(model, chosen_run.pixels(images, count))
     uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition
     kind = model.condition
     if kind is None or uses_labels:

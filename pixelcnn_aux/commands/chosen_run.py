@@ -10,7 +10,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.batches import MAX_PIXELS, MUCH_ALONE
+from pixelcnn_aux.batches import MAX_PIXELS, MUCH
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
 from pixelcnn_aux.errors import did_you_mean, expect
@@ -95,39 +95,20 @@ def workdir():
 
 
 def load(best=False):
-    """The run that the flags choose: (folder, model), the latter in NumPy if the engine knows its parts."""
+    """The run that the flags choose: (folder, model), which is exact, or not, as --exact says."""
     folder = workdir()
     print(f"Evaluating {folder}", flush=True)
-    return folder, _exact(in_numpy(folder, best))
+    model, exact = pa.load(folder, best=best), FLAGS.exact if "exact" in FLAGS else None
+    return folder, model if exact is None else model.with_exact(exact)
 
 
-def _exact(model):
-    """A model that is exact, or not, as --exact says."""
-    given = FLAGS.exact if "exact" in FLAGS else None
-    return model if given is None else model.with_exact(given)
-
-
-def in_numpy(run, best=False):
-    """The model of a run in NumPy, or, if it has parts that the engine does not know, as of `pa.load`."""
-    try:
-        return pa.engine.load(run, best=best)
-    except pa.engine.Unsupported as error:
-        return _by_keras(run, best, str(error))
-
-
-def for_work(model, pixels, best=False):
-    """A model for so many pixels: as it is; or as of `pa.load` where that starts up and ends earlier."""
-    is_much = pixels >= MUCH_ALONE and importlib.util.find_spec("keras")
-    if not is_much or not isinstance(model, pa.engine.Model):
+def for_work(model, pixels):
+    """A model for so many pixels in all calls: as it is, or by graphs, where that ends earlier."""
+    if pixels < MUCH or not importlib.util.find_spec("keras"):
         return model
-    why = f"{pixels:,} pixels, which graphs evaluate faster"
-    return _exact(_by_keras(model.loaded_from, best, why))
-
-
-def _by_keras(run, best, why):
     backend = os.environ.get("KERAS_BACKEND", "TensorFlow")
-    print(f"Starting {backend}: {why}", flush=True)
-    return pa.load(run, best=best)
+    print(f"Starting {backend}: {pixels:,} pixels, which graphs evaluate faster", flush=True)
+    return model.computing("graph")
 
 
 def outputs(folder):

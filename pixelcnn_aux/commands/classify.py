@@ -22,7 +22,7 @@ def main():
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     times = getattr(model.condition, "num_classes", 1)
-    model = chosen_run.for_work(model, times * chosen_run.pixels(images, count), FLAGS.best)
+    model = chosen_run.for_work(model, times * chosen_run.pixels(images, count))
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
     bar, done, nats = progress_bar(count, "image"), 0, []

@@ -21,7 +21,7 @@ from absl import app, flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import container, pictures
-from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.commands import plots
 from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
@@ -59,7 +59,7 @@ def compress(files):
         paths = [*itertools.chain.from_iterable(map(image_files, files))]
         folder = trained.find(FLAGS.workdir or "photographs")
         print(f"By {folder}", flush=True)
-        model = chosen_run.in_numpy(folder)
+        model = pa.load(folder)
         codec = pa.codec.Codec(model, RunFolder(folder).name)
         channels = model.likelihood.num_channels
         loaded = [pictures.read(path, channels=channels, metadata=FLAGS.metadata) for path in paths]
@@ -186,7 +186,7 @@ def _codec(contents):
         f"none, and {contents.name!r}, {contents.model[:12]}, is no trained model of the package",
         "Give the folder of that run",
     )
-    return pa.codec.Codec(chosen_run.in_numpy(FLAGS.workdir or names[contents.model]))
+    return pa.codec.Codec(pa.load(FLAGS.workdir or names[contents.model]))
 
 
 def _extras(contents):

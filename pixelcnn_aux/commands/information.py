@@ -73,7 +73,7 @@ def measure(noise, clean, folder):
     how = {"batch_size": 16, "learning_rate": 4e-3, "muon_ratio": 12.5, "flip": False}
     settings = pa.Training(epochs=FLAGS.epochs, steps_per_epoch=STEPS, **how)
     pa.train(model, settings, *measured[:2], folder, seed=FLAGS.seed)
-    model = chosen_run.in_numpy(folder)
+    model = pa.load(folder)
     return information.estimate(model, measured[2], noise, clean["test"], seed=FLAGS.seed)
 
 

@@ -44,10 +44,9 @@ def draw_each(files, ending, call, scenes=None, **own):
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     photographs = [read_image(file) for file in files]
     outputs = _outputs(files, ending)
-    load = pa.load if FLAGS.jit else chosen_run.in_numpy
-    model = load(FLAGS.workdir)
+    model = pa.load(FLAGS.workdir)
     if scenes:
-        own["scenes"] = load(scenes)
+        own["scenes"] = pa.load(scenes)
     count = 1 if "num" in own else FLAGS.num
     how = {
         "seeds": [[FLAGS.seed, k] for k in range(count)],

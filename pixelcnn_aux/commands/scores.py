@@ -62,7 +62,7 @@ def main():
     for scored in sets.values():
         print(f"{scored.name}: {len(scored.pixels):,} images, {scored.prepared}", flush=True)
     pixels = sum(math.prod(scored.pixels.shape[:3]) for scored in sets.values())
-    model = chosen_run.for_work(model, pixels, FLAGS.best)
+    model = chosen_run.for_work(model, pixels)
     out = chosen_run.outputs(folder)
     fitted = fit_typical(folder, model) if FLAGS.num_training else None
     found = {}

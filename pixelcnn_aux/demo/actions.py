@@ -15,7 +15,6 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
-from pixelcnn_aux.commands.chosen_run import in_numpy
 from pixelcnn_aux.commands.photographs import drawn_with_bits
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
@@ -89,7 +88,7 @@ class Models:
         self.codec = functools.cache(lambda name: Codec(self.load(name), self._runs[name].name))
 
     def _load(self, name):
-        return in_numpy(self._runs[arguments.choice("the model", name, self.names)].path)
+        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path)
 
     def _factors(self, name):
         return self._configs[name]["model"]["config"]["factors"]

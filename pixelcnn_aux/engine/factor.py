@@ -2,7 +2,7 @@
 
 import copy
 import functools
-import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -24,14 +24,9 @@ from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.scanning.rows import RowScan
 from pixelcnn_aux.sums import FixedSum
 
-FEW = 2**20  # pixels, up to which tracing takes longer than it saves
 _BAND = 2**17  # pixels of an auxiliary image that are embedded together
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
 _PARTS = {"network": Network, "embedding": Embedding, **conditional.PARTS}
-
-
-class Unsupported(ValueError):
-    """A model has a part that the engine cannot evaluate: `pa.load` may."""
 
 
 def _by_own_threads(method):
@@ -48,13 +43,11 @@ def _by_own_threads(method):
     return call
 
 
-def supports(factor: Any) -> bool:
-    """Whether a Keras `Factor` can be evaluated in NumPy: of one precision."""
-    return factor.compute_dtype == factor.variable_dtype
-
-
 class Factor(Conditional):
-    """p(x | x_hat) as of `pixelcnn_aux.Factor`, evaluated in NumPy.
+    """p(x | x_hat) as of `pixelcnn_aux.Factor`, of arrays: evaluated in NumPy, or by constants of a graph.
+
+    All that it has not, such as `compile` and `fit`, are attributes of the Keras model `keras`, which is made
+    with the same weights when it is first needed. From then on its weights are those of the factor.
 
     Args:
       name, parts: its name; its likelihood, auxiliary_likelihood, fixed_sum and condition, by these names.
@@ -64,8 +57,6 @@ class Factor(Conditional):
     """
 
     quantized = True  # if it is rounded
-    description: Any = None  # in a file
-    graphs: Any = None  # the Keras factor that it was made of
 
     def __init__(
         self,
@@ -79,6 +70,8 @@ class Factor(Conditional):
         self.variable_dtype = self.compute_dtype = dtype
         self.network, self.embedding = networks["network"], networks["embedding"]
         self.built: dict[str, Weights] = {}  # of the networks, with their layers
+        self._described: Any = None  # in a file
+        self._made: dict[str, Any] = {}  # a description of a fixed sum -> `keras` with that
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -87,9 +80,7 @@ class Factor(Conditional):
     @classmethod
     def of(cls, factor: Any) -> Self:
         """A Keras `Factor` with its weights of now."""
-        made = cls._like(factor)
-        made.graphs = factor
-        return made.with_weights(
+        return cls._like(factor).with_weights(
             {
                 name: {path: np.asarray(x.value) for path, x in relative(part).items()}
                 for name, part in factor.named_parts().items()
@@ -97,21 +88,22 @@ class Factor(Conditional):
         )
 
     @classmethod
-    def traced(cls, factor: Any, condition: Tensor | None) -> Self:
-        """A Keras `Factor` and a condition in a graph that is being traced, with tensors."""
+    def traced(cls, factor: Any) -> Self:
+        """A Keras `Factor` in a graph that is being traced, with tensors."""
         from pixelcnn_aux.layers import normalized_layers  # here: it needs Keras
 
         made = cls._like(factor)
         for name, part in factor.named_parts().items():
-            found = relative(part)
+            read, found = arrays.backend().read, relative(part)
+            found = {path: read(x.value) if path.endswith("/h") else x for path, x in found.items()}
             made.built[name] = weights = Weights(found, factor.rounded)
-            paths = {id(x): path.rpartition("/")[0] for path, x in found.items()}
+            paths = {id(x): path.rpartition("/")[0] for path, x in relative(part).items()}
             for layer in normalized_layers(part):
-                kernel, bias = map(arrays.backend().read, layer.normalized())
+                kernel, bias = map(read, layer.normalized())
                 if layer.kernel_output_axis == -2:
                     kernel = arrays.swapaxes(kernel, -1, -2)
                 weights.kept[paths[id(layer.b)]] = kernel, bias
-        return made.given(condition)
+        return made.given(None)
 
     @classmethod
     def _like(cls, factor):
@@ -123,14 +115,14 @@ class Factor(Conditional):
 
     @classmethod
     def described(cls, description: Any, dtype: str) -> Self:
-        """The factor of a description, without weights. Raises `Unsupported` and ValueError."""
+        """The factor of a description, without weights. Raises ValueError for another one."""
         config, name = description["config"], description["config"]["name"]
         remedy = "Import the module that defines it (--plugin)"
 
         def known(what, registered_name):
             expected = f"{what} of the factor {name!r} of a class that is registered"
             fits = serialization.registered_class(registered_name) is not None
-            expect(fits, expected, registered_name, remedy, kind=Unsupported)
+            expect(fits, expected, registered_name, remedy)
 
         kind = description["registered_name"]
         expect(kind in _CLASSES, f"a kind of factor of {[*_CLASSES]}", kind, remedy)
@@ -145,13 +137,14 @@ class Factor(Conditional):
             part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
         networks = {name: parts.pop(name) for name in ("network", "embedding")}
         made = cls(name, parts, networks, _CLASSES[kind], dtype)
-        made.description = description
+        made._described = description
         return made
 
     def with_weights(self, weights: dict[str, dict[str, np.ndarray]]) -> Self:
         """The factor with arrays by their path, of "network" and of "embedding"."""
         made = copy.copy(self)
         made.built = {part: Weights(found, self.rounded) for part, found in weights.items()}
+        made._made = {}
         return made.given(None)
 
     def with_file(self, weights: dict[str, np.ndarray]) -> Self:
@@ -172,17 +165,63 @@ class Factor(Conditional):
                 raise ValueError(f"{params.shape[-1]} parameters of a pixel")
         return made
 
+    def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> Self:
+        """The factor with tensors of its normalized kernels and biases, which graphs share."""
+        made = copy.copy(self.plain())
+        made.built = {part: weights.mapped(tensor) for part, weights in made.built.items()}
+        return made.given(None)
+
+    # As a Keras model.
+
+    @property
+    def keras(self) -> Any:
+        key = repr(serialization.serialize(self.fixed_sum))
+        if key not in self._made:
+            first = next(iter(self._made.values()), None)
+            self._made[key] = first.with_fixed_sum(self.fixed_sum) if first else self._as_keras()
+        return self._made[key]
+
+    def _as_keras(self):
+        from pixelcnn_aux import backend, layers
+
+        backend.check_dtype(self.variable_dtype)
+        with layers.context(before_weights=lambda _: bool(self.built)):
+            made = self.keras_class().from_config(self.get_config())
+        for name, weights in self.built.items():
+            for path, variable in relative(getattr(made, name)).items():
+                variable.assign(weights.arrays[path])
+        return made
+
+    def keras_class(self) -> Any:
+        from pixelcnn_aux import factor, rounded_factor
+
+        return rounded_factor.RoundedFactor if self.rounded else factor.Factor
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of copies and pickles
+            raise AttributeError(name)
+        return getattr(self.keras, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.keras(*args, **kwargs)
+
+    def __getstate__(self) -> Any:
+        return {**vars(self.plain()), "_made": {}}
+
     @property
     def weights(self) -> list[np.ndarray]:
         """All arrays, in the order in which the Keras factor has them; none of an untrained factor."""
-        return [x for weights in self.built.values() for x in weights.in_order()]
+        return [x for weights in self.plain().built.values() for x in weights.in_order()]
 
     def get_config(self) -> Any:
         """As of `pixelcnn_aux.Factor`."""
         parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
         if self.condition is None:
             del parts["condition"]
-        return {**self.description["config"], **parts}
+        return {**self._described["config"], **parts}
+
+    def description(self) -> Any:
+        return {**self._described, "config": self.get_config()}
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """As of `Conditional`."""
@@ -195,7 +234,7 @@ class Factor(Conditional):
 
     def plain(self) -> Self:
         """As of `Conditional`."""
-        return self
+        return self.keras.plain() if self._made else self
 
     def given(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
@@ -208,20 +247,20 @@ class Factor(Conditional):
         return made
 
     def _features(self, inputs):
-        return self.given(inputs.condition).embed(inputs.auxiliary)
+        return self.plain().given(inputs.condition).embed(inputs.auxiliary)
 
     @_by_own_threads
     def embed(self, auxiliary: Tensor) -> list[Any]:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self.embedding is None:
             return []
-        auxiliary, radius = np.asarray(auxiliary), self.embedding.radius
 
         def embedded(part):
             return self.embedding(self.scaled(part, self.auxiliary_likelihood))
 
-        _, height, width, _ = auxiliary.shape
-        if radius is None or height * width <= _BAND:
+        radius, (_, height, width, _) = self.embedding.radius, auxiliary.shape
+        is_plain = arrays.is_plain(auxiliary)
+        if radius is None or not is_plain or height * width <= _BAND:
             return embedded(auxiliary)
         # So that only its outputs are as large as the image.
         bands = batches.spans(height, radius, 1, _BAND // width)
@@ -231,55 +270,76 @@ class Factor(Conditional):
         ]
         return [np.concatenate(x, axis=1) for x in zip(*parts)]
 
-    @_by_own_threads
     def _evaluated(self, inputs):
-        count, height, width, _ = inputs.images.shape
-        at_once, parts = max(1, batches.CACHED // (height * width)), []
-        for first in range(0, max(count, 1), at_once):
-            some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
-            given = self.given(some.condition)
-            parts.append(given.network(self.seen(some), given.embed(some.auxiliary)))
-        return np.concatenate(parts)
+        plain, (count, height, width, _) = self.plain(), inputs.images.shape
+        if not arrays.is_plain(inputs.images):
+            return plain._params_at_once(inputs)
+        at_once = max(1, batches.CACHED // (height * width))
+        parts = (slice(first, first + at_once) for first in range(0, max(count, 1), at_once))
+        return np.concatenate(
+            [
+                plain._params_at_once(Inputs(*(x if x is None else x[p] for x in inputs)))
+                for p in parts
+            ]
+        )
+
+    @_by_own_threads
+    def _params_at_once(self, inputs):
+        given = self.given(inputs.condition)
+        return given.network(self.seen(inputs), given.embed(inputs.auxiliary))
+
+    def log_density(self, inputs: Inputs) -> Tensor:
+        is_traced = arrays.is_symbolic(inputs.images)
+        return super().log_density(inputs) if is_traced else self.keras.log_density(inputs)
 
     @_by_own_threads
     def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
         """Decides the pixels of B images by a decider, as in `scanning.deciders`: [B, H, W, C]."""
         size: Any = request.size
         if isinstance(self.network, ParallelPixelCNN):
-            return self.group_scan(request, batch, batch * math.prod(size)).decide(decider)
+            return self.group_scan(request, batch).decide(decider)
         dtype = arguments.pixel_dtype(self.likelihood.num_values)
         images = np.zeros((batch, *size, self.likelihood.num_channels), dtype)
         return self.decide_in_order(request, decider, self._embedded_once(request), images)
 
-    def group_scan(self, request: DrawRequest, batch: int, num_pixels: int) -> GroupScan:
-        """A scan of B images. `num_pixels` are decided in all, here and in other scans.
+    def group_scan(
+        self, request: DrawRequest, batch: int, features: list[Any] | None = None
+    ) -> GroupScan:
+        """A scan of B images: in NumPy tile by tile, or, with their `features`, in a graph as a whole."""
+        if features is None:
+            return GroupScan(self, request, batch, self._known_at_first, self._group_params)
 
-        If they are many, graphs of the Keras factor that the factor was made of evaluate groups: they are
-        traced once for all sizes.
-        """
-        first, params = self._known_at_first, self._group_params
-        if num_pixels > FEW and self.radius is not None and (graphs := self.graphs):
-            by_graph = graphs.known_at_first.any_size, graphs.group_params.any_size
+        def known_at_first(tile, ones, auxiliary):
+            return self.network.known_at_first(ones, features)
 
-            def first(tile, lattice, auxiliary):
-                ones = np.ones((*lattice, 1), self.variable_dtype)
-                given = None if auxiliary is None else tile.evaluated(auxiliary)
-                return by_graph[0](tile.evaluated(ones), given, request.condition)
-
-            def params(k, known):
-                return np.asarray(by_graph[1](k, known, request.condition))
-
-        return GroupScan(self, request, batch, first, params)
+        return GroupScan(self, request, batch, known_at_first, self.network.group_params, True)
 
     @_by_own_threads
-    def _known_at_first(self, tile, lattice, auxiliary):
-        ones = tile.evaluated(np.ones((*lattice, 1), self.variable_dtype))
+    def _known_at_first(self, tile, ones, auxiliary):
         features = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
-        return self.network.known_at_first(ones, features)
+        return self.network.known_at_first(tile.evaluated(ones), features)
 
     @_by_own_threads
     def _group_params(self, k, known):
         return self.network.group_params(k, known)
+
+    def draw_in_graph(self, request: DrawRequest, features: list[Any] | None = None) -> Tensor:
+        """As of `Conditional`; `features` are those of the auxiliary images, if they were computed before."""
+        given, kind = self.given(request.condition), self.likelihood
+        tensors = {x: getattr(request, x) for x in ("noise", "auxiliary")}
+        tensors = {name: x if x is None else arrays.tensor(x) for name, x in tensors.items()}
+        request = request._replace(**tensors)
+        if features is None:
+            features = [] if request.auxiliary is None else given.embed(request.auxiliary)
+        batch, *size, _ = arrays.shape(request.noise)
+        request = request._replace(size=size)
+        decider = deciders.drawn_pixels(kind, request)
+        if isinstance(self.network, ParallelPixelCNN):
+            drawn = given.group_scan(request, batch, features).decide(decider)
+        else:
+            images = arrays.zeros((batch, *size, kind.num_channels), request.noise, "int32")
+            drawn = given.decide_in_order(request, decider, features, images)
+        return arrays.cast(drawn, arguments.pixel_dtype(kind.num_values))
 
     def decide_in_order(
         self, request: DrawRequest, decider: Any, features: list[Any], images: Tensor

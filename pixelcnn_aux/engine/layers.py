@@ -72,6 +72,15 @@ class Weights:
         found.kept = self.kept
         return found
 
+    def mapped(self, function):
+        """The same weights by a function of their normalized arrays."""
+        found = copy.copy(self)
+        found.kept = {path: tuple(map(function, pair)) for path, pair in self.kept.items()}
+        found.arrays = {
+            path: function(x) if path.endswith("/h") else x for path, x in self.arrays.items()
+        }
+        return found
+
     def in_order(self):
         """All arrays, in the order in which layers asked for them."""
         asked = [f"{path}/{name}" for path in self.kept for name in "vgbh"]
@@ -101,7 +110,7 @@ class Weights:
         kernel, bias = self.kept[path]
         h = self.arrays.get(f"{path}/h")
         if h is not None and self.condition is not None:
-            bias = bias + arrays.cast(self.condition, h.dtype) @ h
+            bias = bias + arrays.matmul(arrays.cast(self.condition, h.dtype), h)
         return kernel, bias
 
 

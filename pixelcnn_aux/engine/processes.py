@@ -16,7 +16,7 @@ from concurrent import futures
 from typing import Any
 
 from pixelcnn_aux import threads
-from pixelcnn_aux.engine.model import Model
+from pixelcnn_aux.engine.factor import Factor
 
 SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
 
@@ -24,12 +24,12 @@ SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
 def in_order(model: Any, calls: Sequence[Callable[[Any], Any]]) -> Iterator[Any]:
     """Yields the results of functions of a model (operator.methodcaller) in order, and raises their errors.
 
-    Processes call them at the same time if there are several, an `engine.Model` and several cores; else each
-    is called here when it is asked for. An error ends the processes, and so does closing the generator early:
-    within contextlib.closing, a program that is interrupted does not wait for them.
+    Processes call them at the same time if there are several, a model of `engine.Factor`s and several cores;
+    else each is called here when it is asked for. An error ends the processes, and so does closing the
+    generator early: within contextlib.closing, a program that is interrupted does not wait for them.
     """
     count = min(threads.cores, len(calls))
-    if count < 2 or not isinstance(model, Model):
+    if count < 2 or not all(isinstance(x, Factor) for x in model.factors.values()):
         yield from (call(model) for call in calls)
         return
     (pool, lifeline), left = _pool(count), len(calls)

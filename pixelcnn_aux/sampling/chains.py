@@ -57,16 +57,18 @@ def checked(model, request, count=None):
     """
     arguments.choice("mode", request.mode, arguments.MODES)
     arguments.choice("method", request.method, METHODS)
-    by_xla = arguments.flag("jit_compile", request.jit_compile)
-    expected, remedy = "jit_compile=False of a model in NumPy", "Load the model by pa.load"
-    expect(model.in_graphs or not by_xla, expected, by_xla, remedy)
+    arguments.flag("jit_compile", request.jit_compile)
+    if request.by is not None:
+        arguments.choice("by", request.by, ("numpy", "graph"))
+    fits, expected = request.by != "numpy" or not request.jit_compile, "jit_compile=False"
+    expect(fits, f"{expected} with by='numpy'", True, "Leave one of them out")
     seeds: Any = count if request.seeds is None else request.seeds
     if arguments.is_whole(seeds, 0, 2**31 - 1):
         seeds = np.stack([np.zeros(seeds, np.int32), np.arange(seeds, dtype=np.int32)], axis=1)
     given = {"seeds": seeds, "log_scale_shift": request.log_scale_shift}
     given = [arguments.array(name, x) for name, x in given.items()]
     fits = not any(map(arrays.is_symbolic, given))
-    fits = fits and not (model.in_graphs and arrays.backend().is_in_graph())
+    fits = fits and not any(factor.is_recording() for factor in model.factors.values())
     expected = "seeds, log_scale_shift and weights that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)

@@ -15,7 +15,7 @@ class GroupScan:
 
     It goes from one group to the next: `next_group`, `params` of each tile, `known` of any blocks, and
     `decided`; or `decide` does all that. `group_params` is that of `ParallelPixelCNN`, and `known_at_first`
-    takes a tile, the lattice and auxiliary images. If they are in a graph, there is one tile.
+    takes a tile, ones [B, h, w, 1], one for each block, and auxiliary images. In a graph, there is one tile.
     """
 
     def __init__(self, factor, request, batch, known_at_first, group_params, in_graph=False):
@@ -23,6 +23,8 @@ class GroupScan:
         self._known_at_first, self._group_params = known_at_first, group_params
         self.network, self.group, self._index = factor.network, None, -1
         self.lattice = (batch, *sums.num_blocks(request.size, self.network.side))
+        like = request.noise if in_graph else np.empty(0)
+        self._ones = arrays.zeros((*self.lattice, 1), like, factor.variable_dtype) + 1
         fixed_sum = factor.fixed_sum
         ends = request.size, request.within
         self._known = fixed_sum and Remainders(fixed_sum, request.auxiliary, *ends)
@@ -75,7 +77,7 @@ class GroupScan:
         """The parameters of the group's pixels in a tile: float [B, h, w, num_params], of all its blocks."""
         latest, first = self._latest
         if latest != tile:  # Of many tiles they would not fit in memory.
-            first = self._known_at_first(tile, self.lattice, self._request.auxiliary)
+            first = self._known_at_first(tile, self._ones, self._request.auxiliary)
             self._latest = tile, first
         known = [*first, *map(tile.evaluated, self._seen)]
         return self._group_params(self._index, known)[:, *tile.kept_of_evaluated()]

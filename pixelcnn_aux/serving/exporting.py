@@ -65,12 +65,8 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 tf.saved_model.save(module, str(aside), functions, options)
                 _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
-            # A model that was not traced, with the same weights: the run may still be training.
-            other = load(folder).with_image_size(image_size)
-            for name, factor in model.factors.items():
-                other.factors[name].set_weights(factor.get_weights())
             with waiting("Comparing the export with the model"):
-                verify(aside, other, names, max_batch=max_batch)
+                verify(aside, model, names, max_batch=max_batch)
             versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
             return aside.rename(base / str(max(versions, default=0) + 1))
         finally:

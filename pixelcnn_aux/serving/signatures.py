@@ -1,13 +1,14 @@
 """The served functions of a model, as graphs that run without this package."""
 
+import copy
 import functools
 
 import tensorflow as tf
 
-from pixelcnn_aux import arguments, backend, layers, sampling
+from pixelcnn_aux import arguments, backend, sampling
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.factor_chain import in_bits_per_dim
 from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which have the names of their factors; and beginnings of others.
@@ -42,21 +43,20 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
     """A tf.Module of a model's weights, and the concrete functions of `names` or all: dict, name -> function.
 
     Row n of every output depends on row n of the inputs alone. The graphs refuse inputs that do not fit, and
-    batches other than 1 <= N <= `max_batch`. The model is newly loaded: traced graphs would keep kernels. XLA
-    compiles the drawing once for each N. `serving_default` is `sample`, or the first function.
+    batches other than 1 <= N <= `max_batch`. XLA compiles the drawing once for each N. `serving_default` is
+    `sample`, or the first function.
     """
-    names = check_names(model, names)
-    factors, normalized = model.factors.values(), {}
-    for factor in factors:
-        for layer in layers.normalized_layers(factor):
-            normalized[layer] = [tf.Variable(x, trainable=False) for x in layer.normalized()]
-    folded = {id(weight) for layer in normalized for weight in (layer.v, layer.g, layer.b)}
-    others = [x.value for factor in factors for x in factor.weights if id(x) not in folded]
-    module = tf.Module()
-    module.weights = [*normalized.values(), *others]
+    names, module = check_names(model, names), tf.Module()
+    module.weights = []
+
+    def variable(x):
+        module.weights.append(tf.Variable(x, trainable=False))
+        return tf.convert_to_tensor(module.weights[-1])
+
+    model = copy.copy(model)
+    model.factors = {name: x.with_tensors(variable) for name, x in model.factors.items()}
     served = _served(model, max_batch, jit_compile)
-    with layers.context(normalized=normalized):
-        functions = {name: _concrete(*served[name], max_batch) for name in names}
+    functions = {name: _concrete(*served[name], max_batch) for name in names}
     default = "sample" if "sample" in functions else names[0]
     return module, {"serving_default": functions[default], **functions}
 

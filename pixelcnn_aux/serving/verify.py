@@ -123,7 +123,7 @@ def _run_export(path, max_batch, requests):
 def _compare_likelihoods(model, signature, request, received):
     for name, expected in log_prob(model, **request).items():
         fits = np.allclose(expected, received[name], rtol=1e-5, atol=0.0)
-        text = f"with the model's log-likelihoods, {name} {expected.numpy()}"
+        text = f"with the model's log-likelihoods, {name} {np.asarray(expected)}"
         _expect(fits, text, received[name])
 
 

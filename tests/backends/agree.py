@@ -25,6 +25,7 @@ from keras import ops
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, batches, data, training
+from pixelcnn_aux.engine import Factor
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
@@ -123,7 +124,7 @@ def evaluated(name, model):
     drawn = model.sample([[0, 1], [2, 3], [-4, 5]], condition=condition)
     for name, inputs in model.inputs(images, condition).items():
         result[f"{name}/drawn"], result[f"{name}/image"] = drawn[name], inputs.images
-        if not isinstance(model, pa.engine.Model):
+        if not isinstance(model.factors[name], Factor):
             inputs = Inputs(*(None if x is None else ops.convert_to_tensor(x) for x in inputs))
         result[f"{name}/entropies"] = model.factors[name].pixel_nats(inputs).entropy
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
@@ -296,7 +297,7 @@ def compare_model(folder, name):
     received = evaluated(name, model) | differentiated(name, model)
     if name == "grayscale":
         check_draws(model)
-    plain = evaluated(name, pa.engine.load(folder / name))
+    plain = evaluated(name, pa.load(folder / name))
     with np.load(folder / f"{name}.npz") as expected:
         assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
         compare_arrays(f"{name} by JAX", received, expected)

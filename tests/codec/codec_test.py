@@ -9,7 +9,6 @@ import tensorflow as tf
 from pixelcnn_aux import batches
 from pixelcnn_aux.codec import codec as codec_module, coding, container, integer_mixture
 from pixelcnn_aux.codec.codec import Codec
-from pixelcnn_aux.engine import factor as engine_factor
 from tests.codec.helpers import image, model
 from tests.helpers import pictures, tiny_model
 
@@ -39,8 +38,6 @@ class PicturesTest(tf.test.TestCase):
         self.assertAllClose(pixel_bits.sum() / images.size, expected, rtol=0.02)
         with mock.patch.object(batches, "MAX_TILE_PIXELS", 48**2):
             self.assertAllEqual(self.codec.decompress(data), images)
-        with mock.patch.object(engine_factor, "FEW", 0):  # by graphs
-            self.assertAllEqual(Codec(self.model).decompress(data), images)
         with mock.patch.object(coding, "AT_ONCE", 100):
             small = self.codec.compress(images)
             self.assertAllEqual(self.codec.decompress(small), images)
@@ -159,7 +156,7 @@ class ImagesTest(tf.test.TestCase):
             (moved, 1, "other weights of half"),
             # Weights that are not trained are drawn in each load: nobody could read what they write.
             (untrained, 1, "'image' not trained yet"),
-            (None, 1, "model of class FactorChain"),
+            (None, 1, "model of class AuxiliaryModel"),
             (self.codec.model, container.MAX_BATCH + 1, "batch from 1 to 1,024"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -30,7 +30,7 @@ class ProgramTest(FilesTest):
         model = codec_helpers.shared_model().with_image_size(helpers.SIZE)
         helpers.make_run(cls.run_folder, model)
         # One model and one codec for all commands.
-        for module, name in ((pa.engine, "load"), (pa.codec, "Codec")):
+        for module, name in ((pa, "load"), (pa.codec, "Codec")):
             cached = functools.cache(getattr(module, name))
             cls.enterClassContext(mock.patch.object(module, name, cached))
         cls.pictures = {"a.png": noise(5, 7, 3), "b.png": noise(4, 6, 3, seed=1)}
@@ -56,11 +56,11 @@ class ProgramTest(FilesTest):
         known = pa.pretrained()[trained.DEFAULT]["fingerprint"]
         with (
             mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),
-            mock.patch.object(pa.engine, "load") as load,
+            mock.patch.object(pa, "load") as load,
             mock.patch.object(pa.codec, "Codec"),
         ):
             codec._codec(types.SimpleNamespace(name="its name then", model=known))
-            load.assert_called_once_with(trained.DEFAULT, best=False)
+            load.assert_called_once_with(trained.DEFAULT)
             with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine', 12345, is no"):
                 codec._codec(types.SimpleNamespace(name="mine", model="12345"))
 

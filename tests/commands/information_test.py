@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import chosen_run, information as program
+from pixelcnn_aux.commands import information as program
 from tests import helpers
 from tests.information_test import Known, entropy, poisson
 
@@ -34,7 +34,7 @@ class InformationTest(helpers.TestCase):
         np.savez(self.folder / "images.npz", train=images, validation=images, test=images)
         with (
             mock.patch.object(pa, "train", train),
-            mock.patch.object(chosen_run, "in_numpy", uniform),
+            mock.patch.object(pa, "load", uniform),
         ):
             output = helpers.run_program(
                 program,

@@ -12,7 +12,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import threads
-from pixelcnn_aux.commands import chosen_run, color, complete, enlarge, plots
+from pixelcnn_aux.commands import color, complete, enlarge, plots
 from pixelcnn_aux.data import image_folder
 from tests import helpers
 
@@ -31,10 +31,7 @@ class PhotographsTest(helpers.TestCase):
             self.write(f"{name}.tiff", pixels)
         self.write("mask.png", 255 * MASK[0, ..., 0])
         self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True, condition=None)
-        self.load, self.load_keras = (
-            self.enter_context(mock.patch.object(module, name, return_value=self.model))
-            for module, name in ((chosen_run, "in_numpy"), (pa, "load"))
-        )
+        self.load = self.enter_context(mock.patch.object(pa, "load", return_value=self.model))
 
     def write(self, name, pixels):
         Image.fromarray(pixels).save(self.folder / name)
@@ -112,13 +109,12 @@ class PhotographsTest(helpers.TestCase):
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
         self.assertEqual(call.kwargs, {**how, "condition": None, "num": 1})
         self.assertAllEqual(self.read("c.png"), DRAWN[0])
-        self.load.assert_not_called()  # XLA compiles graphs
-        self.load_keras.assert_called_once_with("runs/x")
+        self.load.assert_called_once_with("runs/x")
 
     def test_several_are_the_same_in_processes(self):
         run = self.folder / "run"
         helpers.make_run(run, helpers.tiny_model(exact=True))
-        self.load.return_value = pa.engine.load(run)
+        self.load.return_value = pa.load(run)
         for cores in (1, 2):
             out = self.folder / str(cores)
             out.mkdir()

@@ -1,7 +1,6 @@
-"""One matrix: `pa.engine.load` agrees with `pa.load`, for trained models and for small ones of every kind."""
+"""One matrix: arrays agree with Keras, for trained models and for small ones of every kind."""
 
 import functools
-import inspect
 import pathlib
 import tempfile
 from unittest import mock
@@ -53,7 +52,8 @@ def loaded(name, dtype, by_keras):
     run = name if name in TRAINED else pathlib.Path(RUNS.name, name)
     if name not in TRAINED and not run.exists():
         RunFolder(run).save_model(MODELS[name]())
-    return (pa.load if by_keras else pa.engine.load)(run, dtype=dtype)
+    model = pa.load(run, dtype=dtype)
+    return helpers.of_keras(model) if by_keras else model
 
 
 def both(name, dtype="float64"):
@@ -133,7 +133,7 @@ class ModelTest(helpers.ImagesTestCase):
 
     def test_compressed_files_find_trained_models(self):
         for name, card in pa.pretrained().items():
-            self.assertEqual(tensors.fingerprint(pa.engine.load(name)), card["fingerprint"])
+            self.assertEqual(tensors.fingerprint(pa.load(name)), card["fingerprint"])
 
     def test_descriptions_in_another_dtype(self):
         model, plain = both("bound", "float32")
@@ -218,11 +218,3 @@ class ModelTest(helpers.ImagesTestCase):
         self.assertEqual(by_keras.compress(images), file)
         for codec in (by_keras, plain):
             self.assertAllEqual(codec.decompress(file), images)
-
-    def test_signatures(self):
-        classes = pa.engine.Model, pa.AuxiliaryModel
-        shared = {x for x in dir(classes[0]) if not x.startswith("_") and hasattr(classes[1], x)}
-        found = {x for x in shared if inspect.isroutine(getattr(classes[0], x))}
-        self.assertContainsSubset(["sample", "enlarge", "class_log_probs", "description"], found)
-        for name in found:
-            self.assertEqual(*(inspect.signature(getattr(x, name)) for x in classes), name)

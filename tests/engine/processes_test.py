@@ -33,7 +33,7 @@ class ProcessesTest(helpers.TestCase):
         super().setUpClass()
         folder = helpers.temporary_folder(cls)
         helpers.make_run(folder, helpers.tiny_model(exact=True, centered=True))
-        cls.model = pa.engine.load(folder)
+        cls.model = pa.load(folder)
         cls.pictures = helpers.pictures(3, size=(9, 7))
         cls.calls = [
             operator.methodcaller("colorize", cls.pictures[k : k + 1], [[5, k]]) for k in range(3)

@@ -31,7 +31,7 @@ def check(modules):
     """Imports the modules; loads a model and draws, loads data sets, and evaluates likelihoods."""
     for name in modules:
         importlib.import_module(name)
-    model = pa.engine.load("photographs")
+    model = pa.load("photographs")
     [*_, drawn] = model.sample([[0, 0]], image_size=(6, 5)).values()
     assert drawn.shape == (1, 6, 5, 3), drawn.shape
     assert all(np.isfinite(x).all() for x in model.bits_per_dim(drawn).values())

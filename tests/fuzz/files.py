@@ -124,13 +124,10 @@ class Config(File):
 
 
 class ConfigWithoutKeras(Config):
-    """The same, loaded by `pa.engine.load`: whatever it loads has finite likelihoods."""
+    """The same, loaded by `pa.load`: whatever it loads has finite likelihoods."""
 
     def read(self):
-        try:
-            return pa.engine.load(self.folder)
-        except pa.engine.Unsupported as error:  # programs then load by Keras
-            raise ValueError(f"{self.folder}: {error}") from error
+        return pa.load(self.folder)
 
     def compare(self, found, expected):
         if found.untrained:
@@ -177,7 +174,7 @@ class Weights(Sealed):
 
 
 class WeightsWithoutKeras(Sealed):
-    """The same, loaded by `pa.engine.load`."""
+    """The same, loaded by `pa.load`."""
 
     path = Weights.path
 
@@ -187,7 +184,7 @@ class WeightsWithoutKeras(Sealed):
         return [self.file.read_bytes()]
 
     def read(self):
-        return pa.engine.load(self.folder).factors["image"].weights
+        return pa.load(self.folder).factors["image"].weights
 
 
 class Checkpoint(Sealed):

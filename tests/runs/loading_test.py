@@ -129,7 +129,7 @@ class LoadTest(helpers.TestCase):
                 described = factor["config"][part] if part else factor
                 described["config"][entry] = value
                 file.write_text(json.dumps(config))
-                for load in (pa.load, pa.engine.load):
+                for load in (pa.load, pa.load):
                     if entry == "dtype" and load is pa.load:
                         continue  # which gives all its own
                     built = mock.patch.object(

@@ -113,7 +113,7 @@ class TrainedTest(helpers.TestCase):
         expected |= {"license": "no license", "machine": "this", "command": "a command"}
         expected["purpose"] = "tests"
         expected |= {"bytes": sum(map(len, files.values()))}
-        expected["fingerprint"] = bpd.identity(pa.engine.load("tiny"))
+        expected["fingerprint"] = bpd.identity(pa.load("tiny"))
         self.assertEqual({key: card[key] for key in expected}, expected)
         self.assertContainsSubset(["image/metrics.csv", "image/training.json"], files)
         file = trained.FOLDER / "tiny" / "card.json"

@@ -252,7 +252,7 @@ class ScenesTest(helpers.TestCase):
                 grays,
                 r"3 channels.*Mixture of 1 channels of 256.*4\). Take .*-pixelcnn",
             ),
-            (photographs(), "cifar10-pixelcnn", "scenes of class FactorChain, or None"),
+            (photographs(), "cifar10-pixelcnn", "scenes of class AuxiliaryModel, or None"),
             (
                 colors(),
                 scenes(),
