@@ -81,6 +81,6 @@ def needs_all(what: str) -> Iterator[None]:
             raise
         raise ModuleNotFoundError(
             f"Expected the package {name}, which {what} needs. Received: no such package. "
-            "Run pip install pixelcnn_aux, which installs all of them.",
+            "Run pip install 'pixelcnn_aux[tensorflow]', or [jax] for JAX.",
             name=name,
         ) from error

@@ -169,7 +169,9 @@ class Factor(Conditional, keras.Model):
         return type(self)
 
     def description(self) -> Any:
-        return serialization.serialize(self)
+        described = serialization.serialize(self)
+        serialization.check(described)
+        return described
 
     def plain(self) -> engine.Factor:
         kind = engine.Factor

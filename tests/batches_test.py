@@ -83,10 +83,10 @@ class ByGraphTest(helpers.TestCase):
         by_graph = model.log_prob(images, by="graph")
         self.assertAllClose(by_graph, before, rtol=1e-6)
         self.assertAllEqual(model.log_prob(images), before)
-        traced = tf.function(lambda x: [model.log_prob(x), model.factors["image"].params(x)])
+        traced = tf.function(lambda x: [model.log_prob(x), model.params(x)["image"]])
         nats, params = traced(images)
         self.assertAllClose(nats, before, rtol=1e-6)
-        self.assertAllClose(params, model.factors["image"].params(images), atol=1e-4)
+        self.assertAllClose(params, model.params(images)["image"], atol=1e-4)
 
 
 class AnyNumberTest(helpers.TestCase):

@@ -1,4 +1,4 @@
-"""The light installation: the wheel without its dependencies, with six packages.
+"""The light installation: the wheel without extras.
 
 .ci/run runs this file in an environment that has no others, from outside of the checkout.
 """
@@ -75,6 +75,10 @@ class LightInstallationTest(unittest.TestCase):
             found = pa.load(name).bits_per_dim(IMAGES)["total"]
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
+    def test_photographs_are_there(self):
+        self.assertEqual(pa.data.load("photos", "test", (32, 32)).take([0]).shape, (1, 32, 32, 3))
+        self.run_program(*"bpd --workdir cifar10-pyramid --dataset photos --num_images 8".split())
+
     def test_models_draw_and_classify(self):
         model = pa.load("cifar10-grayscale")
         drawn = model.sample([[0, 0], [0, 1]], condition=[3, 7])
@@ -88,7 +92,7 @@ class LightInstallationTest(unittest.TestCase):
     def test_files_are_the_same_as_everywhere(self):
         for name, expected in COMPRESSED.items():
             model = pa.load(name)
-            data = model.compress(IMAGES)
+            data = pa.codec.Codec(model).compress(IMAGES)
             contents = pa.codec.container.read(data)
             self.assertEqual(zlib.crc32(np.concatenate(contents.streams)), expected)
             np.testing.assert_array_equal(pa.codec.Codec(model).decompress(data), IMAGES)
@@ -112,15 +116,22 @@ class LightInstallationTest(unittest.TestCase):
         np.testing.assert_array_equal(self.read("again/picture.png"), self.picture)
 
     def test_everything_else_says_what_to_install(self):
-        pathlib.Path("file.pxa").write_bytes(pa.load("photographs").compress(IMAGES[:1]))
+        pathlib.Path("file.pxa").write_bytes(
+            pa.codec.Codec(pa.load("photographs")).compress(IMAGES[:1])
+        )
         for command, package in REFUSED:
             form = (
                 rf"Error: Expected {package}[^\n]*\. Received: no such package\. Run pip install "
             )
             self.assertRegex(self.run_program(*command, status=1), form)
-        for name in ("load", "train", "AuxiliaryModel", "layers"):
+        for name in ("train", "Factor", "layers"):
             with self.assertRaisesRegex(ImportError, f"the package keras, which {name} needs"):
                 getattr(pa, name)
+        factor = pa.load("cifar10-pixelcnn").factors["image"]
+        with self.assertRaisesRegex(
+            ImportError, r"keras, .*pip install 'pixelcnn_aux\[tensorflow\]'"
+        ):
+            factor.compile("adam")
 
 
 if __name__ == "__main__":

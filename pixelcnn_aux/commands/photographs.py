@@ -17,7 +17,7 @@ from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
 from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.factor_chain import in_bits_per_dim
+from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

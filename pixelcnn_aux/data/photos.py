@@ -1,4 +1,4 @@
-"""The data set `photos`: crops of the photographs that an installed scikit-image carries."""
+"""The data set `photos`: crops of photographs that the package or an installed scikit-image carries."""
 
 import importlib.util
 import pathlib
@@ -20,6 +20,7 @@ PHOTOS = {
     "validation": ("coffee.png",),
     "test": ("chelsea.png",),
 }
+_OWN = pathlib.Path(__file__).parent / "pictures"
 _HELD_OUT_FIRST = (*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"])
 SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
@@ -47,9 +48,8 @@ def photos(split, image_size):
 
 
 def names():
-    """Those of `PHOTOS` that are installed, held out ones first: list of str, empty without scikit-image."""
-    folder = _folder()
-    return [name for name in _HELD_OUT_FIRST if folder and (folder / name).is_file()]
+    """Those of `PHOTOS` that are installed, held out ones first: list of str."""
+    return [name for name in _HELD_OUT_FIRST if _file(name).is_file()]
 
 
 def squares(size):
@@ -59,13 +59,15 @@ def squares(size):
 
 def read(name):
     """The photograph of a name in `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
-    folder, remedy = _folder(), "Run pip install scikit-image, or choose another data set"
+    file, remedy = _file(name), "Run pip install scikit-image, or choose another data set"
     expected = "scikit-image, for its photographs"
-    expect(folder is not None, expected, "no such package", remedy, kind=ImportError)
-    return decoding.decode(decoding.contents(folder / name))
+    expect(file.is_file(), expected, "no such package", remedy, kind=ImportError)
+    return decoding.decode(decoding.contents(file))
 
 
-def _folder():
-    """The folder of scikit-image's pictures; None where it is not installed."""
+def _file(name):
+    """Where a photograph is: those held out are in the package, all others in scikit-image's."""
     skimage = importlib.util.find_spec("skimage")
-    return skimage and pathlib.Path(skimage.submodule_search_locations[0], "data")
+    if (_OWN / name).is_file() or not skimage:
+        return _OWN / name
+    return pathlib.Path(skimage.submodule_search_locations[0], "data", name)

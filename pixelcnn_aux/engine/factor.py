@@ -12,7 +12,7 @@ from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.conditional import Conditional
 from pixelcnn_aux.engine.layers import Weights
 from pixelcnn_aux.engine.quantizing import quantized
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.errors import expect, needs_all, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN, PixelCNN
 from pixelcnn_aux.rounding import in_quarters
@@ -68,7 +68,7 @@ class Factor(Conditional):
     ):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
-        self.network, self.embedding = networks["network"], networks["embedding"]
+        self._networks = networks
         self.built: dict[str, Weights] = {}  # of the networks, with their layers
         self._described: Any = None  # in a file
         self._made: dict[str, Any] = {}  # a description of a fixed sum -> `keras` with that
@@ -171,6 +171,12 @@ class Factor(Conditional):
         made.built = {part: weights.mapped(tensor) for part, weights in made.built.items()}
         return made.given(None)
 
+    network = property(lambda self: self._part("network"))
+    embedding = property(lambda self: self._part("embedding"))
+
+    def _part(self, name):
+        return getattr(self.keras, name) if self._made else self._networks[name]
+
     # As a Keras model.
 
     @property
@@ -182,7 +188,8 @@ class Factor(Conditional):
         return self._made[key]
 
     def _as_keras(self):
-        from pixelcnn_aux import backend, layers
+        with needs_all("training, gradients and graphs"):
+            from pixelcnn_aux import backend, layers
 
         backend.check_dtype(self.variable_dtype)
         with layers.context(before_weights=lambda _: bool(self.built)):
@@ -242,8 +249,8 @@ class Factor(Conditional):
         encoded = None if condition is None else kind.encode(condition)
         made = copy.copy(self)
         made.built = {part: weights.given(encoded) for part, weights in self.built.items()}
-        for part, weights in made.built.items():
-            setattr(made, part, weights.made(getattr(self, part)))
+        own = {part: weights.made(self._networks[part]) for part, weights in made.built.items()}
+        made._networks = self._networks | own
         return made
 
     def _features(self, inputs):

@@ -113,7 +113,8 @@ def _summary(error):
 
 def save_weights(file, factor, **notes):
     """Writes a factor's weights, with notes, as `write`."""
-    arrays = {name: np.asarray(weight.value) for name, weight in named_weights(factor).items()}
+    weights = named_weights(factor.keras)
+    arrays = {name: np.asarray(weight.value) for name, weight in weights.items()}
     write(file, arrays, {**identity(factor), **notes})
 
 

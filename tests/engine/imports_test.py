@@ -12,12 +12,12 @@ from tests.light_installation import ABSENT
 FRAMEWORKS = {"keras", "tensorflow", "tensorflow_probability", "jax"}
 FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
-    backend factor image_distribution model rounded_factor
+    backend factor image_distribution rounded_factor
     layers layers.contexts layers.dropout layers.modules layers.shifted layers.weight_norm
     likelihoods.distributions
     training.devices training.first_weights training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps
-    interop.references runs.loading runs.pushing
+    interop.references
     serving.exporting serving.grpc_client serving.interface serving.signatures serving.verify
 """  # modules that need a framework to be imported
 LATER = "arrays serialization data.decoding data.tfds"  # whose functions import one
