@@ -14,11 +14,11 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, rounding, summaries
+from pixelcnn_aux import disk, layers, rounding, serialization, summaries
 from pixelcnn_aux.commands import bpd, chosen_run, program
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.rounded_factor import RoundedFactor
-from pixelcnn_aux.runs import disk, tensors, trained
+from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
@@ -136,14 +136,14 @@ def write_whole(factor, file):
         whole[id(layer.v)] = np.asarray(keras.ops.convert_to_numpy(units), np.int8)
     arrays = {
         name: whole.get(id(weight), np.asarray(weight.value))
-        for name, weight in tensors.named_weights(factor).items()
+        for name, weight in serialization.named_weights(factor).items()
     }
     tensors.write(file, arrays, tensors.identity(factor))
 
 
 def kernels_in_8_bits(factor):
     """dict, name of a weight -> int8: directions of kernels, whose lengths do not matter."""
-    names = {id(weight): name for name, weight in tensors.named_weights(factor).items()}
+    names = {id(weight): name for name, weight in serialization.named_weights(factor).items()}
     kernels = {}
     for layer in layers.normalized_layers(factor):
         v = np.asarray(layer.v.value)

@@ -71,6 +71,7 @@ class AuxiliaryModel(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
+        self.notes: tuple[str, ...] = ()  # for `summary`
         self.by: str | None = None  # as `computing` sets it
         self._known_sizes = set[Any]()
         checks.check_chain(factors, self.transforms, self.image_size)

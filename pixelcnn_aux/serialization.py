@@ -6,8 +6,10 @@ A description may come from a file, so only registered classes are built:
     class Palette(pa.auxiliary.Transform): ...
 """
 
+import collections
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Collection
 from typing import Any, Self, TypeVar
@@ -232,3 +234,17 @@ def _check_registered(name, cls):
         "before it is needed; programs do with --plugin MODULE"
     )
     expect(cls is not None, "a registered class", f"{name}, which is not", remedy)
+
+
+def named_weights(layer: Any) -> dict[str, Any]:
+    """The weights of a Keras model by their names in files: dict, str -> `keras.Variable`.
+
+    Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
+    that are the same then are counted.
+    """
+    found, counts = {}, collections.Counter()
+    for weight in layer.weights:
+        path = re.sub(r"_\d+(?=/|$)", "", weight.path)
+        found[f"{path}:{counts[path]}" if path in counts else path] = weight
+        counts[path] += 1
+    return found

@@ -5,7 +5,6 @@ import math
 import operator
 
 from pixelcnn_aux.networks import Embedding, PixelCNN, Stream
-from pixelcnn_aux.runs import trained
 
 
 def _num_weights(*layers):
@@ -34,7 +33,7 @@ def model_lines(model):
 
 
 def model_table(model):
-    """A table of a model's factors in the order of sampling, with the bits of a trained model by its card."""
+    """A table of a model's factors in the order of sampling, and notes on it."""
     rows = [("factor", "image", "given", "likelihood", "parameters")]
     sizes = model.sizes() if model.image_size else {}
     ratios = (transform.ratio for transform in model.transforms)
@@ -45,11 +44,7 @@ def model_table(model):
         rows.append((name, image, given, type(kind).__name__, f"{_num_weights(factor):,}"))
     rows.append(("all", *[""] * 3, f"{_num_weights(*model.factors.values()):,}"))
     lines = [model_lines(model).partition("\n")[0].strip("<"), *aligned(rows)]
-    source, cards = model.loaded_from, trained.pretrained()
-    if source in cards and trained.find(source).parent == trained.FOLDER:
-        bits = "{bits_per_dim:.3f} bits per dimension of {num_images:,} {split} images"
-        lines.append(f"{source}: {bits.format(**cards[source])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *model.notes])
 
 
 def aligned(rows):

@@ -21,10 +21,11 @@ from absl import flags
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, layers, sampling
+from pixelcnn_aux import arguments, data, layers, sampling, serialization
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Stop, presets
 from pixelcnn_aux.training.config import RunConfig
@@ -141,6 +142,16 @@ def run_export(path, max_batch, requests):
 def exports_run_here():
     """Within it, exports that are compared with their models run in this process."""
     return mock.patch("pixelcnn_aux.serving.verify._run_export", run_export)
+
+
+def load_weights(folder, factor, best=False):
+    """Gives a Keras factor the weights in a folder of a run; False if there are none."""
+
+    def assign(arrays):
+        tensors.assign(serialization.named_weights(factor), arrays)
+        return True
+
+    return bool(folder.read_weights(tensors.identity(factor), best, assign))
 
 
 def of_keras(model):

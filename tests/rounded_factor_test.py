@@ -10,7 +10,7 @@ from keras import ops
 
 import pixelcnn_aux as pa
 from benchmarks import pack
-from pixelcnn_aux import layers, rounding
+from pixelcnn_aux import layers, rounding, serialization
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, activations, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
@@ -87,7 +87,7 @@ class RoundedFactorTest(helpers.TestCase):
         self.assertLess(file.stat().st_size, 2 * factor.count_params() + 10_000)
         helpers.randomize(factor, seed=1)
         arrays = tensors.read_weights(file, tensors.identity(factor))
-        tensors.assign(tensors.named_weights(factor), arrays)
+        tensors.assign(serialization.named_weights(factor), arrays)
         self.assertTrue(factor.quantized)
         factor.quantize_weights()
         for weight, expected in zip(factor.get_weights(), before, strict=True):

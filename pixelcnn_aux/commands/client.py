@@ -20,11 +20,10 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pixelcnn_aux import data, image_grid
+from pixelcnn_aux import data, disk, image_grid
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import upper_half
-from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "ARGUMENT..."]

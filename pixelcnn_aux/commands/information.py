@@ -18,10 +18,9 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, information
+from pixelcnn_aux import arguments, data, disk, information
 from pixelcnn_aux.commands import chosen_run, plots
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS

@@ -2,8 +2,8 @@
 
 import pathlib
 
+from pixelcnn_aux import disk
 from pixelcnn_aux.errors import needs
-from pixelcnn_aux.runs import disk
 
 SUFFIXES = (".png", ".pdf", ".svg")
 

@@ -22,13 +22,12 @@ import time
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import arguments, image_grid
+from pixelcnn_aux import arguments, disk, image_grid
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import upper_half
-from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 

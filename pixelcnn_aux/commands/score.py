@@ -30,12 +30,11 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import summaries
+from pixelcnn_aux import disk, resizing, summaries
 from pixelcnn_aux.commands import chosen_run
-from pixelcnn_aux.data import decoding, files, image_folder
+from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.progress import progress_bar
-from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
@@ -123,7 +122,7 @@ def read(file, size):
     height, width, _ = pixels.shape
     if size is None or (height, width) == tuple(size):
         return [file, width, height, "as it is"], pixels, ""
-    return [file, width, height, "cropped and resized"], image_folder.fit(pixels, size), ""
+    return [file, width, height, "cropped and resized"], resizing.fit(pixels, size), ""
 
 
 def define_flags():

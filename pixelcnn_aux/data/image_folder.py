@@ -10,6 +10,7 @@ from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import SHARES, SPLITS, register
 from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.resizing import fit
 
 _WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
 _BY_HASH = (
@@ -90,41 +91,3 @@ def split_by_hash(names, validation, test):
     splits[order[:others]] = "validation"
     splits[order[:num_test]] = "test"
     return splits.tolist()
-
-
-def fit(image, image_size):
-    """[h, w, C] -> [H, W, C]: the largest centered crop of that aspect, resized."""
-    (height, width), (image_height, image_width, _) = image_size, image.shape
-    crop_height = min(max(image_width * height // width, 1), image_height)
-    crop_width = min(max(image_height * width // height, 1), image_width)
-    top, left = (image_height - crop_height) // 2, (image_width - crop_width) // 2
-    return resize(image[top : top + crop_height, left : left + crop_width], image_size)
-
-
-def resize(image, image_size):
-    """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area that it covers.
-
-    It equals `tf.image.resize(image, image_size, "area")` bit for bit: the same sums in float32, in order.
-    """
-    rows, row_weights, height = _covered(image.shape[0], image_size[0])
-    columns, column_weights, width = _covered(image.shape[1], image_size[1])
-    sums = sum(
-        image[:, column].astype(np.float32) * weight[:, np.newaxis]
-        for column, weight in zip(columns, column_weights)
-    )
-    sums = sum(sums[row] * weight[:, None, None] for row, weight in zip(rows, row_weights))
-    return np.rint(sums * np.float32(1.0 / float(height * width))).astype(image.dtype)
-
-
-def _covered(length, size):
-    """The cells of an axis that each of `size` covers, how much, and its length: [K, size], [K, size], []."""
-    scale = np.float32(length) / np.float32(size)
-    edges = np.arange(size + 1, dtype=np.float32) * scale
-    low, high = edges[:-1], edges[1:]
-    first, end = np.floor(low).astype(int), np.ceil(high).astype(int)
-    cells = first + np.arange(np.max(end - first))[:, np.newaxis]
-    left, right = cells.astype(np.float32), (cells + 1).astype(np.float32)
-    weights = np.minimum(right, high) - np.maximum(left, low)
-    weights = np.where((left < low) & (right > high), scale, weights)  # the difference is rounded
-    weights = np.where(cells < end, weights, np.float32(0.0))
-    return np.minimum(cells, length - 1), weights, scale

@@ -18,11 +18,11 @@ from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.commands.photographs import drawn_with_bits
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux.resizing import fit, resize
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 

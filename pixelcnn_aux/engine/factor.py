@@ -16,7 +16,6 @@ from pixelcnn_aux.errors import expect, needs_all, restated
 from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN, PixelCNN
 from pixelcnn_aux.rounding import in_quarters
-from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
 from pixelcnn_aux.scanning.full import FullScan
@@ -381,5 +380,5 @@ class Factor(Conditional):
 def relative(network: Any) -> dict[str, Any]:
     """The weights of a Keras network by their paths within it, named as in files."""
     depth = 1 + network.path.count("/")
-    found = tensors.named_weights(network).items()
+    found = serialization.named_weights(network).items()
     return {"/".join(path.split("/")[depth:]): x for path, x in found}

@@ -20,9 +20,9 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, disk
 from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.runs import disk, hub, tensors
+from pixelcnn_aux.runs import hub, tensors
 
 _CONFIG = "config.json"
 _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
@@ -173,15 +173,6 @@ class FactorFolder:
         is_earlier = kept.get("step", step) < step
         if not is_earlier or kept.get("val_bits_per_dim", math.inf) > val_bits_per_dim:
             tensors.save_weights(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)
-
-    def load_weights(self, factor, best=False):
-        """Gives a Keras `Factor` its averaged weights; False if it is not trained yet. As `read_weights`."""
-
-        def assign(arrays):
-            tensors.assign(tensors.named_weights(factor), arrays)
-            return True
-
-        return bool(self.read_weights(tensors.identity(factor), best, assign))
 
     def read_weights(self, identity, best=False, then=lambda arrays: arrays):
         """The averaged weights of a factor, or the best of them; None if it is not trained yet.

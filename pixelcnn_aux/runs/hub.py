@@ -13,9 +13,8 @@ import pathlib
 import re
 from typing import Any
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, disk
 from pixelcnn_aux.errors import expect, needs
-from pixelcnn_aux.runs import disk
 
 _WEIGHTS = "*/average.safetensors"
 FILES = ("config.json", "card.json", _WEIGHTS, "*/training.json", "*/metrics.csv")

@@ -53,5 +53,5 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         found = run[name].read_weights(tensors.identity(factor), best, factor.with_file)
         model.factors[name] = found or factor
         model.untrained += () if found else (name,)
-    model.loaded_from = str(path)
+    model.loaded_from, model.notes = str(path), trained.notes(run.path)
     return model

@@ -3,10 +3,10 @@
 import json
 import tempfile
 
-from pixelcnn_aux import arguments, summaries
+from pixelcnn_aux import arguments, disk, summaries
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import disk, hub, trained
+from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.runs.tensors import fingerprint

@@ -4,7 +4,6 @@ The seal is the SHA-256 of the file with zeros in place of its 64 digits, which 
 is compared before anything in the file is interpreted. Any reader of safetensors reads the file.
 """
 
-import collections
 import hashlib
 import json
 import math
@@ -14,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux import disk, serialization
 
 _NO_DIGEST = "0" * 64
 # One entry of metadata, since safetensors writes several in any order.
@@ -113,7 +112,7 @@ def _summary(error):
 
 def save_weights(file, factor, **notes):
     """Writes a factor's weights, with notes, as `write`."""
-    weights = named_weights(factor.keras)
+    weights = serialization.named_weights(factor.keras)
     arrays = {name: np.asarray(weight.value) for name, weight in weights.items()}
     write(file, arrays, {**identity(factor), **notes})
 
@@ -127,20 +126,6 @@ def read_weights(file, expected_notes):
         if not np.isfinite(array).all():
             raise ValueError(f"numbers that are not finite in the array {name}")
     return arrays
-
-
-def named_weights(factor):
-    """The weights of a factor, or of its network, by their names in files: dict, str -> `keras.Variable`.
-
-    Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
-    that are the same then are counted.
-    """
-    found, counts = {}, collections.Counter()
-    for weight in factor.weights:
-        path = re.sub(r"_\d+(?=/|$)", "", weight.path)
-        found[f"{path}:{counts[path]}" if path in counts else path] = weight
-        counts[path] += 1
-    return found
 
 
 def identity(factor):

@@ -14,10 +14,10 @@ Each lies in pixelcnn_aux/zoo, as the folder of a run without checkpoints:
 import pathlib
 from typing import Any
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, disk
 from pixelcnn_aux.arguments import PathLike
 from pixelcnn_aux.errors import did_you_mean, expect
-from pixelcnn_aux.runs import disk, hub
+from pixelcnn_aux.runs import hub
 from pixelcnn_aux.runs.folder import RunFolder
 
 FOLDER = pathlib.Path(__file__).parents[1] / "zoo"
@@ -45,6 +45,14 @@ def pretrained() -> dict[str, dict[str, Any]]:
         }
         for card in sorted(FOLDER.glob("*/card.json"))
     }
+
+
+def notes(folder: pathlib.Path) -> tuple[str, ...]:
+    """What is known of the model in a folder, by its card, in lines; empty for one without a card here."""
+    if folder.parent != FOLDER:
+        return ()
+    bits = "{}: {bits_per_dim:.3f} bits per dimension of {num_images:,} {split} images"
+    return (bits.format(folder.name, **disk.read_dict(folder / "card.json", "a card")),)
 
 
 def find(path: PathLike) -> pathlib.Path:

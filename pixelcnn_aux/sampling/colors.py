@@ -14,9 +14,9 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.auxiliary import LUMA
 from pixelcnn_aux.batches import by_leaf
-from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs, check_images
+from pixelcnn_aux.resizing import resize
 from pixelcnn_aux.sampling.chains import checked, sample
 from pixelcnn_aux.sampling.pictures import multiple, padded
 

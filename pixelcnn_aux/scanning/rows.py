@@ -11,10 +11,56 @@ and columns in a step, which then does the same in all steps: a graph traces one
 import functools
 import itertools
 
+from numpy.lib.stride_tricks import as_strided
+
 from pixelcnn_aux import arrays
-from pixelcnn_aux.engine.layers import Row
 from pixelcnn_aux.networks.activations import concat_elu
 from pixelcnn_aux.networks.network import append_ones
+
+
+class _Row:
+    """A row of pixels of a layer's input, between zeros: `x`, [B, left + W + right, C]."""
+
+    def __init__(self, shape, pads, like):
+        batch, width, channels = self.shape = shape
+        self._left = pads[0]
+        self.x = arrays.zeros((batch, sum(pads) + width, channels), like)
+
+    def columns(self):
+        """The pixels: [B, W, C]."""
+        return self.x[:, self._left : self._left + self.shape[1]]
+
+    def at(self, column):
+        """One pixel: [B, C]."""
+        return arrays.item(self.x, self._left + column, 1)
+
+    def set(self, x):
+        """Sets all pixels, [B, W, C]."""
+        self.x = arrays.written(self.x, (0, self._left), x)
+
+    def put(self, column, x, function=None):
+        """Sets a pixel to x, [B, C], or to a function of it, which takes `out` for NumPy's arrays."""
+        if not arrays.is_plain(x):
+            x = x if function is None else function(x)
+            self.x = arrays.written(self.x, (0, self._left + column), arrays.expand_dims(x, 1))
+        elif function is None:
+            self.at(column)[:] = x
+        else:
+            function(x, out=self.at(column))
+
+    def near(self, count):
+        """NumPy's view of so many columns side by side, from each one on, [..., B, count * C], or None."""
+        if not arrays.is_plain(self.x):
+            return None
+        batch, width, channels = self.x.shape
+        image, column, number = self.x.strides
+        shape = (width - count + 1, batch, count * channels)
+        return as_strided(self.x, shape, (column, image, number))
+
+    def near_column(self, first, count):
+        """So many columns side by side: [B, count * C]."""
+        seen = arrays.window(self.x, (0, first), (None, count))
+        return arrays.reshape(seen, (-1, count * self.x.shape[-1]))
 
 
 class _Rows:
@@ -23,7 +69,7 @@ class _Rows:
     def __init__(self, layer, batch, width):
         shape = batch, width, layer.channels
         self.latest = [
-            Row(shape, layer.pads, layer.kernel) for _ in layer.taps(False)
+            _Row(shape, layer.pads, layer.kernel) for _ in layer.taps(False)
         ]  # zeros above
         self._layer, self._is_odd = layer, True
         # Kept in the layer, before any loop.
@@ -67,7 +113,7 @@ class _Activation:
 
     raw: _Rows | None = None
     activated: _Rows | None = None
-    skip: Row | None = None  # of the concat_elu: for later blocks alone
+    skip: _Row | None = None  # of the concat_elu: for later blocks alone
 
     def rows(self):
         return [rows for rows in (self.raw, self.activated) if rows]
@@ -214,7 +260,7 @@ class RowScan:
             if step.kind == "block":
                 skip = None if step.skip is None else self._activations[step.skip]
                 if skip and skip.activated is None:
-                    skip.skip = Row((*size, 2 * filters), (0, 0), network.last.kernel)
+                    skip.skip = _Row((*size, 2 * filters), (0, 0), network.last.kernel)
                 self._steps.append(_Block(layer, source, skip, *size))
             else:
                 self._steps.append(_Convolution(layer, source, *size))

@@ -5,10 +5,10 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux import arguments, layers, serialization
+from pixelcnn_aux import arguments, disk, layers, serialization
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import disk, hub, tensors, trained
+from pixelcnn_aux.runs import hub, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.training import presets
@@ -43,7 +43,7 @@ def fitting(init, model, names, *, new, as_loaded=False):
         theirs = _shared_weights(earlier, factor)
         found[name] = [
             np.asarray(theirs[key].value) if key in theirs else np.zeros(weight.shape, weight.dtype)
-            for key, weight in tensors.named_weights(factor).items()
+            for key, weight in serialization.named_weights(factor).items()
         ]
         is_own = as_loaded and name not in model.untrained
         fits = not is_own or all(map(np.array_equal, found[name], factor.get_weights()))
@@ -80,7 +80,7 @@ def preset_like(init, *names):
 
 def _shared_weights(factor, other):
     """dict, name -> weight of a factor, without those of its condition if another factor has not the same."""
-    found = tensors.named_weights(factor)
+    found = serialization.named_weights(factor)
     conditions = [serialization.serialize(x.condition) for x in (factor, other)]
     if conditions[0] == conditions[1]:
         return found

@@ -11,9 +11,8 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import backend, disk
 from pixelcnn_aux.progress import progress_bar
-from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

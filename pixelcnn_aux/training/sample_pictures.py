@@ -9,9 +9,8 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import backend, image_grid, sampling
+from pixelcnn_aux import backend, disk, image_grid, sampling
 from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import threads
+from pixelcnn_aux import resizing, threads
 from pixelcnn_aux.commands import color, complete, enlarge, plots
-from pixelcnn_aux.data import image_folder
 from tests import helpers
 
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
@@ -85,7 +84,7 @@ class PhotographsTest(helpers.TestCase):
         )
         self.load.return_value, model.untrained = model, ("grayscale",)
         enlarge_ = self.enter_context(mock.patch.object(model, "enlarge", return_value=drawn))
-        seen = model.inputs(np.stack([image_folder.resize(x, (4, 6)) for x in drawn]))
+        seen = model.inputs(np.stack([resizing.resize(x, (4, 6)) for x in drawn]))
         bits = -np.asarray(model.factors["image"].log_prob(seen["image"])) / np.log(2) / 72
         order = np.argsort(bits)
         self.assertNotAllEqual(order, [0, 1, 2])

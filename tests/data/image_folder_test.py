@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import data
+from pixelcnn_aux import data, resizing
 from pixelcnn_aux.data import decoding, files, image_folder
 from tests.data.helpers import FilesTest, encoded, everything, noise, taken
 
@@ -20,7 +20,7 @@ class LoadTest(FilesTest):
     def load(self, split="train", splits_of=lambda names: ["train"] * len(names)):
         """All files of the folder, cropped to 8 x 8."""
         how = {"image_dir": self.folder, "cache_dir": self.cache, "kind": "of a kind"}
-        how |= {"fit": lambda image: image_folder.fit(image, (8, 8)), "splits_of": splits_of}
+        how |= {"fit": lambda image: resizing.fit(image, (8, 8)), "splits_of": splits_of}
         return files.load("tests", split, (8, 8), **how)
 
     def load_logged(self, *arguments):
@@ -225,7 +225,7 @@ class FolderTest(FilesTest):
             ((3, 5), pixels.reshape(3, 2, 5, 2, 3).mean(axis=(1, 3))),
             ((12, 12), pixels[:, 2:8].repeat(2, 0).repeat(2, 1)),
         ):
-            self.assertAllEqual(image_folder.fit(pixels, size), np.round(expected))
+            self.assertAllEqual(resizing.fit(pixels, size), np.round(expected))
 
     def test_scans_of_16_bits(self):
         """Decoded, cropped and kept as they are; one of too many values is left out and named."""
@@ -294,6 +294,6 @@ class ResizeTest(tf.test.TestCase):
         for height, width, *size in sizes:
             image = noise(height, width, 3, seed=height)
             expected = tf.round(tf.image.resize(image, size, "area"))
-            received = image_folder.resize(image, size)
+            received = resizing.resize(image, size)
             self.assertEqual(received.dtype, np.uint8)
             self.assertAllEqual(received, expected, f"{height} x {width} to {size}")

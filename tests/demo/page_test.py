@@ -23,7 +23,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.data import photos
-from pixelcnn_aux.data.image_folder import fit
+from pixelcnn_aux.resizing import fit
 from tests import helpers
 from tests.codec import helpers as codec_helpers
 

@@ -166,7 +166,7 @@ class Weights(Sealed):
 
     def read(self):
         self.factor.set_weights(self.before)
-        RunFolder(self.folder)["image"].load_weights(self.factor)
+        helpers.load_weights(RunFolder(self.folder)["image"], self.factor)
         return self.factor.get_weights()
 
     def untouched(self):

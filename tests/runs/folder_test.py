@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import training
+from pixelcnn_aux import serialization, training
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
@@ -156,15 +156,15 @@ class WeightsTest(helpers.TestCase):
         """Loading says so, with the factor and the file, and changes no weight."""
         file = self.image.best if best else self.image.weights
         with self.assertRaisesRegex(ValueError, f"'image' in {file}.*{message}"):
-            self.image.load_weights(self.factor, best)
+            helpers.load_weights(self.image, self.factor, best)
         self.assertWeights(0.0)
 
     def test_a_round_trip_and_a_failure_while_writing(self):
-        self.assertFalse(self.image.load_weights(self.factor))
-        self.assertFalse(self.image.load_weights(self.factor, best=True))
+        self.assertFalse(helpers.load_weights(self.image, self.factor))
+        self.assertFalse(helpers.load_weights(self.image, self.factor, best=True))
         self.save(5.0)
         self.assertRefused("Received: no such file.*without best", best=True)
-        self.assertTrue(self.image.load_weights(self.factor))
+        self.assertTrue(helpers.load_weights(self.image, self.factor))
         self.assertWeights(5.0)
         before = self.image.weights.read_bytes()
         with helpers.files_of_at_most(len(before) // 2):
@@ -174,21 +174,21 @@ class WeightsTest(helpers.TestCase):
         self.assertEqual(helpers.contents(self.image.path), {"average.safetensors": before})
 
     def test_names_do_not_depend_on_what_else_was_made(self):
-        names = list(tensors.named_weights(self.factor))
+        names = list(serialization.named_weights(self.factor))
         again = helpers.tiny_model().factors["image"]
         self.assertNotEqual([x.path for x in again.weights], [x.path for x in self.factor.weights])
-        self.assertEqual(list(tensors.named_weights(again)), names)
+        self.assertEqual(list(serialization.named_weights(again)), names)
         self.assertIn("image/pixel_cnn/above/v", names)
         layers = [keras.layers.Dense(1) for _ in range(3)]
         network = keras.Sequential([keras.Input([2]), *layers], name="mine")
-        kernels = [name for name in tensors.named_weights(network) if "kernel" in name]
+        kernels = [name for name in serialization.named_weights(network) if "kernel" in name]
         self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
 
     def assertBest(self, step, bits, best):
         """After weights of a step and bits are saved, the best ones are those of `best`: step and bits."""
         self.set_weights(float(step))
         self.image.save_if_best(self.factor, step, bits)
-        self.assertTrue(self.image.load_weights(self.factor, best=True))
+        self.assertTrue(helpers.load_weights(self.image, self.factor, best=True))
         self.assertWeights(float(best[0]))
         notes = tensors.notes(self.image.best)
         self.assertEqual((notes["step"], notes["val_bits_per_dim"]), best)
@@ -225,7 +225,7 @@ class WeightsTest(helpers.TestCase):
             helpers.tiny_model(dropout=0.5, exact=True).factors["image"],
         ):
             self.image.save_weights(factor)
-            self.assertTrue(self.image.load_weights(self.factor))
+            self.assertTrue(helpers.load_weights(self.image, self.factor))
 
     def test_weights_that_are_damaged_of_another_dtype_or_not_finite(self):
         """A finished run writes its average anew, if it has a checkpoint."""
@@ -248,7 +248,10 @@ class WeightsTest(helpers.TestCase):
         for file in (self.image.weights, self.image.training):
             os.mkfifo(file)
         self.assertIsNone(tensors.count(self.image.weights))
-        for act in (lambda: self.image.load_weights(self.factor), self.image.recorded_training):
+        for act in (
+            lambda: helpers.load_weights(self.image, self.factor),
+            self.image.recorded_training,
+        ):
             message = f"^Expected a regular file as {self.image.path}/.*, a pipe"
             with self.assertRaisesRegex(OSError, message):
                 act()
@@ -260,7 +263,7 @@ class WeightsTest(helpers.TestCase):
             file.touch()
             message = f"Received: {file}, of an earlier version. Train again in another folder"
             with self.assertRaisesRegex(ValueError, message):
-                self.image.load_weights(self.factor)
+                helpers.load_weights(self.image, self.factor)
             with self.assertRaisesRegex(ValueError, message), self.image.lock():
                 self.fail("training begins")
             file.unlink()

@@ -171,7 +171,7 @@ class StoppedRunTest(helpers.TestCase):
         self.assertEndsAsUninterrupted(train(self.folder))
         self.assertEqual([step for step, _ in found_in(self.folder)], [9, 6])
         factor = helpers.shared_model().new_factor("grayscale")
-        self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
+        self.assertTrue(helpers.load_weights(RunFolder(self.folder)["grayscale"], factor))
         assert_same_weights(factor, self.average)
 
     def test_the_learning_rate(self):
@@ -239,7 +239,7 @@ class NotFiniteTest(helpers.TestCase):
         self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.safetensors")
         self.assertNotIn("nan", output.getvalue())
         factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
-        self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
+        self.assertTrue(helpers.load_weights(RunFolder(self.folder)["grayscale"], factor))
         for value in (*saved(self.folder).values(), *factor.get_weights()):
             self.assertTrue(np.isfinite(value).all())
 

@@ -9,8 +9,9 @@ from unittest import mock
 
 import tensorflow as tf
 
+from pixelcnn_aux import disk
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.runs import disk, tensors
+from pixelcnn_aux.runs import tensors
 from tests import helpers
 
 AWAY = "Move away what has this name"
