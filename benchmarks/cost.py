@@ -201,7 +201,8 @@ def _block_names(layer):
     """The names of the gated residual blocks in a layer: list of str."""
     if isinstance(layer, pa.layers.GatedResidualBlock):
         return [layer.name]
-    return [name for part in getattr(layer, "parts", list)() for name in _block_names(part)]
+    parts = layer._flatten_layers(include_self=False, recursive=False)
+    return [name for part in parts for name in _block_names(part)]
 
 
 def flops(operations):

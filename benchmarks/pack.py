@@ -130,22 +130,24 @@ def write_run(folder, model, packed, in_8_bits=()):
 def write_whole(factor, file):
     """Writes the weights of a quantized `RoundedFactor`, kernels as int8."""
     whole = {}
-    for layer in layers.normalized_layers(factor):
+    for layer in layers.normalized_layers(factor.as_keras()):
         kernel = layer.kernel()
         units = keras.ops.round(kernel * rounding.kernel_units(kernel, layer.bias()))
         whole[id(layer.v)] = np.asarray(keras.ops.convert_to_numpy(units), np.int8)
     arrays = {
         name: whole.get(id(weight), np.asarray(weight.value))
-        for name, weight in serialization.named_weights(factor).items()
+        for name, weight in serialization.named_weights(factor.as_keras()).items()
     }
     tensors.write(file, arrays, tensors.identity(factor))
 
 
 def kernels_in_8_bits(factor):
     """dict, name of a weight -> int8: directions of kernels, whose lengths do not matter."""
-    names = {id(weight): name for name, weight in serialization.named_weights(factor).items()}
+    names = {
+        id(weight): name for name, weight in serialization.named_weights(factor.as_keras()).items()
+    }
     kernels = {}
-    for layer in layers.normalized_layers(factor):
+    for layer in layers.normalized_layers(factor.as_keras()):
         v = np.asarray(layer.v.value)
         others = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
         kernel = np.round(127 * v / np.abs(v).max(axis=others, keepdims=True))

@@ -31,7 +31,9 @@ def tiny(name):
     network = {"topology": flat, "filters": 6}
     model = pa.chain(transforms, SIZE, network, condition=condition, **options)
     random = np.random.default_rng(2)
-    for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
+    for layer in (
+        x for f in model.factors.values() for x in layers.normalized_layers(f.as_keras())
+    ):
         for weight in filter(lambda x: x is not None, (layer.v, layer.b, layer.h)):
             weight.assign(random.normal(size=weight.shape))
         layer.g.assign(random.uniform(1.5, 2.0, size=layer.g.shape))  # much depends on other pixels

@@ -61,7 +61,7 @@ def main():
 
 def measure(name, factor, size):
     """Prints the table of a factor."""
-    parameters, other = factor.network.count_params(), None
+    parameters, other = factor.as_keras().network.count_params(), None
     print("\n{}: {} x {} pixels, {:,} parameters".format(name, *size, parameters))
     if isinstance(factor.likelihood, pa.likelihoods.LogisticMixture):
         other = rival.like(factor.network, size)
@@ -106,8 +106,8 @@ def candidates(factor, size, batch, other):
 
     def params(images):
         x = factor.network_inputs(images, remainders and remainders.centers(images))
-        with factor.given(condition):
-            return factor.network(x, features, training=False)
+        with factor.as_keras().given(condition):
+            return factor.as_keras().network(x, features, training=False)
 
     def draw_pixel(images, row, column):
         here = params(images)[:, row, column], all_noise[:, row, column]
@@ -120,7 +120,7 @@ def candidates(factor, size, batch, other):
         fresh = factor.with_fixed_sum(factor.fixed_sum)
         options = {"condition": condition, "jit_compile": jit_compile, "size": tuple(size)}
         options |= {"log_scale_shift": np.zeros(batch, np.float32), "noise": noise}
-        options["auxiliary"] = None if auxiliary is None else auxiliary.numpy()
+        options["auxiliary"] = None if auxiliary is None else np.asarray(auxiliary)
         request = requests.DrawRequest(**options)
         ways[name] = functools.partial(fresh.draw, request), math.prod(size)
     # One pixel of the result: all are computed, but need not leave a GPU.

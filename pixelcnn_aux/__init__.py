@@ -74,5 +74,6 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of this modul
 
 if "keras" in sys.modules or "tensorflow" in sys.modules:
     # No time is left to save, and `keras.saving.load_model` finds all classes that are registered here.
-    with contextlib.suppress(ImportError):  # under another backend, where the engine alone works
+    with contextlib.suppress(ImportError):  # under another backend, where NumPy alone computes
         importlib.import_module("pixelcnn_aux.training.loop")
+        importlib.import_module("pixelcnn_aux.rounded_factor")

@@ -6,7 +6,6 @@ image, if the tile has as many more rows and columns as it sees.
 
 import importlib.util
 import math
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -70,18 +69,19 @@ def by_graph(by, factors, images):
         arguments.choice("by", by, ("numpy", "graph"))
     if arrays.is_symbolic(images) or any(factor.needs_tensors() for factor in factors):
         return True
-    if by is not None or not importlib.util.find_spec("keras"):
+    if by is not None:
         return by == "graph"
-    if "keras" in sys.modules and arrays.backend().is_forked():  # where NumPy alone computes
-        return False
     count, *size, _ = images.shape
     pixels, side = math.prod(size), math.prod(factor.network.side for factor in factors)
     is_seen_whole = any(factor.radius is None for factor in factors)
-    if is_seen_whole and pixels > MAX_PIXELS:
-        return True  # of which graphs need less memory
     # A graph of a size of its own is not worth it for one image.
     has_own = is_seen_whole or not sums.is_divided(size, side)
-    return (count - has_own) * pixels >= (0 if machine.has_accelerator() else MUCH)
+    is_much = (count - has_own) * pixels >= (0 if machine.has_accelerator() else MUCH)
+    is_much = is_much or (
+        is_seen_whole and pixels > MAX_PIXELS
+    )  # for which NumPy needs more memory
+    # NumPy computes in forked processes, too.
+    return is_much and bool(importlib.util.find_spec("keras")) and not arrays.backend().is_forked()
 
 
 def _size(left, most, compiles):

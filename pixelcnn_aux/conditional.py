@@ -55,7 +55,6 @@ class Conditional:
       rounded: bool, whether its networks compute with whole numbers (`rounding`).
       variable_dtype: str, of all floats.
       in_graphs: bool, whether transforms of its chain have to work in graphs.
-      keras: the `factor.Factor` of the same weights, which is trained, and evaluates graphs.
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -71,9 +70,11 @@ class Conditional:
     rounded = in_graphs = False
     variable_dtype: str
     watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
-    keras: Any
+    as_keras: Callable[
+        [], Any
+    ]  # the `factor.Factor` of its weights, which is trained, and evaluates graphs
     plain: Callable[[], Any]  # the `engine.Factor` with its weights of now
-    keras_class: Callable[[], Any]  # the class of `keras`
+    keras_class: Callable[[], Any]  # the class of that
     description: Callable[[], Any]  # as of `serialization.serialize`
     # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
     with_fixed_sum: Callable[..., Self]
@@ -271,7 +272,7 @@ class Conditional:
     def _in_batches(self, method, inputs, images, by):
         """A method of `Inputs`, by name, in batches of so many images."""
         in_graphs = batches.by_graph(by, [self], images)
-        factor = self.keras if in_graphs and not arrays.is_symbolic(images) else self
+        factor = self.as_keras() if in_graphs and not arrays.is_symbolic(images) else self
         size, method = images.shape[1:3], getattr(factor, method)
         method = method if in_graphs else getattr(method, "once", method)
         found = batches.in_batches(method, inputs, size, by_tensors=in_graphs)
@@ -381,7 +382,8 @@ class Conditional:
         """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
         (images, auxiliary, _), centers = inputs, None
         if self.likelihood.centered:
-            centers = self.fixed_sum.centers(images, auxiliary)
+            fixed_sum: Any = self.fixed_sum
+            centers = fixed_sum.centers(images, auxiliary)
             centers = arrays.cast(centers, self.variable_dtype) + arrays.zeros_like(images)
         params = self._evaluated(inputs)
         return arrays.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
@@ -405,7 +407,7 @@ class Conditional:
         if is_traced:
             return self.draw_in_graph(request)
         if in_graph:
-            return self.keras.draw_by_graph(request)
+            return self.as_keras().draw_by_graph(request)
         evaluation = self.plain().given(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)
         return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))

@@ -163,7 +163,8 @@ class Factor(Conditional, keras.Model):
     def _embed(self, auxiliary, training=False):
         return self.embedding(self.scaled(auxiliary, self.auxiliary_likelihood), training=training)
 
-    keras = property(lambda self: self)
+    def as_keras(self) -> Self:
+        return self
 
     def keras_class(self) -> Any:
         return type(self)
@@ -172,6 +173,10 @@ class Factor(Conditional, keras.Model):
         described = serialization.serialize(self)
         serialization.check(described)
         return described
+
+    def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> engine.Factor:
+        """As of `engine.Factor`."""
+        return self.plain().with_tensors(tensor)
 
     def plain(self) -> engine.Factor:
         kind = engine.Factor

@@ -6,7 +6,7 @@ Nothing here knows which of the paper's models a chain is: their constructors ar
 import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from absl import logging
@@ -20,6 +20,9 @@ from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images, takes_one
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.factor import Factor
 
 
 @serialization.register()
@@ -66,7 +69,7 @@ class AuxiliaryModel(serialization.Configured):
     ):
         factors = [arguments.instance("a factor", x, Conditional) for x in factors]
         checks.check_names([factor.name for factor in factors])
-        self.factors: dict[str, Any] = {factor.name: factor for factor in factors}
+        self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
         self.transforms = list(transforms)
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
@@ -212,7 +215,7 @@ class AuxiliaryModel(serialization.Configured):
         self.require(self.factors)
         run.save_model(self)
 
-    def new_factor(self, name: str, dtype: str | None = None) -> Any:
+    def new_factor(self, name: str, dtype: str | None = None) -> "Factor":
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
         self.position(name)
         factor = self.factors[name]
@@ -382,7 +385,7 @@ class AuxiliaryModel(serialization.Configured):
         """dict, name -> a method of `Inputs` in batches, as many at once as of images of `size`."""
         in_graphs, factors = by_graph(by or self.by, self.factors.values(), images), self.factors
         if in_graphs and not arrays.is_symbolic(images):
-            factors = {name: factor.keras for name, factor in factors.items()}
+            factors = {name: factor.as_keras() for name, factor in factors.items()}
 
         def of_batch(rows):
             inputs = self._inputs(*rows)

@@ -242,7 +242,8 @@ def named_weights(layer: Any) -> dict[str, Any]:
     Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
     that are the same then are counted.
     """
-    found, counts = {}, collections.Counter()
+    found: dict[str, Any] = {}
+    counts = collections.Counter[str]()
     for weight in layer.weights:
         path = re.sub(r"_\d+(?=/|$)", "", weight.path)
         found[f"{path}:{counts[path]}" if path in counts else path] = weight

@@ -182,6 +182,6 @@ class DescriptionsTest(helpers.TestCase):
                 self.assertRefused(factor, part, name, value, f"Expected {name} from {least} to")
 
     def test_more_parameters_than_there_are_weights(self):
-        message = "grayscale/average.safetensors.*another network"
+        message = "grayscale/average.safetensors.*another factor"
         with nothing_is_allocated():
             self.assertRefused(0, "network", "filters", 2000, message)

@@ -209,7 +209,7 @@ class ExportTest(helpers.TestCase):
                 outputs = run(str(file), arrays)
                 # OpenVINO also puts out what nothing else in the graph takes, in any order.
                 [found] = outputs.values() if len(outputs) == 1 else [outputs["Identity:0"]]
-                expected = factor.params(Inputs(**arrays)).numpy()
+                expected = factor.params(Inputs(**arrays))
                 self.assertAllClose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
     @parameterized.parameters(centered_model, parallel_model)
@@ -280,7 +280,8 @@ class WrongInputsTest(helpers.TestCase):
         """A number of images may turn out to be the same."""
 
         def trace(*shapes):
-            traced = tf.function(image_factor().log_prob, autograph=False)
+            log_prob = image_factor().log_prob
+            traced = tf.function(lambda x, given: log_prob(x, given), autograph=False)
             return traced.get_concrete_function(*(tf.TensorSpec(x, tf.uint8) for x in shapes))
 
         for batches in ((None, 4), (None, None)):

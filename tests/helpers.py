@@ -157,7 +157,7 @@ def load_weights(folder, factor, best=False):
 def of_keras(model):
     """A model of the Keras factors of a loaded model."""
     found = copy.copy(model)
-    found.factors = {name: factor.keras for name, factor in model.factors.items()}
+    found.factors = {name: factor.as_keras() for name, factor in model.factors.items()}
     return found
 
 
@@ -169,7 +169,7 @@ def made(network, dtype="float32"):
 def randomize(factor, seed=0):
     """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
     random = np.random.default_rng(seed)
-    for layer in layers.normalized_layers(factor):
+    for layer in layers.normalized_layers(factor.as_keras()):
         layer.v.assign(random.normal(size=layer.v.shape))
         layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
         layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))
@@ -180,7 +180,9 @@ def randomize(factor, seed=0):
 def randomize_conditions(model, seed=0):
     """Draws what conditions add to the biases of a model, which is nothing at first."""
     random = np.random.default_rng(seed)
-    for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
+    for layer in (
+        x for f in model.factors.values() for x in layers.normalized_layers(f.as_keras())
+    ):
         if layer.h is not None:
             layer.h.assign(random.normal(size=layer.h.shape))
 

@@ -42,7 +42,7 @@ def build(name, dtype):
 def evaluated(name):
     """Bits per dimension under random weights: dict of float64 arrays."""
     model = build(name, "float64")
-    return {factor: bits.numpy() for factor, bits in model.bits_per_dim(IMAGES).items()}
+    return {factor: bits for factor, bits in model.bits_per_dim(IMAGES).items()}
 
 
 def drawn(name):
@@ -66,7 +66,7 @@ def trained(name):
     return {
         "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],
         "sizes": [np.abs(array).sum(dtype=np.float64) for array in average.get_weights()],
-        "nats": average.log_prob(model.inputs(IMAGES)[factor]).numpy(),
+        "nats": average.log_prob(model.inputs(IMAGES)[factor]),
     }
 
 

@@ -66,7 +66,7 @@ class SumsInOrderTest(helpers.TestCase):
 
         for compute in (
             lambda: model.log_prob(helpers.pictures(2)),
-            lambda: model.sample(SEEDS, method="full"),
+            lambda: model.sample(SEEDS, method="full", by="graph"),
             lambda: drawn(SEEDS, tf.zeros(2)),
         ):
             with optimized() as terms:

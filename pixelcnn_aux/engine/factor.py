@@ -45,8 +45,8 @@ def _by_own_threads(method):
 class Factor(Conditional):
     """p(x | x_hat) as of `pixelcnn_aux.Factor`, of arrays: evaluated in NumPy, or by constants of a graph.
 
-    All that it has not, such as `compile` and `fit`, are attributes of the Keras model `keras`, which is made
-    with the same weights when it is first needed. From then on its weights are those of the factor.
+    All that it has not, such as `compile` and `fit`, are attributes of the Keras model `as_keras()`, which is
+    made with the same weights when it is first needed. From then on its weights are those of the factor.
 
     Args:
       name, parts: its name; its likelihood, auxiliary_likelihood, fixed_sum and condition, by these names.
@@ -70,7 +70,7 @@ class Factor(Conditional):
         self._networks = networks
         self.built: dict[str, Weights] = {}  # of the networks, with their layers
         self._described: Any = None  # in a file
-        self._made: dict[str, Any] = {}  # a description of a fixed sum -> `keras` with that
+        self._made: dict[str, Any] = {}  # a description of a fixed sum -> `as_keras`
         vars(self).update(parts)
         checks.check_parts(self, conditional.PARTS)
         if rounded:
@@ -174,19 +174,18 @@ class Factor(Conditional):
     embedding = property(lambda self: self._part("embedding"))
 
     def _part(self, name):
-        return getattr(self.keras, name) if self._made else self._networks[name]
+        return getattr(self.as_keras(), name) if self._made else self._networks[name]
 
     # As a Keras model.
 
-    @property
-    def keras(self) -> Any:
+    def as_keras(self) -> Any:
         key = repr(serialization.serialize(self.fixed_sum))
         if key not in self._made:
             first = next(iter(self._made.values()), None)
-            self._made[key] = first.with_fixed_sum(self.fixed_sum) if first else self._as_keras()
+            self._made[key] = first.with_fixed_sum(self.fixed_sum) if first else self._made_anew()
         return self._made[key]
 
-    def _as_keras(self):
+    def _made_anew(self):
         with needs_all("training, gradients and graphs"):
             from pixelcnn_aux import backend, layers
 
@@ -206,13 +205,18 @@ class Factor(Conditional):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # of copies and pickles
             raise AttributeError(name)
-        return getattr(self.keras, name)
+        return getattr(self.as_keras(), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.keras(*args, **kwargs)
+        return self.as_keras()(*args, **kwargs)
 
-    def __getstate__(self) -> Any:
-        return {**vars(self.plain()), "_made": {}}
+    def __copy__(self) -> Self:
+        made = object.__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
+    def __getstate__(self) -> Any:  # for other processes
+        return {**vars(self.plain()), "_described": self._described, "_made": {}}
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -224,7 +228,7 @@ class Factor(Conditional):
         parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
         if self.condition is None:
             del parts["condition"]
-        return {**self._described["config"], **parts}
+        return {**copy.deepcopy(self._described["config"]), **parts}
 
     def description(self) -> Any:
         return {**self._described, "config": self.get_config()}
@@ -240,7 +244,7 @@ class Factor(Conditional):
 
     def plain(self) -> Self:
         """As of `Conditional`."""
-        return self.keras.plain() if self._made else self
+        return self.as_keras().plain() if self._made else self
 
     def given(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
@@ -296,7 +300,7 @@ class Factor(Conditional):
 
     def log_density(self, inputs: Inputs) -> Tensor:
         is_traced = arrays.is_symbolic(inputs.images)
-        return super().log_density(inputs) if is_traced else self.keras.log_density(inputs)
+        return super().log_density(inputs) if is_traced else self.as_keras().log_density(inputs)
 
     @_by_own_threads
     def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
@@ -331,6 +335,11 @@ class Factor(Conditional):
 
     def draw_in_graph(self, request: DrawRequest, features: list[Any] | None = None) -> Tensor:
         """As of `Conditional`; `features` are those of the auxiliary images, if they were computed before."""
+        if request.jit_compile:
+            draw = arrays.backend().traced(self.draw_in_graph, jit_compile=True)
+            # Without the fields that graphs do not depend on.
+            request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
+            return draw(request, features)
         given, kind = self.given(request.condition), self.likelihood
         tensors = {x: getattr(request, x) for x in ("noise", "auxiliary")}
         tensors = {name: x if x is None else arrays.tensor(x) for name, x in tensors.items()}

@@ -64,14 +64,15 @@ class Maker:
     def dropout(self, name: str, rate: float) -> Dropout:
         return Dropout(rate, dtype=self.policy, name=name)
 
-    def part(self, name: str | None, module: Module) -> Any:
+    def part(self, name: str | None, module: Any) -> Any:
         """A module in another one, or a network."""
         how = {"dtype": self.policy, "name": name}
-        for kind in (GatedResidualBlock, ResidualBlock):
-            if type(module) is kind.block:
+        kind: Any = type(module)
+        for block in (GatedResidualBlock, ResidualBlock):
+            if kind is block.block:
                 size = module.filters, module.kernel_size, module.stream, module.rate
-                return kind(*size, rounded=self.rounded, **how)
-        return _keras_class(type(module))(module, self, **how)
+                return block(*size, rounded=self.rounded, **how)
+        return _keras_class(kind)(module, self, **how)
 
 
 class _Block(keras.layers.Layer):

@@ -21,8 +21,10 @@ from pixelcnn_aux.serialization import register
 
 def normalized_layers(layer: Any) -> list["WeightNorm"]:
     """The weight-normalized layers that a layer consists of, without unused ones."""
-    # A block without skips never calls its projection.
-    return [x for x in layer._flatten_layers() if isinstance(x, WeightNorm) and x.built]
+    if isinstance(layer, WeightNorm):
+        return [layer] if layer.built else []  # a block without skips never calls its projection
+    parts = layer._flatten_layers(include_self=False, recursive=False)
+    return [normalized for part in parts for normalized in normalized_layers(part)]
 
 
 class WeightNorm(keras.layers.Layer):

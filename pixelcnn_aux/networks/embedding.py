@@ -66,7 +66,7 @@ class Embedding(Module):
     def make(self, layers: Any) -> None:
         size = self.filters, self.kernel_size
         self.first = layers.convolution("first", *size, "unshifted", precise=True)
-        how = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": self.gated}
+        how: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": self.gated}
         stream = Stream(self.topology, "unshifted", self.filters, **how)
         self.stream = layers.part("stream", stream)
 

@@ -70,13 +70,13 @@ class MaskedPixelCNN(Network):
 
     def make(self, layers: Any) -> None:
         self.rounded, size = layers.rounded, (self.filters, self.kernel_size)
-        precise = {"precise": True}  # as in `PixelCNN`
+        precise: Any = {"precise": True}  # as in `PixelCNN`
         self.first = layers.convolution("first", *size, "masked", itself=False, **precise)
         # Features of a block have outputs for each of its pixels: little at first, by which bits are fewer.
         outputs, precise["init_scale"] = self.side**2 * self.filters, 0.1
         names = (f"{k}_given" for k in range(1 + self.blocks))
         self.given = [layers.dense(name, outputs, **precise) for name in names]
-        how = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
+        how: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
         stream = Stream(self.topology, "masked", self.filters, **how)
         self.stream = layers.part("stream", stream)
         self.last = layers.dense("last", self.num_params, precise=True)
@@ -90,7 +90,8 @@ class MaskedPixelCNN(Network):
             parts = arrays.split(self.given[k](features[0]), self.side**2, axis=-1)
             return sums.from_places(parts, self.side, size)
 
-        x, given = self.first(append_ones(x)), None  # [B, H, W, filters]
+        x = self.first(append_ones(x))  # [B, H, W, filters]
+        given: Any = None
         if features:  # in NumPy one at a time, since each is as large as an activation
             is_plain = arrays.is_plain(x)
             given = _OnDemand(added) if is_plain else [*map(added, range(len(self.given)))]

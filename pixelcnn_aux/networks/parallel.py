@@ -96,7 +96,7 @@ class ParallelPixelCNN(Network):
         self.firsts = [
             layers.convolution(f"{k}_first", *size, "unshifted", **precise) for k, _ in numbered
         ]
-        how = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
+        how: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
         streams = (
             Stream(flat(self.blocks[group.place]), "unshifted", self.filters, **how)
             for group in self.groups

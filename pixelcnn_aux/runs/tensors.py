@@ -112,7 +112,7 @@ def _summary(error):
 
 def save_weights(file, factor, **notes):
     """Writes a factor's weights, with notes, as `write`."""
-    weights = serialization.named_weights(factor.keras)
+    weights = serialization.named_weights(factor.as_keras())
     arrays = {name: np.asarray(weight.value) for name, weight in weights.items()}
     write(file, arrays, {**identity(factor), **notes})
 

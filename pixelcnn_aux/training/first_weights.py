@@ -39,7 +39,7 @@ def fitting(init, model, names, *, new, as_loaded=False):
         if misfit := _misfit(model, run, name):
             print(f"{name}: new first weights, since {init} has {misfit}", flush=True)
             continue
-        factor, earlier = model.factors[name].keras, run.factors[name].keras
+        factor, earlier = model.factors[name].as_keras(), run.factors[name].as_keras()
         theirs = _shared_weights(earlier, factor)
         found[name] = [
             np.asarray(theirs[key].value) if key in theirs else np.zeros(weight.shape, weight.dtype)
@@ -92,7 +92,7 @@ def _misfit(model, run, name):
     """Why a factor cannot start from the weights of a run; "" if it can."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
-    own, theirs = model.factors[name].keras, run.factors[name].keras
+    own, theirs = model.factors[name].as_keras(), run.factors[name].as_keras()
     weights = _shared_weights(own, theirs), _shared_weights(theirs, own)
     shapes = [[tuple(weight.shape) for weight in x.values()] for x in weights]
     if shapes[0] != shapes[1]:

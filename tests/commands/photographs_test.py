@@ -13,6 +13,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import resizing, threads
 from pixelcnn_aux.commands import color, complete, enlarge, plots
+from pixelcnn_aux.runs import loading
 from tests import helpers
 
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
@@ -29,7 +30,9 @@ class PhotographsTest(helpers.TestCase):
         for name, pixels in zip(("a", "b"), PHOTOGRAPHS):
             self.write(f"{name}.tiff", pixels)
         self.write("mask.png", 255 * MASK[0, ..., 0])
-        self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True, condition=None)
+        self.model = mock.create_autospec(
+            pa.AuxiliaryModel, instance=True, condition=None, factors={"image": None}
+        )
         self.load = self.enter_context(mock.patch.object(pa, "load", return_value=self.model))
 
     def write(self, name, pixels):
@@ -113,7 +116,7 @@ class PhotographsTest(helpers.TestCase):
     def test_several_are_the_same_in_processes(self):
         run = self.folder / "run"
         helpers.make_run(run, helpers.tiny_model(exact=True))
-        self.load.return_value = pa.load(run)
+        self.load.return_value = loading.load(run)
         for cores in (1, 2):
             out = self.folder / str(cores)
             out.mkdir()

@@ -170,7 +170,7 @@ class BackendTest(helpers.TestCase):
     """Another backend of Keras is an error of one sentence, and does not matter to models in NumPy."""
 
     def test_one_that_is_not_known_or_not_installed(self):
-        load = "import pixelcnn_aux as pa; pa.load('{0}'); print('loaded'); pa.load('{0}')"
+        load = "import pixelcnn_aux as pa; x = pa.load('{0}'); print('loaded'); x.factors['image'].compile()"
         export = ("-m", "pixelcnn_aux", "export", "--workdir=cifar10-pixelcnn", "--out=none")
         for name in ("openvino", "tensorflou"):
             expected = (
@@ -193,9 +193,9 @@ class BackendTest(helpers.TestCase):
         for name in [x for x in sys.modules if x.partition(".")[0] == "pixelcnn_aux"]:
             del sys.modules[name]
         first = importlib.import_module("pixelcnn_aux")
-        first.load("cifar10-pixelcnn")
+        factor = first.load("cifar10-pixelcnn").factors["image"]
         with self.assertRaisesRegex(ImportError, "^Expected a Keras.*: torch. Set KERAS_BACK"):
-            first.load("cifar10-pixelcnn")
+            factor.compile()
 
 
 class PluginTest(helpers.TestCase):

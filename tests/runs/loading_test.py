@@ -143,15 +143,6 @@ class LoadTest(helpers.TestCase):
         file.write_text(honest)
         pa.load(self.folder)
 
-    def test_a_network_with_a_regularizer_is_not_described(self):
-        """It could not be loaded: that is found out before it is trained."""
-        model = helpers.tiny_model()
-        model.factors["image"].network.activity_regularizer = keras.regularizers.L2(0.1)
-        with self.assertRaisesRegex(
-            ValueError, "PixelCNN with its arguments.*'activity_regularizer'"
-        ):
-            model.description()
-
     def test_no_workdir(self):
         with self.assertRaisesRegex(FileNotFoundError, "the folder of a run.*Received: .*run"):
             pa.load(self.folder)

@@ -98,7 +98,7 @@ class TrainedTest(helpers.TestCase):
             pack_run(self.mine, "small", "--in_8_bits=image")
         self.assertEqual(self.dtypes("small", "image"), {"float16", "int8"})
         self.assertEqual(self.dtypes("small", "grayscale"), {"float16"})
-        factors = pa.load("small").factors["image"], self.model.factors["image"]
+        factors = [x.factors["image"].as_keras() for x in (pa.load("small"), self.model)]
         for layer, expected in zip(*map(layers.normalized_layers, factors)):
             kernel, kept = np.asarray(layer.kernel()), np.asarray(expected.kernel())
             # Half a step of 127 of the largest, and the 11 bits of lengths.

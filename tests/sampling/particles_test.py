@@ -13,7 +13,7 @@ from pixelcnn_aux.auxiliary import Grayscale
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sampling.particles import Particles
 from pixelcnn_aux.scanning.diagonals import DiagonalScan
-from tests import custom, helpers, own_network_test
+from tests import custom, helpers
 from tests.agreement_test import SMALL, build, labels
 
 tiny = functools.cache(particles.tiny)
@@ -207,9 +207,6 @@ class WrongArgumentsTest(helpers.TestCase):
     def test_nothing_known_and_graphs(self):
         with self.assertRaisesRegex(ValueError, "known pixels, which .*: none. Give them, or part"):
             build("colors").sample(SEEDS, particles=2)
-        for model, how in (
-            (build("colors"), {"jit_compile": True}),
-            (own_network_test.build(), {}),
-        ):
-            with self.assertRaisesRegex(ValueError, "particles=1 with jit_compile or networks of"):
-                completed(model, 2, **how)
+        for how in ({"jit_compile": True}, {"by": "graph"}):
+            with self.assertRaisesRegex(ValueError, "particles=1 of draws by graphs"):
+                completed(build("colors"), 2, **how)

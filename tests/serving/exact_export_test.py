@@ -109,7 +109,7 @@ class ExactExportTest(helpers.TestCase):
         ):
             other = model()
             if fixed_sum is None:  # other classes
-                for layer in layers.normalized_layers(other.factors["image"].network):
+                for layer in layers.normalized_layers(other.factors["image"].as_keras().network):
                     if layer.h is not None:
                         layer.h.assign(layer.h[::-1])
             else:

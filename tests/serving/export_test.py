@@ -152,7 +152,7 @@ class SignaturesTest(ExportTestCase):
         expected = [
             tuple(weight.shape)
             for factor in self.model.factors.values()
-            for layer in layers.normalized_layers(factor)
+            for layer in layers.normalized_layers(factor.as_keras())
             for weight in (layer.v, layer.b)
         ]
         self.assertCountEqual(shapes, expected)
@@ -336,7 +336,7 @@ class VerifyTest(ExportTestCase):
         # A change of many draws, and one of hardly any.
         for size, expected in ((1.0, "draws as the model does"), (2e-3, "log-likelihoods")):
             other = pa.load(self.run_folder)
-            head = other.factors["grayscale"].network.last
+            head = other.factors["grayscale"].as_keras().network.last
             head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
             with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
                 self.verify(other)

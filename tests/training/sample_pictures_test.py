@@ -73,7 +73,7 @@ class RunTest(helpers.TestCase):
         expected = model.sample(seeds, given={"grayscale": grays})["image"]
         first, last = (tiles(folder / f"epoch-000{epoch}.png") for epoch in (1, 2))
         self.assertAllEqual(last[0], originals)
-        self.assertAllEqual(last[1], np.repeat(17 * grays.numpy(), 3, axis=-1))
+        self.assertAllEqual(last[1], np.repeat(17 * grays, 3, axis=-1))
         self.assertAllEqual(last[2], expected)
         self.assertAllEqual(first[:2], last[:2])
         self.assertNotAllEqual(first[2], last[2])
