@@ -27,6 +27,9 @@ if __name__ == "__main__":
     )
     jax.jit(lambda x: x + 1)(1)  # one that is counted
     model = pa.load("cifar10-pyramid")
+    assert "keras" not in sys.modules
+    for factor in model.factors.values():
+        factor.as_keras()
     shapes = {weight.shape for factor in model.factors.values() for weight in factor.weights}
     print(f"loading compiled {len(compiled) - 1} operations for weights of {len(shapes)} shapes")
     assert 1 <= len(compiled) <= 1 + len(shapes)  # copies to the device
