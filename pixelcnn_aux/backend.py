@@ -378,25 +378,8 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
     return made
 
 
-class compiled(functools.cached_property):  # lower case, as a decorator
-    """A compiled method of a layer, also of its weights: under TensorFlow as `traced`, under JAX with jit.
-
-    Its arguments are structures of tensors [B, ...] and plain values. It has the attribute `any_size` of
-    `traced`, and `once`, the method itself, for a call that is not worth a graph.
-    """
-
-    def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
-        def compile_for(layer: Any) -> Any:
-            function = method.__get__(layer)
-            made: Any = _jitted(function, layer) if NAME == "jax" else traced(function, jit_compile)
-            made.once = function
-            return made
-
-        super().__init__(compile_for)
-
-
-def _jitted(function, layer):
-    """A function that reads a layer's weights, compiled by JAX."""
+def jitted(function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
+    """A function that reads a Keras layer's weights, compiled by JAX."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def with_weights(plain, values, tensors):
@@ -414,7 +397,6 @@ def _jitted(function, layer):
         values = [variable.value for variable in layer.variables]
         return with_weights((structure, plain), values, tensors)
 
-    call.any_size = call
     return call
 
 

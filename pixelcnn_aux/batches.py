@@ -183,7 +183,7 @@ def added_up(factor, method, inputs):
 
 
 def side_by_side(factor, method, inputs):
-    """A `backend.compiled` method of a batch of `Inputs`, to tensors [B, H, W], evaluated tile by tile."""
+    """A `compiled` method of a batch of `Inputs`, to tensors [B, H, W], evaluated tile by tile."""
 
     def joined(parts, axis):
         return arrays.mapped(lambda *x: arrays.concatenate(x, axis=axis), *parts)

@@ -3,6 +3,7 @@
 `factor.Factor` evaluates them by Keras, and is trained; `engine.Factor` in NumPy.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
@@ -44,6 +45,35 @@ class PixelNats(NamedTuple):
     entropy: Tensor  # the expectation of -log p(pixel): `Likelihood.entropy`
 
 
+class compiled(functools.cached_property):  # lower case, as a decorator
+    """A method of a factor as graphs of TensorFlow, or compiled by JAX.
+
+    Its arguments are structures of tensors [B, ...] and plain values. It has the attribute `any_size` of
+    `backend.traced`, and `once`, the method itself, for a call that is not worth a graph.
+    """
+
+    def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
+        super().__init__(lambda factor: _Compiled(method.__get__(factor), factor, jit_compile))
+
+
+class _Compiled:
+    def __init__(self, method, factor, jit_compile):
+        self.once, self._factor, self._jit_compile = method, factor, jit_compile
+
+    @functools.cached_property
+    def _graphs(self):
+        backend = arrays.backend()
+        if backend.NAME == "jax":
+            return backend.jitted(self.once, self._factor) if self._factor.in_graphs else self.once
+        return backend.traced(self.once, self._jit_compile)
+
+    def __call__(self, *args):
+        return self._graphs(*args)
+
+    def any_size(self, *args):
+        return getattr(self._graphs, "any_size", self._graphs)(*args)
+
+
 class Conditional:
     """p(x | x_hat), or p(x) for an unconditional factor: likelihoods and draws from networks' outputs.
 
@@ -80,7 +110,7 @@ class Conditional:
     with_fixed_sum: Callable[..., Self]
     _evaluated: Callable[[Inputs], Tensor]  # the parameters: float [B, H, W, P]
     _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
-    draw_in_graph: Callable[[DrawRequest], Tensor]  # `draw` in a graph that is being traced
+    in_graph: Callable[[], Any]  # the `engine.Factor` of tensors, in a graph that is being traced
 
     def is_recording(self) -> bool:
         """Whether what is done with weights is recorded, in a graph or to be differentiated."""
@@ -251,6 +281,7 @@ class Conditional:
                 evaluate, by = "_forced_params", "numpy"
         return self._in_batches(evaluate, inputs, inputs.images, by)
 
+    @compiled
     def _full_params(self, inputs):
         return self._evaluated(inputs)
 
@@ -344,12 +375,15 @@ class Conditional:
         bounding = self.fixed_sum.with_exact(False) if self.likelihood.centered else None
         return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
 
+    @compiled
     def _pixel_log_prob(self, inputs):
         return self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
 
+    @compiled
     def _bound_and_exact(self, inputs):
         return self._both_nats(self._evaluated(inputs), inputs)
 
+    @compiled
     def _pixel_nats(self, inputs):
         params = self._evaluated(inputs)
         bound, nats = self._both_nats(params, inputs)
@@ -378,6 +412,7 @@ class Conditional:
         nats = self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
         return arrays.sum(nats, axis=(1, 2))
 
+    @compiled
     def log_density(self, inputs: Inputs) -> Tensor:
         """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
         (images, auxiliary, _), centers = inputs, None
@@ -387,6 +422,10 @@ class Conditional:
             centers = arrays.cast(centers, self.variable_dtype) + arrays.zeros_like(images)
         params = self._evaluated(inputs)
         return arrays.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
+
+    def density(self, inputs: Inputs) -> Tensor:
+        """`log_density`, in graphs that are kept."""
+        return self.log_density(inputs)
 
     # Draws.
 
@@ -405,12 +444,26 @@ class Conditional:
         if in_graph or not isinstance(self.network, ParallelPixelCNN):
             request = request._replace(noise=request.noise[:, :, :])
         if is_traced:
-            return self.draw_in_graph(request)
+            return self._draw_in_graph(request)
         if in_graph:
-            return self.as_keras().draw_by_graph(request)
+            return np.asarray(self.as_keras()._draw_in_graph(request))
         evaluation = self.plain().given(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)
         return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
+
+    def _draw_in_graph(self, request):
+        features: Any = []
+        if request.auxiliary is not None:
+            features = self._features(Inputs(None, request.auxiliary, request.condition))
+        draw = self._draw_by_xla if request.jit_compile else self._draw
+        # Without the fields that graphs do not depend on: each value would be traced anew.
+        request = request._replace(seeds=None, mode="", size=None, jit_compile=False, by=None)
+        return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
+
+    def _drawn(self, features, request):
+        return self.in_graph().drawn(features, request)
+
+    _draw, _draw_by_xla = compiled(_drawn), compiled(_drawn, jit_compile=True)
 
     def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel."""

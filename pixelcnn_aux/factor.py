@@ -22,11 +22,11 @@ from pixelcnn_aux import (
     summaries,
 )
 from pixelcnn_aux.arguments import ArrayLike, PathLike, Tensor
-from pixelcnn_aux.conditional import PARTS, Conditional
+from pixelcnn_aux.conditional import PARTS, Conditional, compiled
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.engine import factor as engine
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import DrawRequest, Inputs
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.sums import Bounds, FixedSum
 
@@ -179,8 +179,10 @@ class Factor(Conditional, keras.Model):
         return self.plain().with_tensors(tensor)
 
     def plain(self) -> engine.Factor:
-        kind = engine.Factor
-        return kind.traced(self) if self.is_recording() else kind.of(self)
+        return self.in_graph() if self.is_recording() else engine.Factor.of(self)
+
+    def in_graph(self) -> engine.Factor:
+        return engine.Factor.traced(self)
 
     def is_recording(self) -> bool:
         return backend.is_recording(self)
@@ -188,10 +190,10 @@ class Factor(Conditional, keras.Model):
     def needs_tensors(self) -> bool:
         return self.compute_dtype != self.variable_dtype or self.is_recording()
 
-    @backend.compiled
+    @compiled
     def _features(self, inputs):
         if arrays.is_plain(inputs.auxiliary) and not self.needs_tensors():
-            return self.plain()._features(inputs)
+            return self.plain()._features.once(inputs)
         with self.given(inputs.condition):
             return self._embed(inputs.auxiliary)
 
@@ -201,13 +203,7 @@ class Factor(Conditional, keras.Model):
             return self.plain()._evaluated(inputs)
         return self(inputs, training=False)
 
-    _full_params = backend.compiled(_evaluated)
-    _pixel_log_prob = backend.compiled(Conditional._pixel_log_prob)
-    _bound_and_exact = backend.compiled(Conditional._bound_and_exact)
-    _pixel_nats = backend.compiled(Conditional._pixel_nats)
-    log_density = backend.compiled(Conditional.log_density)
-
-    @backend.compiled
+    @compiled
     def _group_log_prob(self, inputs, conditions):
         if arrays.is_plain(inputs.images):
             return super()._group_log_prob(inputs, conditions)
@@ -222,26 +218,6 @@ class Factor(Conditional, keras.Model):
         remedy = 'Give its weights to one of model.new_factor(name, "float32")'
         fits = self.compute_dtype == self.variable_dtype
         expect(fits, expected, self.dtype_policy.name, remedy)
-
-    def draw_in_graph(self, request: DrawRequest) -> Tensor:
-        return engine.Factor.traced(self).draw_in_graph(request)
-
-    def draw_by_graph(self, request: DrawRequest) -> np.ndarray:
-        """As `draw`, by a graph whose loops go through pixels, which XLA compiles if the request says so."""
-        features = []
-        if request.auxiliary is not None:
-            features = self._features(Inputs(None, request.auxiliary, request.condition))
-        draw = self._draw_by_xla if request.jit_compile else self._draw
-        # Without the fields that graphs do not depend on: each value would be traced anew.
-        request = request._replace(seeds=None, mode="", size=None, jit_compile=False, by=None)
-        request = request if self.fixed_sum else request._replace(auxiliary=None)
-        return np.asarray(draw(features, request))
-
-    def _draw_now(self, features, request):
-        return engine.Factor.traced(self).draw_in_graph(request, features)
-
-    _draw = backend.compiled(_draw_now)
-    _draw_by_xla = backend.compiled(_draw_now, jit_compile=True)
 
     # Training and saving by Keras.
 

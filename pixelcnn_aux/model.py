@@ -687,7 +687,7 @@ class AuxiliaryModel(serialization.Configured):
         received = "one that is: images have no probability unless they fit their auxiliary images"
         fits = not any(factor.exact for factor in self.factors.values())
         expect(fits, expected, received, "Ask model.with_exact(False)")
-        return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
+        return sum(factor.density(inputs[name]) for name, factor in self.factors.items())
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments, arrays, batches, checks, conditional, serialization, threads
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.conditional import Conditional
+from pixelcnn_aux.conditional import Conditional, compiled
 from pixelcnn_aux.engine.layers import Weights
 from pixelcnn_aux.engine.quantizing import quantized
 from pixelcnn_aux.errors import expect, needs_all, restated
@@ -212,7 +212,8 @@ class Factor(Conditional):
 
     def __copy__(self) -> Self:
         made = object.__new__(type(self))
-        vars(made).update(vars(self))
+        graphs = {x for x in vars(self) if isinstance(getattr(type(self), x, None), compiled)}
+        vars(made).update({x: y for x, y in vars(self).items() if x not in graphs})
         return made
 
     def __getstate__(self) -> Any:  # for other processes
@@ -256,8 +257,13 @@ class Factor(Conditional):
         made._networks = self._networks | own
         return made
 
+    def in_graph(self) -> Self:
+        return self.with_tensors(arrays.backend().read)
+
+    @compiled
     def _features(self, inputs):
-        return self.plain().given(inputs.condition).embed(inputs.auxiliary)
+        made = self.plain() if arrays.is_plain(inputs.auxiliary) else self.in_graph()
+        return made.given(inputs.condition).embed(inputs.auxiliary)
 
     @_by_own_threads
     def embed(self, auxiliary: Tensor) -> list[Any]:
@@ -283,7 +289,7 @@ class Factor(Conditional):
     def _evaluated(self, inputs):
         plain, (count, height, width, _) = self.plain(), inputs.images.shape
         if not arrays.is_plain(inputs.images):
-            return plain._params_at_once(inputs)
+            return self.in_graph()._params_at_once(inputs)
         at_once = max(1, batches.CACHED // (height * width))
         parts = (slice(first, first + at_once) for first in range(0, max(count, 1), at_once))
         return np.concatenate(
@@ -298,9 +304,10 @@ class Factor(Conditional):
         given = self.given(inputs.condition)
         return given.network(self.seen(inputs), given.embed(inputs.auxiliary))
 
-    def log_density(self, inputs: Inputs) -> Tensor:
-        is_traced = arrays.is_symbolic(inputs.images)
-        return super().log_density(inputs) if is_traced else self.as_keras().log_density(inputs)
+    def density(self, inputs: Inputs) -> Tensor:
+        """`log_density`, by the Keras model outside of graphs."""
+        factor = self if arrays.is_symbolic(inputs.images) else self.as_keras()
+        return factor.log_density(inputs)
 
     @_by_own_threads
     def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
@@ -333,19 +340,9 @@ class Factor(Conditional):
     def _group_params(self, k, known):
         return self.network.group_params(k, known)
 
-    def draw_in_graph(self, request: DrawRequest, features: list[Any] | None = None) -> Tensor:
-        """As of `Conditional`; `features` are those of the auxiliary images, if they were computed before."""
-        if request.jit_compile:
-            draw = arrays.backend().traced(self.draw_in_graph, jit_compile=True)
-            # Without the fields that graphs do not depend on.
-            request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
-            return draw(request, features)
+    def drawn(self, features: list[Any], request: DrawRequest) -> Tensor:
+        """Draws images in a graph that is being traced, given the features of their auxiliary images."""
         given, kind = self.given(request.condition), self.likelihood
-        tensors = {x: getattr(request, x) for x in ("noise", "auxiliary")}
-        tensors = {name: x if x is None else arrays.tensor(x) for name, x in tensors.items()}
-        request = request._replace(**tensors)
-        if features is None:
-            features = [] if request.auxiliary is None else given.embed(request.auxiliary)
         batch, *size, _ = arrays.shape(request.noise)
         request = request._replace(size=size)
         decider = deciders.drawn_pixels(kind, request)

@@ -148,7 +148,7 @@ class Dense:
         if not self.rounded:
             return y
         if not arrays.is_plain(y):
-            return arrays.round(y * rounding.SUMS) / rounding.SUMS
+            return rounding.straight(y, rounding.SUMS)
         y *= rounding.SUMS
         np.rint(y, out=y)
         y /= rounding.SUMS

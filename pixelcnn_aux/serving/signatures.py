@@ -53,19 +53,10 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
         module.weights.append(tf.Variable(x, trainable=False))
         return module.weights[-1]
 
-    held = {name: factor.with_tensors(variable) for name, factor in model.factors.items()}
-
-    def function(name):
-        inputs, _ = _served(model, max_batch, jit_compile)[name]
-
-        def compute(**tensors):
-            reading = copy.copy(model)
-            reading.factors = {x: held[x].with_tensors(tf.convert_to_tensor) for x in held}
-            return _served(reading, max_batch, jit_compile)[name][1](**tensors)
-
-        return _concrete(inputs, compute, max_batch)
-
-    functions = {name: function(name) for name in names}
+    model = copy.copy(model)
+    model.factors = {name: x.with_tensors(variable) for name, x in model.factors.items()}
+    served = _served(model, max_batch, jit_compile)
+    functions = {name: _concrete(*served[name], max_batch) for name in names}
     default = "sample" if "sample" in functions else names[0]
     return module, {"serving_default": functions[default], **functions}
 

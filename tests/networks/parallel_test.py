@@ -119,7 +119,7 @@ class ParallelTest(helpers.TestCase):
     @each_parts
     def test_draws_in_tiles_are_as_in_the_whole_image(self, parts):
         size, _ = CUT[parts]
-        factor = build(parts, size).factors["image"]
+        factor = build(parts, size, dtype="float64").factors["image"]
         auxiliary = helpers.pictures(2, size=HALVES.size(size))
         seeds, shifts = np.array([[0, 1], [5, 6]], np.int32), np.array([0.0, -0.5], np.float32)
         noise = sampling.Noise(factor, seeds, 1, size)
