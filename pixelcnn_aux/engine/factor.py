@@ -217,7 +217,7 @@ class Factor(Conditional):
         return made
 
     def __getstate__(self) -> Any:  # for other processes
-        return {**vars(self.plain()), "_described": self._described, "_made": {}}
+        return {**vars(copy.copy(self.plain())), "_described": self._described, "_made": {}}
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -287,17 +287,14 @@ class Factor(Conditional):
         return [np.concatenate(x, axis=1) for x in zip(*parts)]
 
     def _evaluated(self, inputs):
-        plain, (count, height, width, _) = self.plain(), inputs.images.shape
         if not arrays.is_plain(inputs.images):
             return self.in_graph()._params_at_once(inputs)
-        at_once = max(1, batches.CACHED // (height * width))
-        parts = (slice(first, first + at_once) for first in range(0, max(count, 1), at_once))
-        return np.concatenate(
-            [
-                plain._params_at_once(Inputs(*(x if x is None else x[p] for x in inputs)))
-                for p in parts
-            ]
-        )
+        plain, (count, height, width, _) = self.plain(), inputs.images.shape
+        at_once, params = max(1, batches.CACHED // (height * width)), []
+        for first in range(0, max(count, 1), at_once):
+            some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
+            params.append(plain._params_at_once(some))
+        return np.concatenate(params)
 
     @_by_own_threads
     def _params_at_once(self, inputs):
