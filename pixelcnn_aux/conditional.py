@@ -5,7 +5,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -100,9 +100,8 @@ class Conditional:
     rounded = in_graphs = False
     variable_dtype: str
     watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
-    as_keras: Callable[
-        [], Any
-    ]  # the `factor.Factor` of its weights, which is trained, and evaluates graphs
+    # The `factor.Factor` of its weights, which is trained, and evaluates graphs.
+    as_keras: Callable[[], Any]
     plain: Callable[[], Any]  # the `engine.Factor` with its weights of now
     keras_class: Callable[[], Any]  # the class of that
     description: Callable[[], Any]  # as of `serialization.serialize`
@@ -467,6 +466,13 @@ class Conditional:
 
     def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel."""
+
+
+def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
+    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
+    bits = math.log(2.0) * math.prod(shape)
+    result = {name: -nats / bits for name, nats in log_probs.items()}
+    return {**result, "total": sum(result.values())}
 
 
 def _zeros(side, likelihood):

@@ -4,8 +4,7 @@ Nothing here knows which of the paper's models a chain is: their constructors ar
 """
 
 import copy
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from pixelcnn_aux import arguments, arrays, checks, conditions, sampling, serial
 from pixelcnn_aux.arguments import ArrayLike, Config, PathLike, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.batches import MAX_PIXELS, by_graph, in_batches
-from pixelcnn_aux.conditional import Conditional, PixelNats
+from pixelcnn_aux.conditional import Conditional, PixelNats, in_bits_per_dim
 from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images, takes_one
 from pixelcnn_aux.likelihoods import Likelihood
@@ -688,10 +687,3 @@ class AuxiliaryModel(serialization.Configured):
         fits = not any(factor.exact for factor in self.factors.values())
         expect(fits, expected, received, "Ask model.with_exact(False)")
         return sum(factor.density(inputs[name]) for name, factor in self.factors.items())
-
-
-def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
-    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
-    bits = math.log(2.0) * math.prod(shape)
-    result = {name: -nats / bits for name, nats in log_probs.items()}
-    return {**result, "total": sum(result.values())}

@@ -30,12 +30,10 @@ class Coding:
 
     def __init__(self, model):
         self._model = model
-        self._num_pixels = 0  # coded so far, or about to be
         self._mixtures = {name: IntegerMixture(x.likelihood) for name, x in model.factors.items()}
 
     def encode(self, images, add):
         """Codes images, uint8 [N, H, W, C]: (uint32 [n], dict, factor name -> int, its bits)."""
-        self._num_pixels += math.prod(images.shape[:3])
         coder, bits = entropy.Encoder(), dict.fromkeys(self._model.factors, 0.0)
         for image in images[:, np.newaxis]:
             given = {name: np.asarray(x) for name, x in self._model.auxiliaries(image).items()}
@@ -45,7 +43,6 @@ class Coding:
 
     def decode(self, words, count, size, add):
         """Yields images, uint8 [H, W, C], and bits, float32 [H, W], of words; fewer where none wrote them."""
-        self._num_pixels += count * math.prod(size)
         coder = entropy.Decoder(words)
         for _ in range(count):
             try:

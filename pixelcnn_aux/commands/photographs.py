@@ -17,7 +17,6 @@ from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
 from pixelcnn_aux.engine import processes
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.model import in_bits_per_dim
 
 FLAGS = flags.FLAGS
 
@@ -56,7 +55,7 @@ def draw_each(files, ending, call, scenes=None, **own):
         **own,
     }
     repeated = (np.broadcast_to(x, (count, *x.shape)) for x in photographs)
-    draw = functools.partial(drawn_with_bits, how=how, has_bits=count > 1)
+    draw = functools.partial(sampling.drawn_with_bits, how=how, has_bits=count > 1)
     calls = [functools.partial(draw, call=call(x)) for x in repeated]
     start = time.perf_counter()
     with contextlib.closing(processes.in_order(model, calls)) as results:
@@ -70,28 +69,6 @@ def draw_each(files, ending, call, scenes=None, **own):
                 what = f"{height} x {width}" + (f", {bits[k]:.3f} bits/dim" if count > 1 else "")
                 seconds = time.perf_counter() - start
                 print(f"Wrote {output}: {what}, after {seconds:.1f} s", flush=True)
-
-
-def drawn_with_bits(model, call, how, has_bits=True):
-    """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N]; or zeros.
-
-    `call` is the name of a method with its first arguments, and `how` are others. Bits are those of all
-    trained factors, of pictures as the model sees them whole.
-    """
-    method, *args = call
-    drawn = np.asarray(getattr(model, method)(*args, **how))
-    drawn = drawn.reshape(-1, *drawn.shape[-3:])
-    if not has_bits:
-        return drawn, np.zeros(len(drawn))
-    seen, bits = sampling.as_seen_whole(model, drawn), np.zeros(len(drawn))
-    condition = model.checked_condition(how.get("condition"), len(drawn))
-    trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
-    for index in range(len(drawn)):  # one by one, since they may be large
-        one = slice(index, index + 1)
-        inputs = model.inputs(seen[one], condition if condition is None else condition[one])
-        nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
-        [bits[index]] = in_bits_per_dim(nats, seen.shape[1:])["total"]
-    return drawn, bits
 
 
 def _outputs(files, ending):

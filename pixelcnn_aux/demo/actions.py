@@ -15,7 +15,6 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
-from pixelcnn_aux.commands.photographs import drawn_with_bits
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.demo import uploads
@@ -25,6 +24,7 @@ from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.resizing import fit, resize
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.sampling import drawn_with_bits
 
 PERIOD = 0.5  # seconds between two updates of the page
 IMAGES = 4  # drawn at once from scratch

@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -19,8 +19,6 @@ class Context(NamedTuple):
     # Whether blocks keep their inputs alone for the backward pass and are evaluated again there. A training
     # step takes less memory, and more time.
     remat: bool = False
-    # Of layers: the kernel and the bias, which were normalized before.
-    normalized: Mapping[Any, tuple[Tensor, Tensor]] | None = None
     # Whether an eager call of a weight-normalized layer first fits `g` and `b` to its batch: each output
     # channel then has mean 0 and standard deviation `init_scale` on it. The next layer sees this output, so
     # that one forward pass without dropout initializes a network (Salimans & Kingma, 2016, section 3). A

@@ -101,8 +101,6 @@ class WeightNorm(keras.layers.Layer):
 
     def normalized(self) -> tuple[Tensor, Tensor]:
         """The normalized kernel and the bias in the compute dtype, rounded if the layer is."""
-        if given := current().normalized:
-            return given[self]
         kernel, bias = self.kernel(), self.bias()
         if self.rounded:
             units = rounding.kernel_units(kernel, bias)

@@ -6,11 +6,10 @@ import tempfile
 from pixelcnn_aux import arguments, disk, summaries
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import hub, trained
+from pixelcnn_aux.runs import hub, metrics, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.runs.tensors import fingerprint
-from pixelcnn_aux.training import metrics
 
 _PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
 _WORDS = {

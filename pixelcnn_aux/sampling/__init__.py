@@ -11,5 +11,10 @@ from pixelcnn_aux.sampling.chains import (
     noise as noise,
     sample as sample,
 )
-from pixelcnn_aux.sampling.colors import as_seen_whole as as_seen_whole, colorize as colorize
-from pixelcnn_aux.sampling.pictures import complete as complete, enlarge as enlarge
+from pixelcnn_aux.sampling.colors import colorize as colorize
+from pixelcnn_aux.sampling.pictures import (
+    as_seen_whole as as_seen_whole,
+    complete as complete,
+    drawn_with_bits as drawn_with_bits,
+    enlarge as enlarge,
+)

@@ -16,9 +16,8 @@ from pixelcnn_aux.auxiliary import LUMA
 from pixelcnn_aux.batches import by_leaf
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs, check_images
-from pixelcnn_aux.resizing import resize
 from pixelcnn_aux.sampling.chains import checked, sample
-from pixelcnn_aux.sampling.pictures import multiple, padded
+from pixelcnn_aux.sampling.pictures import as_seen_whole
 
 # Chosen by eye, on photographs.
 _DRAWS, _STRENGTH = 32, 2  # of a coloring, and how much stronger colors of a mean become at most
@@ -75,21 +74,6 @@ def colorize(model, images, request, num):
             else:
                 picture[:] = own[k, :height, :width]
     return found if num else found[:, 0]
-
-
-def as_seen_whole(model, images):
-    """Pictures [B, H, W, C], reduced until they just cover the model's images; smaller ones padded.
-
-    For a model of images of any size they are as they were.
-    """
-    scale = max(map(operator.truediv, model.image_size or (), images.shape[1:3]), default=1)
-    if scale >= 1:
-        return padded(model, images)
-    of = multiple(model)
-    sides = (of * round(scale * side / of) for side in images.shape[1:3])
-    size = [*map(max, model.image_size, sides)]
-    small = [resize(image, size) for image in images]
-    return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
 
 
 def _several(seeds, count):

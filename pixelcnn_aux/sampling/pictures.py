@@ -14,8 +14,10 @@ import operator
 import numpy as np
 
 from pixelcnn_aux import arguments, batches
+from pixelcnn_aux.conditional import in_bits_per_dim
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
+from pixelcnn_aux.resizing import resize
 from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, sample
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
@@ -195,3 +197,40 @@ def _around(model, scenes, mask, names):
         first = min(max((start + end - length) // 2, 0), max(side - length, 0))
         part.append(slice(first, first + length))
     return times, unit, tuple(part)
+
+
+def as_seen_whole(model, images):
+    """Pictures [B, H, W, C], reduced until they just cover the model's images; smaller ones padded.
+
+    For a model of images of any size they are as they were.
+    """
+    scale = max(map(operator.truediv, model.image_size or (), images.shape[1:3]), default=1)
+    if scale >= 1:
+        return padded(model, images)
+    of = multiple(model)
+    sides = (of * round(scale * side / of) for side in images.shape[1:3])
+    size = [*map(max, model.image_size, sides)]
+    small = [resize(image, size) for image in images]
+    return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
+
+
+def drawn_with_bits(model, call, how, has_bits=True):
+    """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N]; or zeros.
+
+    `call` is the name of a method with its first arguments, and `how` are others. Bits are those of all
+    trained factors, of pictures as the model sees them whole.
+    """
+    method, *args = call
+    drawn = np.asarray(getattr(model, method)(*args, **how))
+    drawn = drawn.reshape(-1, *drawn.shape[-3:])
+    if not has_bits:
+        return drawn, np.zeros(len(drawn))
+    seen, bits = as_seen_whole(model, drawn), np.zeros(len(drawn))
+    condition = model.checked_condition(how.get("condition"), len(drawn))
+    trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
+    for index in range(len(drawn)):  # one by one, since they may be large
+        one = slice(index, index + 1)
+        inputs = model.inputs(seen[one], condition if condition is None else condition[one])
+        nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
+        [bits[index]] = in_bits_per_dim(nats, seen.shape[1:])["total"]
+    return drawn, bits

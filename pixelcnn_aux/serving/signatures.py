@@ -6,9 +6,9 @@ import functools
 import tensorflow as tf
 
 from pixelcnn_aux import arguments, backend, sampling
+from pixelcnn_aux.conditional import in_bits_per_dim
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which have the names of their factors; and beginnings of others.

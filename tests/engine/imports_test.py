@@ -17,7 +17,7 @@ KERAS = """
     likelihoods.distributions
     training.devices training.first_weights training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps
-    interop.references runs.pushing
+    interop.references
     serving.exporting serving.grpc_client serving.interface serving.signatures serving.verify
 """  # modules that need a framework to be imported
 LATER = "arrays serialization data.decoding data.tfds"  # whose functions import one
