@@ -16,9 +16,9 @@ from PIL import Image
 import pixelcnn_aux as pa
 from benchmarks import tools
 from pixelcnn_aux import codec
+from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.progress import pixel_bar
 
 
 def main():

@@ -13,8 +13,8 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import tools
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.errors import expect
 
 FLAGS = flags.FLAGS
 
@@ -187,7 +187,7 @@ def trace(loss, variables, *specs, block_names=()):
 
 def training_step(factor, image, auxiliary=None):
     """The `Trace` of a factor's loss with dropout and its gradients, by the shapes of images, or None."""
-    from pixelcnn_aux.inputs import Inputs
+    from pixelcnn_aux.base.inputs import Inputs
 
     def loss(inputs):
         return factor.compute_loss(inputs, inputs.images, factor(inputs, training=True))

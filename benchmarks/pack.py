@@ -14,10 +14,11 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, layers, rounding, serialization, summaries
+from pixelcnn_aux import layers, summaries
+from pixelcnn_aux.base import disk, rounding, serialization
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import bpd, chosen_run, program
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.rounded_factor import RoundedFactor
+from pixelcnn_aux.factors.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits

@@ -22,14 +22,14 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import tools
-from pixelcnn_aux import arguments
+from pixelcnn_aux.base import arguments
 from pixelcnn_aux.commands import chosen_run, program
 
 FLAGS = flags.FLAGS
 
 tf, rival = tools.LazyModule("tensorflow"), tools.LazyModule("benchmarks.rival")
 sampling = tools.LazyModule("pixelcnn_aux.sampling")
-requests = tools.LazyModule("pixelcnn_aux.inputs")
+requests = tools.LazyModule("pixelcnn_aux.base.inputs")
 
 # Evaluations of a network that is evaluated for every pixel: the other pixels are extrapolated.
 EVALUATIONS = 16

@@ -12,9 +12,9 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data
+from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.codec import pictures
 from pixelcnn_aux.commands import chosen_run
-from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS

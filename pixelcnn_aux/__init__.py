@@ -12,12 +12,11 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from pixelcnn_aux import lazy
+from pixelcnn_aux.base import lazy
 
 if TYPE_CHECKING:
     from pixelcnn_aux import (
         auxiliary as auxiliary,
-        backend as backend,
         codec as codec,
         conditions as conditions,
         data as data,
@@ -27,11 +26,15 @@ if TYPE_CHECKING:
         likelihoods as likelihoods,
         networks as networks,
         scores as scores,
-        serialization as serialization,
         sums as sums,
         training as training,
     )
-    from pixelcnn_aux.factor import Factor as Factor
+    from pixelcnn_aux.base import (
+        arrays as arrays,
+        backend as backend,
+        serialization as serialization,
+    )
+    from pixelcnn_aux.factors.factor import Factor as Factor
     from pixelcnn_aux.image_distribution import distribution as distribution
     from pixelcnn_aux.model import AuxiliaryModel as AuxiliaryModel
     from pixelcnn_aux.models import (
@@ -41,8 +44,8 @@ if TYPE_CHECKING:
         parallel_pyramid as parallel_pyramid,
         pixelcnn_pp as pixelcnn_pp,
         pyramid as pyramid,
+        rounded as rounded,
     )
-    from pixelcnn_aux.rounded_factor import rounded as rounded
     from pixelcnn_aux.runs.loading import load as load
     from pixelcnn_aux.runs.pushing import push as push
     from pixelcnn_aux.runs.trained import pretrained as pretrained
@@ -51,15 +54,14 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    "auxiliary backend codec conditions data information interop layers likelihoods networks scores "
-    "serialization sums training training.presets"
+    "auxiliary base.arrays base.backend base.serialization codec conditions data information interop layers "
+    "likelihoods networks scores sums training training.presets"
 )
 _NAMES = {  # module: public names in it
-    "factor": "Factor",
+    "factors.factor": "Factor",
     "image_distribution": "distribution",
     "model": "AuxiliaryModel",
-    "models": "chain grayscale grayscale_pyramid parallel_pyramid pixelcnn_pp pyramid",
-    "rounded_factor": "rounded",
+    "models": "chain grayscale grayscale_pyramid parallel_pyramid pixelcnn_pp pyramid rounded",
     "runs.loading": "load",
     "runs.pushing": "push",
     "runs.trained": "pretrained",
@@ -76,4 +78,4 @@ if "keras" in sys.modules or "tensorflow" in sys.modules:
     # No time is left to save, and `keras.saving.load_model` finds all classes that are registered here.
     with contextlib.suppress(ImportError):  # under another backend, where NumPy alone computes
         importlib.import_module("pixelcnn_aux.training.loop")
-        importlib.import_module("pixelcnn_aux.rounded_factor")
+        importlib.import_module("pixelcnn_aux.factors.rounded_factor")

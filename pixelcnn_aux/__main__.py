@@ -45,7 +45,7 @@ def main():
     elif name == "--version":
         print(f"pixelcnn-aux {pixelcnn_aux.__version__}")
     elif name not in COMMANDS:
-        from pixelcnn_aux.errors import did_you_mean
+        from pixelcnn_aux.base.errors import did_you_mean
 
         received = "none" if name is None else repr(name)
         remedy = f"Give one of them first; {typed} --help lists them"

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, sums
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_images, check_sides_known
+from pixelcnn_aux import sums
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import check_images, check_sides_known
+from pixelcnn_aux.base.serialization import Configured, register
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.serialization import Configured, register
 from pixelcnn_aux.sums import FixedSum
 
 LUMA = (299, 587, 114)  # of BT.601, in thousandths: the weights of R, G and B

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, machine, sums
-from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.progress import late_bar
+from pixelcnn_aux import sums
+from pixelcnn_aux.base import arguments, arrays, machine
+from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.base.progress import late_bar
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import ArrayLike, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.serialization import Configured, register
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import ArrayLike, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.serialization import Configured, register
 
 
 class Condition(Configured):

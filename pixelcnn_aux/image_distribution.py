@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, backend, conditions
-from pixelcnn_aux.arguments import ArrayLike
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux import conditions
+from pixelcnn_aux.base import arguments, arrays, backend
+from pixelcnn_aux.base.arguments import ArrayLike
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.likelihoods.distributions import ParameterProperties, seed_words, tfd
 from pixelcnn_aux.model import AuxiliaryModel
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
 
 SIDE = 96  # pixels: smaller images are enlarged to about that
 SUFFIXES = (".png", ".jpg", ".webp", ".pdf")  # of `write`

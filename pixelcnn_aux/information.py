@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import ArrayLike
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import ArrayLike
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.scores.detection import INTERVAL, RESAMPLES
 
 if TYPE_CHECKING:

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from absl import logging
 
-from pixelcnn_aux import arguments, arrays, checks, conditions, sampling, serialization, summaries
-from pixelcnn_aux.arguments import ArrayLike, Config, PathLike, Size, Tensor
+from pixelcnn_aux import conditions, sampling, summaries
 from pixelcnn_aux.auxiliary import Transform
+from pixelcnn_aux.base import arguments, arrays, serialization
+from pixelcnn_aux.base.arguments import ArrayLike, Config, PathLike, Size, Tensor
+from pixelcnn_aux.base.errors import did_you_mean, expect
+from pixelcnn_aux.base.inputs import DrawRequest, Inputs, check_images, takes_one
 from pixelcnn_aux.batches import MAX_PIXELS, by_graph, in_batches
-from pixelcnn_aux.conditional import Conditional, PixelNats, in_bits_per_dim
-from pixelcnn_aux.errors import did_you_mean, expect
-from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images, takes_one
+from pixelcnn_aux.factors import checks
+from pixelcnn_aux.factors.conditional import Conditional, PixelNats, in_bits_per_dim
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from pixelcnn_aux.factor import Factor
+    from pixelcnn_aux.factors.factor import Factor
 
 
 @serialization.register()
@@ -174,7 +176,7 @@ class AuxiliaryModel(serialization.Configured):
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        from pixelcnn_aux.factor import Factor
+        from pixelcnn_aux.factors.factor import Factor
 
         factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
         transforms = [serialization.deserialize(part, Transform) for part in config["transforms"]]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pixelcnn_aux as pa  # whose names are imported as they are used: presets do without Keras
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import Config, Size
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import Config, Size
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.conditions import Condition
-from pixelcnn_aux.errors import expect, restated
 
 if TYPE_CHECKING:
     from pixelcnn_aux.auxiliary import Transform
@@ -80,7 +80,7 @@ def chain(
     Raises:
       ValueError: for arguments that do not fit each other; see `AuxiliaryModel`.
     """
-    from pixelcnn_aux import checks
+    from pixelcnn_aux.factors import checks
 
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
@@ -339,9 +339,7 @@ def parallel_pyramid(
         **options,
     )
     if arguments.flag("whole_numbers", whole_numbers):
-        from pixelcnn_aux import rounded_factor
-
-        return rounded_factor.untrained(model)
+        return _rounded_anew(model)
     return model
 
 
@@ -399,6 +397,32 @@ def grayscale_pyramid(
     )
 
 
+def rounded(model: AuxiliaryModel) -> AuxiliaryModel:
+    """A model of `RoundedFactor`s with the quantized weights of another model.
+
+    It may be trained further, and quantized again. Raises ValueError for a factor that cannot be rounded: see
+    `RoundedFactor` and `RoundedFactor.quantize_weights`.
+    """
+    made = _rounded_anew(model)
+    for name, factor in made.factors.items():
+        factor.set_weights(model.factors[name].get_weights())
+        factor.quantize_weights()
+    return made
+
+
+def _rounded_anew(model):
+    """As `rounded`, with new weights, which are not quantized."""
+    from pixelcnn_aux.base import rounding, serialization
+    from pixelcnn_aux.factors.rounded_factor import RoundedFactor
+
+    factors = []
+    for factor in model.factors.values():
+        config = factor.get_config()
+        config["fixed_sum"] = serialization.serialize(rounding.in_quarters(factor.fixed_sum))
+        factors.append(RoundedFactor.from_config(config))
+    return pa.AuxiliaryModel(factors, model.transforms, model.image_size)
+
+
 def _check_counts(**counts):
     """Raises ValueError for a count out of range, under the name that its constructor has for it."""
     for name, count in counts.items():
@@ -425,7 +449,7 @@ def _halvings(image_size, base_size):
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
     """The likelihood of the auxiliary image, by a transform, of an image with this likelihood."""
-    from pixelcnn_aux import checks
+    from pixelcnn_aux.factors import checks
 
     checks.check_declared(transform)
     channels, num_values = checks.declared_values(transform, likelihood)
@@ -452,7 +476,7 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 
 def _centered(likelihood, transform):
     """The likelihood, centered if it is a mixture and the transform declares a sum."""
-    from pixelcnn_aux import checks
+    from pixelcnn_aux.factors import checks
 
     mixture = type(likelihood) is pa.likelihoods.LogisticMixture and not likelihood.centered
     fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.serialization import Configured, register
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import ArrayLike, Config, Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.serialization import Configured, register
 
 LARGEST_SUM = 2**29 - 1  # so that no sum overflows int32
 

@@ -12,9 +12,10 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, sampling
+from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
-from pixelcnn_aux.inputs import METHODS, DrawRequest
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.inputs import METHODS, DrawRequest
 from tests import custom, helpers
 
 BOUND = {"exact": False, "centered": False}

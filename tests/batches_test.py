@@ -7,7 +7,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import batches, engine, sampling
+from pixelcnn_aux import batches, sampling
+from pixelcnn_aux.factors.array_factor import ArrayFactor
 from tests import helpers
 
 SIZES = (1, 3, 16, 17)
@@ -108,7 +109,7 @@ class AnyNumberTest(helpers.TestCase):
             self.assertNoLogs("tensorflow", "WARNING"),
             mock.patch.object(batches, "MUCH", 0),
             mock.patch.object(pa.Factor, "call", autospec=True, side_effect=pa.Factor.call) as call,
-            mock.patch.object(engine.Factor, "traced", side_effect=engine.Factor.traced) as traced,
+            mock.patch.object(ArrayFactor, "traced", side_effect=ArrayFactor.traced) as traced,
         ):
             for size in SIZES:
                 model.log_prob(IMAGES[:size])

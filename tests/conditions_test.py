@@ -8,7 +8,8 @@ import numpy as np
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import conditions, data, serialization
+from pixelcnn_aux import conditions, data
+from pixelcnn_aux.base import serialization
 from pixelcnn_aux.training import first_weights
 from tests import helpers
 

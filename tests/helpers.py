@@ -21,9 +21,10 @@ from absl import flags
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, layers, sampling, serialization
+from pixelcnn_aux import data, layers, sampling
+from pixelcnn_aux.base import arguments, serialization
+from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.data import registry
-from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
@@ -120,7 +121,7 @@ def eagerly():
 def nothing_stays_registered():
     """After it, classes, data sets and presets are those of the package, or were registered before."""
     importlib.import_module(
-        "pixelcnn_aux.rounded_factor"
+        "pixelcnn_aux.factors.rounded_factor"
     )  # which registers a class when it is needed
     with (
         mock.patch.dict(keras.saving.get_custom_objects()),

@@ -5,9 +5,10 @@ import math
 import numpy as np
 from absl.testing import parameterized
 
-from pixelcnn_aux import arguments, information
+from pixelcnn_aux import information
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.inputs import check_images
 from pixelcnn_aux.information import Gaussian, Poisson
-from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods import LogisticMixture
 from tests import helpers
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arrays, serialization
+from pixelcnn_aux.base import arrays, serialization
 from tests import helpers
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import backend, machine
-from pixelcnn_aux.backend import POLICIES
+from pixelcnn_aux.base import backend, machine
+from pixelcnn_aux.base.backend import POLICIES
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, devices
 from pixelcnn_aux.training.state import TrainingState

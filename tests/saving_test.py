@@ -13,7 +13,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, serialization
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import serialization
 from pixelcnn_aux.networks import topology
 from tests import custom, helpers, recorded_test
 

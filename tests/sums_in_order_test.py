@@ -10,8 +10,9 @@ from unittest import mock
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from pixelcnn_aux import backend, sampling, training
-from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux import sampling, training
+from pixelcnn_aux.base import backend
+from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.training import steps
 from tests import helpers
 

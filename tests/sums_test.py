@@ -8,7 +8,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import checks, likelihoods, sums
+from pixelcnn_aux import likelihoods, sums
+from pixelcnn_aux.factors import checks
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 from tests.helpers import chi_square_p_value

@@ -7,7 +7,7 @@ codec.decompress(data)                  # the same images
 
 from typing import TYPE_CHECKING
 
-from pixelcnn_aux import lazy
+from pixelcnn_aux.base import lazy
 
 if TYPE_CHECKING:
     from pixelcnn_aux.codec.codec import Codec as Codec

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, machine
-from pixelcnn_aux.arguments import ArrayLike
+from pixelcnn_aux.base import arguments, machine
+from pixelcnn_aux.base.arguments import ArrayLike
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import check_images
 from pixelcnn_aux.codec import container
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.tensors import fingerprint
 
@@ -27,7 +27,7 @@ class Codec:
     on any machine.
 
     Args:
-      model: `AuxiliaryModel` of `RoundedFactor`s, as `pixelcnn_aux.rounded` makes it, or `engine.Model` of
+      model: `AuxiliaryModel` of `RoundedFactor`s, as `pixelcnn_aux.rounded` makes it, or of
         such a run. Images that contradict their auxiliary images are ruled out, where it can.
       name: str, the name of the model, which files contain.
       batch: int, how many images of one size are coded together, at most `container.MAX_BATCH`.

@@ -14,10 +14,11 @@ from concurrent import futures
 
 import numpy as np
 
-from pixelcnn_aux import batches, rounding, sums
+from pixelcnn_aux import batches, sums
+from pixelcnn_aux.base import rounding
+from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, counts
-from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.networks import ParallelPixelCNN
 
 # Parts of the format: pixels of a group whose values are coded together, in raster order; rows, about, that

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect, restated
 
 MAGIC = b"\x89PXAUX\x00\x02"
 MAX_BATCH = 1024

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pixelcnn_aux.errors import expect, needs
+from pixelcnn_aux.base.errors import expect, needs
 
 _USE = "constriction, which codes values by their probabilities"
 with needs(_USE, "Run pip install 'constriction>=0.5,<0.6'"):

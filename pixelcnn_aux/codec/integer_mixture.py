@@ -16,13 +16,13 @@ import math
 
 import numpy as np
 
+from pixelcnn_aux.base.rounding import CENTERS
 from pixelcnn_aux.likelihoods.mixture import (
     CENTERED_LOG_SCALE_SHIFT,
     MIN_LOG_SCALE,
     Layout,
     conditional_mean,
 )
-from pixelcnn_aux.rounding import CENTERS
 
 SHARES = 22  # bits: a table adds up to at most this and the number of values, below 2 ** 24
 _PARAMS, _LOCATION, _WEIGHT, _INVERSE, _PROBABILITY = 8, 12, 20, 24, 30  # bits, as above

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base as Tags
 
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.errors import expect, restated
 
 # Modes of Pillow whose pixels fit three channels of 8 bits, and alpha.
 MODES = ("1", "L", "P", "RGB", "LA", "RGBA")

@@ -18,11 +18,12 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, summaries
+from pixelcnn_aux import summaries
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import restated
+from pixelcnn_aux.base.progress import pixel_bar, progress_bar
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.errors import restated
-from pixelcnn_aux.progress import pixel_bar, progress_bar
 from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
 

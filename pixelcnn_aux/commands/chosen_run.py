@@ -9,11 +9,12 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, disk
+from pixelcnn_aux import data
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.batches import MAX_PIXELS, MUCH
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
-from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 

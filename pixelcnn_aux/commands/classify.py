@@ -8,9 +8,9 @@ a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.progress import progress_bar
 from pixelcnn_aux.commands import chosen_run, plots
-from pixelcnn_aux.progress import progress_bar
 
 FLAGS = flags.FLAGS
 

@@ -20,10 +20,11 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pixelcnn_aux import data, disk, image_grid
+from pixelcnn_aux import data, image_grid
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import upper_half
 from pixelcnn_aux.commands import chosen_run
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import upper_half
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "ARGUMENT..."]

@@ -20,13 +20,13 @@ import numpy as np
 from absl import app, flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import plots
 from pixelcnn_aux.commands.score import image_files
-from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
-from pixelcnn_aux.progress import pixel_bar
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 

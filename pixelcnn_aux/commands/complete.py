@@ -11,9 +11,9 @@ with --known half the upper half is known. Each is written as NAME-completed.png
 import numpy as np
 from absl import flags
 
+from pixelcnn_aux.base.inputs import upper_half
 from pixelcnn_aux.commands import photographs
 from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.inputs import upper_half
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
 FLAGS = flags.FLAGS

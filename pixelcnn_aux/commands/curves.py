@@ -12,9 +12,9 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.commands import chosen_run, plots
-from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import metrics, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
@@ -71,7 +71,7 @@ def labels(folders):
 
 def read(folder):
     """The metrics of a run: dict, factor -> rows as of `metrics.read`, of the factors that have any."""
-    from pixelcnn_aux import checks
+    from pixelcnn_aux.factors import checks
 
     run = RunFolder(folder)
     description = run.config()["model"]

@@ -18,9 +18,10 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, disk, information
+from pixelcnn_aux import data, information
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import chosen_run, plots
-from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS

@@ -11,12 +11,13 @@ from absl import app, flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, sampling
+from pixelcnn_aux import sampling
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.codec import pictures
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.engine import processes
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.factors import processes
 
 FLAGS = flags.FLAGS
 

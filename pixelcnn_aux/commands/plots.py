@@ -2,8 +2,8 @@
 
 import pathlib
 
-from pixelcnn_aux import disk
-from pixelcnn_aux.errors import needs
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import needs
 
 SUFFIXES = (".png", ".pdf", ".svg")
 

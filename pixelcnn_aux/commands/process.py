@@ -19,7 +19,7 @@ import sys
 import threading
 import warnings
 
-from pixelcnn_aux import lazy
+from pixelcnn_aux.base import lazy
 
 _OURS = f"{pathlib.Path(__file__).resolve().parents[1]}{os.sep}"
 _LARGE = ("keras", "tensorflow", "tensorflow_probability")

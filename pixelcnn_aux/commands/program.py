@@ -15,9 +15,9 @@ import sys
 
 from absl import app, flags, logging
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import did_you_mean, expect, needs_all, restated
 from pixelcnn_aux.commands import process
-from pixelcnn_aux.errors import did_you_mean, expect, needs_all, restated
 
 FLAGS = flags.FLAGS
 

@@ -22,12 +22,13 @@ import time
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import arguments, disk, image_grid
+from pixelcnn_aux import image_grid
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import upper_half
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import upper_half
 
 FLAGS = flags.FLAGS
 

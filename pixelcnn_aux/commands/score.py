@@ -30,11 +30,12 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import disk, resizing, summaries
+from pixelcnn_aux import summaries
+from pixelcnn_aux.base import disk, resizing
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.progress import progress_bar
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import decoding, files
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.progress import progress_bar
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]

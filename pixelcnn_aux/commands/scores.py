@@ -27,11 +27,12 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pixelcnn_aux import data, disk, image_grid, scores
+from pixelcnn_aux import data, image_grid, scores
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect, restated
+from pixelcnn_aux.base.resizing import fit
 from pixelcnn_aux.commands import chosen_run, plots
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.resizing import fit
 from pixelcnn_aux.scores import typical
 
 FLAGS = flags.FLAGS

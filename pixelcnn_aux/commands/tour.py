@@ -17,7 +17,8 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, disk, image_grid
+from pixelcnn_aux import data, image_grid
+from pixelcnn_aux.base import disk
 from pixelcnn_aux.commands import chosen_run, plots, sample
 from pixelcnn_aux.data import lossless_files, photos
 from pixelcnn_aux.runs.folder import RunFolder

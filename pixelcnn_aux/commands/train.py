@@ -18,9 +18,9 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, training
+from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.errors import did_you_mean, expect
 from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import presets

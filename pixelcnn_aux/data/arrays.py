@@ -5,10 +5,10 @@ import zipfile
 
 import numpy as np
 
-from pixelcnn_aux import arguments, disk
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.errors import expect, restated
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
 _MAKE = (

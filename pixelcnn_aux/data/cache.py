@@ -22,8 +22,8 @@ import zlib
 import numpy as np
 from absl import logging
 
-from pixelcnn_aux import arguments, disk
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect
 
 FORMAT = 4  # of the files, and of how images are decoded: another number, and all are decoded again
 _BLOCK = 2**20  # bytes of pixels that have a checksum

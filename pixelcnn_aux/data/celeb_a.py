@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.data import cache, decoding, files, tfds
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.errors import expect
 
 _OFFICIAL = (218, 178)  # (height, width) of the official aligned images
 _SIZES = [(128 >> k, 128 >> k) for k in range(8)]  # the paper's crop, and its halvings

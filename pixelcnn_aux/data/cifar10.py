@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.data import tfds
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import CLASS_NAMES, register
-from pixelcnn_aux.errors import expect, restated
 
 # Of the official training images, or the test images. Validation is the last 1000 of the former.
 _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice(None)}

@@ -14,8 +14,8 @@ from absl import logging
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base as Tags
 
-from pixelcnn_aux import arguments, disk
-from pixelcnn_aux.errors import needs
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import needs
 
 KINDS = "PNG, JPEG, TIFF or WebP"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")

@@ -11,11 +11,11 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.data import cache, decoding
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import FOLDERS, SPLITS
-from pixelcnn_aux.errors import expect, restated
 
 _LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class"
 _THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may have few

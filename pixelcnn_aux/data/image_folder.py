@@ -6,11 +6,11 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux.arguments import PathLike, Size
+from pixelcnn_aux.base.arguments import PathLike, Size
+from pixelcnn_aux.base.errors import expect, restated
+from pixelcnn_aux.base.resizing import fit
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import SHARES, SPLITS, register
-from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.resizing import fit
 
 _WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
 _BY_HASH = (

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import ArrayLike, ImageSource
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import ArrayLike, ImageSource
+from pixelcnn_aux.base.errors import expect, restated
+from pixelcnn_aux.base.inputs import conversion
 from pixelcnn_aux.data import sources, training_batches
-from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.inputs import conversion
 
 if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition

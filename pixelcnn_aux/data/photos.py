@@ -5,11 +5,11 @@ import pathlib
 
 import numpy as np
 
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.resizing import fit, resize
 from pixelcnn_aux.data import decoding
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.resizing import fit, resize
 
 # Whole scenes are held out; the two motorcycle pictures are one scene, from two viewpoints.
 PHOTOS = {

@@ -7,11 +7,11 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import PathLike, Size
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import PathLike, Size
+from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import MAX_CHANNELS, Images
-from pixelcnn_aux.errors import did_you_mean, expect
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"validation_share": 0.02, "test_share": 0.05}  # of a folder's files

@@ -16,9 +16,9 @@ import time
 import numpy as np
 from PIL import Image
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.errors import expect, restated
 
 _INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 _SECONDS_BETWEEN_LINES = 5.0

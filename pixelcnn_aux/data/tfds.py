@@ -1,7 +1,7 @@
 """TensorFlow Datasets, imported where a data set is read that needs it."""
 
+from pixelcnn_aux.base.errors import needs
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.errors import needs
 
 
 def builder(name, data_dir):

@@ -13,15 +13,16 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, data, sampling, serialization
+from pixelcnn_aux import data, sampling
+from pixelcnn_aux.base import arguments, serialization
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import DrawRequest
+from pixelcnn_aux.base.resizing import fit, resize
 from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.demo import uploads
-from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
-from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.resizing import fit, resize
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.sampling import drawn_with_bits

@@ -12,9 +12,9 @@ import gradio as gr
 from absl import logging
 from gradio.utils import get_upload_folder
 
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import actions, uploads
-from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import trained
 
 TITLE = "PixelCNN models with auxiliary variables"

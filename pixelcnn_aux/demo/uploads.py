@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pixelcnn_aux.base.errors import expect, restated
+from pixelcnn_aux.base.resizing import resize
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.data import decoding, photos
-from pixelcnn_aux.errors import expect, restated
-from pixelcnn_aux.resizing import resize
 
 MAX_BYTES = 2**24  # of a file
 MAX_FILES = 4  # of a request: the painted picture, its layer and both together

@@ -5,10 +5,10 @@ It ends with the page, and as soon as nobody waits for its result: then another 
 
 import time
 
-from pixelcnn_aux import threads
+from pixelcnn_aux.base import threads
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.demo.actions import PERIOD, Models, Step
-from pixelcnn_aux.engine import processes
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.factors import processes
 
 MAX_SECONDS = 600  # of an action: others wait for it
 

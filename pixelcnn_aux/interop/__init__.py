@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pixelcnn_aux import lazy
+from pixelcnn_aux.base import lazy
 
 if TYPE_CHECKING:
     from pixelcnn_aux.interop.references import (

@@ -14,9 +14,10 @@ import re
 
 from absl import flags
 
-from pixelcnn_aux import disk, interop
+from pixelcnn_aux import interop
+from pixelcnn_aux.base import disk
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, layers
-from pixelcnn_aux.arguments import Size
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import Size
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.models import pixelcnn_pp, pyramid
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pixelcnn_aux import arguments, disk
-from pixelcnn_aux.arguments import PathLike
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.arguments import PathLike
+from pixelcnn_aux.base.errors import expect, restated
 
 # Of a pickle, or of the arrays that an archive claims to hold: more than any network of the paper has.
 MAX_BYTES = 2**31

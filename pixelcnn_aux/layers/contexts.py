@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.base.arguments import Tensor
 
 
 class Context(NamedTuple):

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.base import arguments, backend
+from pixelcnn_aux.base.arguments import Tensor
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks.network import MAX_DROPOUT
-from pixelcnn_aux.serialization import register
 
 
 @register()

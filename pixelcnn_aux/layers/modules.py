@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.layers import contexts, shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.networks import blocks
 from pixelcnn_aux.networks.embedding import Embedding
 from pixelcnn_aux.networks.network import Module
-from pixelcnn_aux.serialization import register
 
 # The convolution of each kind of stream, and the transposed convolution that doubles the resolution.
 STREAMS: dict[str, tuple[Any, Any]] = {

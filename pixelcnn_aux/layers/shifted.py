@@ -9,12 +9,12 @@ from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.layers import weight_norm
 from pixelcnn_aux.networks import kernels
-from pixelcnn_aux.serialization import register
 
 
 class _DownShifted:

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, rounding
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments, backend, rounding
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.layers.contexts import current
 from pixelcnn_aux.networks import kernels
-from pixelcnn_aux.serialization import register
 
 
 def normalized_layers(layer: Any) -> list["WeightNorm"]:

@@ -7,7 +7,7 @@ interface of `Likelihood`: `log_prob` and `bits_per_dim` of an image, and `draw`
 
 from typing import TYPE_CHECKING
 
-from pixelcnn_aux import lazy
+from pixelcnn_aux.base import lazy
 from pixelcnn_aux.likelihoods.base import MODES as MODES, Likelihood as Likelihood
 from pixelcnn_aux.likelihoods.categorical import Categorical as Categorical
 from pixelcnn_aux.likelihoods.mixture import (

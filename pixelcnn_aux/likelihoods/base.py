@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.arrays import lookup
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import Tensor
+from pixelcnn_aux.base.arrays import lookup
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.serialization import Configured
 from pixelcnn_aux.likelihoods import entropies
-from pixelcnn_aux.serialization import Configured
 from pixelcnn_aux.sums import Bounds
 
 MODES = arguments.MODES
@@ -24,7 +24,7 @@ class Likelihood(Configured):
     and `_bounded_draw`. For entropies, one of several channels, or that is centered, also defines
     `_value_log_probs`. For densities between whole values it defines `_log_density`.
 
-    It is written in the functions of `pixelcnn_aux.arrays`, which take arrays of NumPy or tensors; or in
+    It is written in the functions of `pixelcnn_aux.base.arrays`, which take arrays of NumPy or tensors; or in
     `keras.ops`, and then needs Keras everywhere. Given arrays of NumPy alone, methods return such, also where
     those of a subclass return tensors.
 

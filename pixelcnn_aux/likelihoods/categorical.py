@@ -1,9 +1,9 @@
 """Categorical distributions, the likelihood of images of few values (section 3.3)."""
 
-from pixelcnn_aux import arguments, arrays
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.likelihoods import base
 from pixelcnn_aux.likelihoods.base import Likelihood, masked, select
-from pixelcnn_aux.serialization import register
 
 
 @register()

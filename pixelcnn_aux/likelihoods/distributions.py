@@ -2,9 +2,9 @@
 
 import keras
 
-from pixelcnn_aux import backend
-from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import backend
+from pixelcnn_aux.base.arguments import Tensor
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.likelihoods.logistic import Logistics
 
 if backend.NAME == "tensorflow":

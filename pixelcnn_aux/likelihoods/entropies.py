@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pixelcnn_aux import arrays
-from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.arrays import lookup
+from pixelcnn_aux.base import arrays
+from pixelcnn_aux.base.arguments import Tensor
+from pixelcnn_aux.base.arrays import lookup
 from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, Logistics
 
 # The probability of a component on either side of the values that are evaluated. With ten components, leaving

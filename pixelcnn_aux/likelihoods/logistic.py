@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arrays
-from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.arrays import lookup, pick
+from pixelcnn_aux.base import arrays
+from pixelcnn_aux.base.arguments import Tensor
+from pixelcnn_aux.base.arrays import lookup, pick
 
 FAR = 1e30  # the outer ends of the bins of the first and last value: finite, since infinities make NaN
 # In scales: from there on a tail is exponential, and an interval of it has the same shape everywhere.

@@ -3,12 +3,12 @@
 import itertools
 import math
 
-from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arrays import pick
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arrays import pick
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
 from pixelcnn_aux.likelihoods.logistic import Logistics, TruncatedLogistic
-from pixelcnn_aux.serialization import register
 from pixelcnn_aux.sums import Bounds
 
 MIN_LOG_SCALE = -7.0  # for 256 values; lower for more values, so that scales span as many values

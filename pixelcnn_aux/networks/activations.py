@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pixelcnn_aux import arrays, rounding, threads
+from pixelcnn_aux.base import arrays, rounding, threads
 
 # Numbers that are looked up at once: few, to stay in a cache.
 _AT_ONCE = 2**17

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 
-from pixelcnn_aux.arguments import Config
+from pixelcnn_aux.base.arguments import Config
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.masked import MaskedPixelCNN
 from pixelcnn_aux.networks.network import Network

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.networks import activations, kernels
 from pixelcnn_aux.networks.network import Module
 from pixelcnn_aux.networks.topology import Topology

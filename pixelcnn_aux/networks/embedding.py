@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_multiple
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import check_multiple
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks.blocks import Stream
 from pixelcnn_aux.networks.network import MAX_DROPOUT, Module
 from pixelcnn_aux.networks.topology import Topology
-from pixelcnn_aux.serialization import register
 
 
 @register()

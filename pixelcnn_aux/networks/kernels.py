@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pixelcnn_aux import arrays
-from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.base import arrays
+from pixelcnn_aux.base.arguments import Size, Tensor
 
 STREAMS = ("unshifted", "vertical", "horizontal", "masked")
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, sums
-from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux import sums
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks import activations
 from pixelcnn_aux.networks.blocks import Stream
 from pixelcnn_aux.networks.network import Network, append_ones
 from pixelcnn_aux.networks.topology import MAX_SIDE, flat
-from pixelcnn_aux.serialization import register
 
 
 class _OnDemand:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, serialization
-from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import check_multiple
+from pixelcnn_aux.base import arguments, arrays, serialization
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import check_multiple
 from pixelcnn_aux.networks.topology import Topology
 
 MAX_DROPOUT = 255 / 256
@@ -19,9 +19,9 @@ class Module(serialization.Configured):
     """A network, or a part of one: which layers it has, and how they are evaluated.
 
     The constructor keeps each argument in an attribute of its name. `make` sets attributes to layers, which
-    it asks a maker for: `layers.Maker` makes Keras's, which are trained; `engine.layers.Weights` makes those
-    of arrays, which draw and score without a framework. `forward` calls the layers, and computes with
-    functions of `arrays`, so that it takes NumPy's arrays and tensors.
+    it asks a maker for: `layers.Maker` makes Keras's, which are trained; `array_layers.Weights` those of
+    arrays, which draw and score without a framework. `forward` calls the layers, and computes with functions
+    of `arrays`, so that it takes NumPy's arrays and tensors.
     """
 
     ignored = serialization.OF_KERAS  # of layers, which a factor describes

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks import activations
 from pixelcnn_aux.networks.blocks import Stream
 from pixelcnn_aux.networks.network import Network, append_ones, shift_down, shift_right
 from pixelcnn_aux.networks.topology import Topology
-from pixelcnn_aux.serialization import register
 
 
 @register()

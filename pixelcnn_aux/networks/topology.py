@@ -8,8 +8,8 @@ how many streams there are, how they are shifted, and what conditions them.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect
 
 MAX_SIDE = 8  # of blocks
 KINDS = ("block", "down", "up", "conv")

@@ -20,8 +20,8 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux import arguments, disk
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.runs import hub, tensors
 
 _CONFIG = "config.json"

@@ -13,8 +13,8 @@ import pathlib
 import re
 from typing import Any
 
-from pixelcnn_aux import arguments, disk
-from pixelcnn_aux.errors import expect, needs
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect, needs
 
 _WEIGHTS = "*/average.safetensors"
 FILES = ("config.json", "card.json", _WEIGHTS, "*/training.json", "*/metrics.csv")

@@ -1,10 +1,10 @@
 """Loads the model of a run: of one's own, of the package, or from the Hub."""
 
-from pixelcnn_aux import arguments, lazy, serialization
-from pixelcnn_aux.arguments import PathLike
 from pixelcnn_aux.auxiliary import Transform
-from pixelcnn_aux.engine.factor import Factor
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.base import arguments, lazy, serialization
+from pixelcnn_aux.base.arguments import PathLike
+from pixelcnn_aux.base.errors import expect, restated
+from pixelcnn_aux.factors.array_factor import ArrayFactor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -24,7 +24,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         instead of the last ones.
 
     Returns:
-      `AuxiliaryModel` of `engine.Factor`s, without Keras and TensorFlow. Factors not trained yet have no
+      `AuxiliaryModel` of `ArrayFactor`s, without Keras and TensorFlow. Factors not trained yet have no
       weights; whatever needs one of them raises an error that names it.
 
     Raises:
@@ -46,7 +46,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         expect(name == _NAME, f"the description of a {_NAME}", name, remedy)
         taken = ("factors", "transforms", "image_size")
         serialization.check_entries(name, dict.fromkeys(config), taken)
-        factors = [Factor.described(x, dtype) for x in config["factors"]]
+        factors = [ArrayFactor.described(x, dtype) for x in config["factors"]]
         transforms = [serialization.deserialize(x, Transform) for x in config["transforms"]]
         model = AuxiliaryModel(factors, transforms, config["image_size"])
     for name, factor in model.factors.items():

@@ -5,7 +5,7 @@ import io
 
 from absl import logging
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
 
 # In the epoch in which a run resumes, means, speed and waiting are those since then.
 FIELDS = {

@@ -3,8 +3,9 @@
 import json
 import tempfile
 
-from pixelcnn_aux import arguments, disk, summaries
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux import summaries
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import hub, metrics, trained
 from pixelcnn_aux.runs.folder import RunFolder

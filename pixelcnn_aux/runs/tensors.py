@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pixelcnn_aux import disk, serialization
+from pixelcnn_aux.base import disk, serialization
 
 _NO_DIGEST = "0" * 64
 # One entry of metadata, since safetensors writes several in any order.

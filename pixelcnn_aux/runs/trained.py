@@ -14,9 +14,9 @@ Each lies in pixelcnn_aux/zoo, as the folder of a run without checkpoints:
 import pathlib
 from typing import Any
 
-from pixelcnn_aux import arguments, disk
-from pixelcnn_aux.arguments import PathLike
-from pixelcnn_aux.errors import did_you_mean, expect
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.arguments import PathLike
+from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.runs import hub
 from pixelcnn_aux.runs.folder import RunFolder
 

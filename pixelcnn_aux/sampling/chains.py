@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pixelcnn_aux import arguments, arrays
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.errors import did_you_mean, expect
+from pixelcnn_aux.base.inputs import METHODS, check_images
 from pixelcnn_aux.batches import in_batches
-from pixelcnn_aux.errors import did_you_mean, expect
-from pixelcnn_aux.inputs import METHODS, check_images
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 

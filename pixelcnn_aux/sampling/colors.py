@@ -11,11 +11,11 @@ import operator
 
 import numpy as np
 
-from pixelcnn_aux import arguments
 from pixelcnn_aux.auxiliary import LUMA
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import Inputs, check_images
 from pixelcnn_aux.batches import by_leaf
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import Inputs, check_images
 from pixelcnn_aux.sampling.chains import checked, sample
 from pixelcnn_aux.sampling.pictures import as_seen_whole
 

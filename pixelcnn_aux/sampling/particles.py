@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arrays, batches
-from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux import batches
+from pixelcnn_aux.base import arrays
+from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.sampling import philox
 
 MAX_PARTICLES = 1024  # of a request

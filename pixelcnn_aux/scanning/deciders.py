@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arrays
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.base import arrays
+from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.sums import Bounds, Remainders, bounds_of
 
 

@@ -13,7 +13,7 @@ latest steps of each are kept, so that memory grows with the height of an image.
 
 import itertools
 
-from pixelcnn_aux import arrays
+from pixelcnn_aux.base import arrays
 from pixelcnn_aux.networks.activations import concat_elu, silu
 from pixelcnn_aux.networks.network import append_ones
 

@@ -1,6 +1,6 @@
 """Deciding pixels by evaluating a whole network for each: slow, and for any network."""
 
-from pixelcnn_aux import arrays
+from pixelcnn_aux.base import arrays
 
 
 class FullScan:

@@ -5,7 +5,8 @@ A few numbers a pixel are kept of the whole image: its value, the network's inpu
 
 import numpy as np
 
-from pixelcnn_aux import arguments, arrays, batches, sums
+from pixelcnn_aux import batches, sums
+from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.scanning.deciders import known_nats
 from pixelcnn_aux.sums import Remainders
 

@@ -13,7 +13,7 @@ import itertools
 
 from numpy.lib.stride_tricks import as_strided
 
-from pixelcnn_aux import arrays
+from pixelcnn_aux.base import arrays
 from pixelcnn_aux.networks.activations import concat_elu
 from pixelcnn_aux.networks.network import append_ones
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.arguments import ArrayLike
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.arguments import ArrayLike
+from pixelcnn_aux.base.errors import expect
 
 ACCEPTED = 0.95  # true positive rate at which false positives are counted
 INTERVAL = 0.95  # coverage of bootstrap intervals

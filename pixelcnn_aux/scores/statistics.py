@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import arrays
-from pixelcnn_aux.arguments import ArrayLike
+from pixelcnn_aux.base import arrays
+from pixelcnn_aux.base.arguments import ArrayLike
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import lossless_files

@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.base.errors import expect
 
 # name of a score -> name of a factor, or "total" for the chain -> float64 [N]
 Scores = dict[str, dict[str, np.ndarray]]

@@ -8,10 +8,10 @@ import tempfile
 
 import tensorflow as tf
 
-from pixelcnn_aux import arguments, disk
+from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.progress import waiting
 from pixelcnn_aux.batches import COMPILED_SIZES
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.progress import waiting
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.serving.signatures import check_names, signatures

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect, needs
 from pixelcnn_aux.conditions import Condition
-from pixelcnn_aux.errors import expect, needs
 from pixelcnn_aux.serving import interface
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 

@@ -5,10 +5,11 @@ import functools
 
 import tensorflow as tf
 
-from pixelcnn_aux import arguments, backend, sampling
-from pixelcnn_aux.conditional import in_bits_per_dim
-from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux import sampling
+from pixelcnn_aux.base import arguments, backend
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import DrawRequest
+from pixelcnn_aux.factors.conditional import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which have the names of their factors; and beginnings of others.

@@ -9,7 +9,7 @@ keeps.
 
 from typing import TYPE_CHECKING
 
-from pixelcnn_aux import lazy
+from pixelcnn_aux.base import lazy
 from pixelcnn_aux.training.config import (
     Preset as Preset,
     Stop as Stop,

@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
-from pixelcnn_aux import arguments, data
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux import data
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.runs.folder import RunFolder
 
 if TYPE_CHECKING:  # which import Keras

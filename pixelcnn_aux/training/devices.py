@@ -10,8 +10,8 @@ from typing import Any
 
 from absl import logging
 
-from pixelcnn_aux import arguments, backend, machine
-from pixelcnn_aux.errors import expect, restated
+from pixelcnn_aux.base import arguments, backend, machine
+from pixelcnn_aux.base.errors import expect, restated
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

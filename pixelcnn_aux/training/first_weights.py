@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux import arguments, disk, layers, serialization
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import arguments, disk, serialization
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import hub, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder

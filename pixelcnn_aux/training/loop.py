@@ -16,11 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from pixelcnn_aux import arguments, backend, data, disk
-from pixelcnn_aux.arguments import ImageSource, PathLike
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux import data
+from pixelcnn_aux.base import arguments, backend, disk
+from pixelcnn_aux.base.arguments import ImageSource, PathLike
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.progress import duration
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.progress import duration
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import devices, first_weights
 from pixelcnn_aux.training.config import Preset, RunConfig, Stop, Training

@@ -8,8 +8,8 @@ import time
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend, disk
-from pixelcnn_aux.progress import progress_bar
+from pixelcnn_aux.base import backend, disk
+from pixelcnn_aux.base.progress import progress_bar
 from pixelcnn_aux.runs.metrics import FIELDS as FIELDS, read as read, write as write
 
 if backend.NAME == "tensorflow":

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from pixelcnn_aux import backend, layers
-from pixelcnn_aux.serialization import register
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import backend
+from pixelcnn_aux.base.serialization import register
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

@@ -9,8 +9,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import backend, disk, image_grid, sampling
-from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux import image_grid, sampling
+from pixelcnn_aux.base import backend, disk
+from pixelcnn_aux.base.inputs import DrawRequest
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

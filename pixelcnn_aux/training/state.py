@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.base import disk
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.training import steps
 from pixelcnn_aux.training.config import CONDITION_DROPOUT

@@ -12,7 +12,8 @@ import contextlib
 import keras
 import numpy as np
 
-from pixelcnn_aux import backend, layers
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import backend
 from pixelcnn_aux.training.optimizer import make_optimizer
 
 if backend.NAME == "tensorflow":

@@ -23,9 +23,10 @@ import numpy as np
 from keras import ops
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import backend, data, training
-from pixelcnn_aux.engine import Factor
-from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux import data, training
+from pixelcnn_aux.base import backend
+from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.factors.array_factor import ArrayFactor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, steps
@@ -123,7 +124,7 @@ def evaluated(name, model, by="graph"):
     drawn = model.sample([[0, 1], [2, 3], [-4, 5]], condition=condition)
     for name, inputs in model.inputs(images, condition).items():
         result[f"{name}/drawn"], result[f"{name}/image"] = drawn[name], inputs.images
-        if not isinstance(model.factors[name], Factor):
+        if not isinstance(model.factors[name], ArrayFactor):
             inputs = Inputs(*(None if x is None else ops.convert_to_tensor(x) for x in inputs))
         result[f"{name}/entropies"] = model.factors[name].pixel_nats(inputs).entropy
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}

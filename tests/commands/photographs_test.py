@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import resizing, threads
+from pixelcnn_aux.base import resizing, threads
 from pixelcnn_aux.commands import color, complete, enlarge, plots
 from pixelcnn_aux.runs import loading
 from tests import helpers

@@ -10,7 +10,8 @@ import numpy as np
 from absl import app
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import batches, data, disk
+from pixelcnn_aux import batches, data
+from pixelcnn_aux.base import disk
 from pixelcnn_aux.commands import chosen_run, score
 from tests import helpers
 from tests.data.helpers import encoded

@@ -11,7 +11,8 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import data, resizing
+from pixelcnn_aux import data
+from pixelcnn_aux.base import resizing
 from pixelcnn_aux.data import decoding, files, image_folder
 from tests.data.helpers import FilesTest, encoded, everything, noise, taken
 

@@ -22,8 +22,8 @@ from absl.testing import parameterized
 from PIL import Image
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.base.resizing import fit
 from pixelcnn_aux.data import photos
-from pixelcnn_aux.resizing import fit
 from tests import helpers
 from tests.codec import helpers as codec_helpers
 

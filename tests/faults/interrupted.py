@@ -12,7 +12,8 @@ from unittest import mock
 
 import numpy as np
 
-from pixelcnn_aux import data, disk, training
+from pixelcnn_aux import data, training
+from pixelcnn_aux.base import disk
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import backend, layers
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import backend
 
 FILTERS = 4
 

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from pixelcnn_aux import arrays, likelihoods
+from pixelcnn_aux import likelihoods
+from pixelcnn_aux.base import arrays
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.sums import Bounds
 from tests.custom import Coin

@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from pixelcnn_aux import likelihoods, serialization
+from pixelcnn_aux import likelihoods
+from pixelcnn_aux.base import serialization
 from pixelcnn_aux.likelihoods.logistic import TruncatedLogistic
 from pixelcnn_aux.likelihoods.mixture import LogisticMixture
 from pixelcnn_aux.sums import Bounds

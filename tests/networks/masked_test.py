@@ -7,7 +7,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches
-from pixelcnn_aux.engine import factor as factor_in_numpy
+from pixelcnn_aux.factors import array_factor
 from pixelcnn_aux.networks import MaskedPixelCNN
 from tests import helpers
 
@@ -35,7 +35,7 @@ class MaskedTest(helpers.TestCase):
         self.enter_context(mock.patch.object(batches, "MAX_TILE_PIXELS", 50**2))
         self.assertEqual([len(row) for row in batches.tiles(factor, size)], [3, 3, 3])
         self.assertAllClose(factor.pixel_log_prob(inputs["image"]), whole, rtol=1e-5)
-        with mock.patch.object(factor_in_numpy, "_BAND", 8 * 32):
+        with mock.patch.object(array_factor, "_BAND", 8 * 32):
             self.assertAllClose(factor.pixel_log_prob(inputs["image"]), whole, rtol=1e-5)
         factor.network.radius = factor.network.module.radius = 0  # Tiles need all that they see.
         found = factor.pixel_log_prob(inputs["image"])

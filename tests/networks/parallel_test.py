@@ -7,7 +7,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, sampling
-from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
 from tests import helpers
 

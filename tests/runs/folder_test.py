@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import serialization, training
+from pixelcnn_aux import training
+from pixelcnn_aux.base import serialization
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import serialization
+from pixelcnn_aux.base import serialization
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 

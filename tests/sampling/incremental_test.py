@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from pixelcnn_aux.base.inputs import METHODS, Inputs
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.inputs import METHODS, Inputs
+from pixelcnn_aux.factors.factor import Factor
 from pixelcnn_aux.networks import topology
 from tests import helpers
 from tests.causality_test import GRAY, KERNELS, RGB, flat, pixelcnn, pixelcnn_pp, random_images

@@ -111,7 +111,7 @@ class StateTest(helpers.ImagesTestCase):
             return DiagonalScan(network, features, shape, shape[2])
 
         # Particles are resampled at other moments where rows go on at once.
-        with mock.patch("pixelcnn_aux.engine.factor.DiagonalScan", row_by_row):
+        with mock.patch("pixelcnn_aux.factors.array_factor.DiagonalScan", row_by_row):
             found = completed(model, 8, **how)
         self.assertSameImages(completed(model, 8, **how, method="full"), found)
         if model.exact:

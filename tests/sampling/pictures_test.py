@@ -10,7 +10,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.inputs import DrawRequest
+from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sampling import pictures
 from tests import helpers

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from pixelcnn_aux import backend, likelihoods, sampling
+from pixelcnn_aux import likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.base import backend
 from pixelcnn_aux.sampling import chains, philox
 from pixelcnn_aux.sums import FixedSum
 from tests import custom, helpers

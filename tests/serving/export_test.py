@@ -25,7 +25,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, layers
+from pixelcnn_aux import layers
+from pixelcnn_aux.base import disk
 from pixelcnn_aux.commands import chosen_run, export as export_program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving import exporting, verify

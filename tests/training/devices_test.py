@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import backend, data, training
+from pixelcnn_aux import data, training
+from pixelcnn_aux.base import backend
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder

@@ -5,7 +5,7 @@ import time
 import types
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers

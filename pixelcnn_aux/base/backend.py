@@ -1,0 +1,432 @@
+"""Backend-specific operations, for Keras's backends TensorFlow, where everything works, and JAX.
+
+Layers, networks, factors, the log-likelihood of a chain and training are written in `keras.ops` and run under
+both; transforms, sums and likelihoods in `arrays`, which also compute with NumPy; data sets are NumPy arrays.
+Serving and draws by graphs need TensorFlow: they call `require_tensorflow`.
+"""
+
+import contextlib
+import contextvars
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from pixelcnn_aux.base import serialization
+from pixelcnn_aux.base.arguments import Config, Tensor
+from pixelcnn_aux.base.errors import OTHER_BACKEND, expect
+from pixelcnn_aux.base.progress import waiting
+
+serialization.with_keras()  # which may not know all classes
+NAME = keras.backend.backend()
+DTYPES = ("float32", "float64")  # of models
+POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
+
+if NAME == "tensorflow":
+    import tensorflow as tf
+    from tensorflow.compiler.tf2xla.python import xla
+    from tensorflow.python.eager import record
+elif NAME == "jax":
+    import jax
+else:
+    raise ImportError(OTHER_BACKEND.format(NAME))
+
+
+_computing: int | None = None  # the process that first computed with tensors
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one that computed: the backend would wait for absent threads."""
+    return _computing not in (None, os.getpid())
+
+
+def check_not_forked() -> None:
+    """Raises RuntimeError if `is_forked`. To be called before computing with tensors."""
+    global _computing
+    _computing = _computing or os.getpid()
+    expected = f"a process that was not forked after {NAME} computed in it"
+    remedy = 'Start it by multiprocessing.get_context("spawn"), or ask by="numpy"'
+    expect(not is_forked(), expected, "a forked one", remedy, kind=RuntimeError)
+
+
+def require_tensorflow(what: str) -> None:
+    """Raises RuntimeError under another backend; the message names `what`, which needs TensorFlow."""
+    fits, received = NAME == "tensorflow", f"the Keras backend {NAME}"
+    remedy = "Install tensorflow and set KERAS_BACKEND=tensorflow"
+    expect(fits, f"TensorFlow for {what}", received, remedy, kind=RuntimeError)
+
+
+def argmax(x: Tensor) -> Tensor:
+    """Index of the largest along the last axis: [..., K] -> int32 [...]. For Keras's, 0 is above -0."""
+    if NAME == "tensorflow":
+        return tf.argmax(x, axis=-1, output_type=tf.int32)
+    return jax.numpy.argmax(x, axis=-1)
+
+
+def pick(x: Tensor, index: Tensor) -> Tensor:
+    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
+    if NAME == "tensorflow":
+        return tf.gather(x, index, axis=-1, batch_dims=len(index.shape))
+    index = index[(..., *[None] * (len(x.shape) - len(index.shape)))]
+    return jax.numpy.take_along_axis(x, index, axis=-1)[..., 0]
+
+
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """x plus a bias for each channel: [..., C], [C] -> [..., C]. TensorFlow fuses it with a convolution."""
+    return tf.nn.bias_add(x, bias) if NAME == "tensorflow" else x + bias
+
+
+def concat_elu(x: Tensor) -> Tensor:
+    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
+    if NAME != "tensorflow" or x.dtype != tf.bfloat16:
+        return keras.ops.elu(keras.ops.concatenate([x, -x], axis=-1))
+    # TensorFlow's ELU takes twice as long in bfloat16 as in float32 on processors, and half as long if oneDNN
+    # applies it to a product: here to that of x with [I, -I], which is exact.
+    channels = x.shape[-1]
+    signs = tf.constant(np.concatenate([np.eye(channels), -np.eye(channels)], axis=1), x.dtype)
+    product = tf.matmul(tf.reshape(x, [-1, channels]), signs)
+    # With a bias, product and activation are fused. A bias of constant zeros would be removed before that.
+    zeros = tf.zeros([2 * channels], x.dtype)
+    bias = tf.raw_ops.PlaceholderWithDefault(input=zeros, shape=zeros.shape)
+    y = tf.nn.elu(tf.nn.bias_add(product, bias))
+    return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [2 * channels]], axis=0))
+
+
+def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
+    """As Keras's `take`, but faster, at indices from 0 on: [N, ...], int [B] -> [B, ...], B any sides."""
+    if NAME == "tensorflow":
+        return tf.gather(table, index, axis=axis)
+    return jax.numpy.take(table, index, axis=axis)
+
+
+# As the functions of `arrays` of these names.
+
+
+def pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    if NAME != "tensorflow":
+        return x[:, rows, columns]
+    height, width, *rest = x.shape[1:]
+    return tf.gather(tf.reshape(x, [-1, height * width, *rest]), rows * width + columns, axis=1)
+
+
+def with_pixels(x: Tensor, rows: Tensor, columns: Tensor, y: Tensor) -> Tensor:
+    if NAME != "tensorflow":
+        return x.at[:, rows, columns].set(y, mode="drop")
+    batch, count = tf.shape(y)[0], tf.shape(y)[1]
+    parts = tf.range(batch)[:, None], rows[None], columns[None]
+    index = tf.stack([tf.broadcast_to(part, [batch, count]) for part in parts], axis=-1)
+    return tf.tensor_scatter_nd_update(x, index, y)
+
+
+def window(x: Tensor, starts: Sequence[Any], counts: Sequence[Any]) -> Tensor:
+    others = len(x.shape) - len(starts)
+    starts, counts = [*starts, *[0] * others], [*counts, *[None] * others]
+    if NAME == "tensorflow":
+        return tf.slice(x, starts, [-1 if count is None else count for count in counts])
+    sizes = [size if count is None else count for size, count in zip(x.shape, counts)]
+    return jax.lax.dynamic_slice(x, starts, sizes)
+
+
+def written(x: Tensor, starts: Sequence[Any], y: Tensor) -> Tensor:
+    if is_for_xla():
+        starts = [*starts, *[0] * (len(x.shape) - len(starts))]
+        if NAME == "tensorflow":
+            return xla.dynamic_update_slice(x, y, tf.stack(starts))
+        return jax.lax.dynamic_update_slice(x, y, starts)
+    begin, end, whole = [], [], 0
+    for axis, (start, old, new) in enumerate(zip(starts, x.shape, y.shape)):
+        if old == new:  # also of an unknown number of images
+            whole, start, new = whole | 1 << axis, 0, 1
+        begin.append(start)
+        end.append(start + (tf.shape(y)[axis] if new is None else new))
+    # It writes x itself, if that is carried by a loop.
+    written = tf.raw_ops.TensorStridedSliceUpdate(
+        input=x,
+        begin=tf.stack(begin),
+        end=tf.stack(end),
+        strides=[1] * len(begin),
+        value=y,
+        begin_mask=whole,
+        end_mask=whole,
+    )
+    written.set_shape(x.shape)
+    return written
+
+
+def added(x: Tensor, start: int, y: Tensor) -> Tensor:
+    _, count, channels = y.shape
+    apart = keras.ops.stack([y, keras.ops.zeros_like(y)], axis=2)
+    apart = keras.ops.reshape(apart, (-1, 2 * count, channels))
+    after = x.shape[1] - start - 2 * count
+    return x + keras.ops.pad(apart, ((0, 0), (start, after), (0, 0)))
+
+
+def product(x: Tensor, kernel: Tensor) -> Tensor:
+    """As one product of matrices: broadcasting the kernel is much slower."""
+    *outer, channels = x.shape
+    if len(outer) == 1:
+        return keras.ops.matmul(x, kernel)
+    if outer.count(None) > 1:
+        return keras.ops.tensordot(x, kernel, axes=1)
+    # As `tensordot`, with a quarter of the operations to trace.
+    rows = keras.ops.matmul(keras.ops.reshape(x, (-1, channels)), kernel)
+    sides = [-1 if side is None else side for side in outer]
+    return keras.ops.reshape(rows, (*sides, kernel.shape[-1]))
+
+
+# Of whole images.
+
+
+def convolution(x: Tensor, kernel: Tensor, strides: int, margins: Any) -> Tensor:
+    """[B, H, W, C] -> [B, H / strides, W / strides, F], with zeros of `kernels.margins` around the image."""
+    # Padding first: convolutions with padding of their own take a slow path on CPUs.
+    x = keras.ops.pad(x, ((0, 0), *margins, (0, 0)))
+    return keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")
+
+
+def transposed_convolution(x: Tensor, kernel: Tensor, margins: Any) -> Tensor:
+    """[B, H, W, C] -> [B, 2 H, 2 W, F], by a kernel [height, width, C, F]; the margins are cut off."""
+    kernel = keras.ops.swapaxes(kernel, -1, -2)
+    y = keras.ops.conv_transpose(x, kernel, 2, "valid", data_format="channels_last")
+    batch, height, width, _ = keras.ops.shape(x)
+    (above, _), (left, _) = margins
+    return keras.ops.slice(y, (0, above, left, 0), (batch, 2 * height, 2 * width, y.shape[-1]))
+
+
+def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> Tensor:
+    """The output of a convolution of some rows, [B, W, C] each and as many as its kernel has: [B, w, F]."""
+    x, strides = keras.ops.stack(rows, axis=1), (1, stride)
+    y = keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")
+    return keras.ops.squeeze(y, 1)
+
+
+def read(x: Tensor) -> Tensor:
+    """A tensor as it is, or the value of a variable of TensorFlow."""
+    return tf.convert_to_tensor(x) if NAME == "tensorflow" else x
+
+
+def trial(function: Callable[[], Tensor]) -> None:
+    """Calls a function in a graph that is thrown away."""
+    if NAME == "tensorflow":
+        tf.function(function, autograph=False).get_concrete_function()
+    else:
+        jax.eval_shape(function)
+
+
+def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
+    """`sampling.philox.uniforms` in a graph of TensorFlow: int32 [B, 2] -> [B, *shape]."""
+    # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
+    stream = tf.cast(stream, tf.int64)
+
+    def of_seed(seed):
+        seed = tf.random.fold_in(seed, stream, alg="philox")
+        return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
+
+    return tf.map_fn(of_seed, seeds, fn_output_signature=dtype)
+
+
+def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
+    """Uniformly distributed uint8 of a shape: a function of the seed, from `replica_seed`."""
+    if NAME == "tensorflow":
+        count = tf.reduce_prod(shape)
+        words = [(count + 3) // 4]
+        words = tf.random.stateless_uniform(words, seed, None, None, tf.uint32, alg="philox")
+        return tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count], shape)
+    return jax.random.bits(jax.random.wrap_key_data(seed, impl="threefry2x32"), shape, "uint8")
+
+
+def replica_seed(seed: Tensor) -> Tensor:
+    """The state of a Keras `SeedGenerator`, the same on all replicas -> a seed that differs between them."""
+    if NAME == "tensorflow":
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            # The second number counts masks, and stays far below this.
+            seed += 2**32 * tf.stack([0, tf.cast(context.replica_id_in_sync_group, seed.dtype)])
+    return seed
+
+
+def is_symbolic(tensor: Tensor) -> bool:
+    """Whether a tensor has no values yet, since a graph is being traced."""
+    if NAME == "tensorflow":
+        return tf.is_symbolic_tensor(tensor)
+    return isinstance(tensor, jax.core.Tracer)
+
+
+def is_in_graph() -> bool:
+    """Whether a graph of TensorFlow is being traced, where variables have no values."""
+    return NAME == "tensorflow" and not tf.executing_eagerly()
+
+
+_FOR_XLA = contextvars.ContextVar("for_xla", default=False)
+
+
+def is_for_xla() -> bool:
+    """Whether a graph is being traced that XLA will compile: all its shapes are constants."""
+    return NAME == "jax" or _FOR_XLA.get()
+
+
+def is_recording(layer: Any) -> bool:
+    """Whether what is done with a layer's weights is recorded, in a graph or to be differentiated."""
+    if NAME == "tensorflow":
+        return record.could_possibly_record() or is_in_graph()
+    return is_symbolic(layer.weights[0].value)
+
+
+def on_host(function: Callable[..., Any], shape: Any, dtype: Any, *values: Any) -> Tensor:
+    """A function of NumPy's arrays as a tensor of this shape, computed when a graph has their values."""
+    if is_in_graph():
+        return tf.ensure_shape(tf.numpy_function(function, values, dtype), shape)
+    if any(map(is_symbolic, values)):
+        found = jax.ShapeDtypeStruct(shape, dtype)
+        return jax.pure_callback(function, found, *values, vmap_method="sequential")
+    return keras.ops.convert_to_tensor(function(*map(np.asarray, values)))
+
+
+def traced_shape(
+    function: Callable[[Tensor], Tensor], shape: Sequence[int | None], dtype: str
+) -> list[int | None]:
+    """The shape of a function's result in a graph of images [B, *shape], B unknown, as in pipelines.
+
+    A list with None for an unknown side, empty if the rank is unknown. Under JAX it is traced for one image.
+    """
+    if NAME != "tensorflow":
+        one = jax.ShapeDtypeStruct((1, *shape), dtype)
+        traced = jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), one)
+        return [None, *traced.shape[1:]]
+    spec = tf.TensorSpec([None, *shape], dtype)
+    traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
+    given = traced.get_concrete_function(spec).output_shapes
+    return given.as_list() if given.rank is not None else []
+
+
+def build(layer: Any, inputs: Any) -> None:
+    """Calls a layer, so that those in it are built. JAX, which would compile operations, only sees shapes."""
+    if NAME == "tensorflow":
+        layer(inputs)
+        return
+    with keras.StatelessScope():  # weights that a call makes get their values when it is left
+        jax.eval_shape(layer, inputs)
+
+
+@contextlib.contextmanager
+def sums_in_order() -> Iterator[None]:
+    """Context manager and decorator: sums in graphs are computed in the order in which they are written.
+
+    Otherwise TensorFlow makes one operation, AddN, of three terms or more, whose order, and so the last
+    digits, depend on other threads. The body of a loop is a graph of its own, and has to be decorated itself.
+    """
+    if NAME != "tensorflow":
+        yield
+        return
+
+    def mark(node):
+        return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
+
+    # An attribute of sums that TensorFlow's graph optimizer is done with.
+    attributes = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": mark}
+    with tf.compat.v1.get_default_graph()._attr_scope(attributes):
+        yield
+
+
+def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
+    """A function of tensors [B, ...] and plain values as TensorFlow graphs, each for any B. JAX: unchanged.
+
+    There is a graph for each shape but for B, and each plain value. In the result's attribute `any_size`, the
+    graphs are also for any height and width of images, [B, H, W, C]. Sums are `sums_in_order`.
+    """
+    if NAME != "tensorflow":
+        return function
+
+    def of_any(sides):
+        # Separate graphs: TensorFlow would use one for all sizes also for a known size.
+        @sums_in_order()
+        def traced(*args):
+            token = _FOR_XLA.set(jit_compile or is_for_xla())
+            try:
+                return function(*args)
+            finally:
+                _FOR_XLA.reset(token)
+
+        graphs = tf.function(traced, autograph=False, jit_compile=jit_compile)
+
+        def any_rows(x):
+            if not len(getattr(x, "shape", ())):
+                return x
+            unknown = 1 + sides if len(x.shape) == 4 else 1
+            return tf.TensorSpec([*[None] * unknown, *x.shape[unknown:]], x.dtype)
+
+        prepared = set()
+
+        def call(*args):
+            check_not_forked()
+            if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
+                return graphs(*args)
+            # A call would trace a graph for its own B, and TensorFlow warns after a few such calls.
+            specs = tf.nest.map_structure(any_rows, args)
+            kind = str(specs)
+            with contextlib.nullcontext() if kind in prepared else waiting("Preparing a graph"):
+                prepared.add(kind)
+                return graphs.get_concrete_function(*specs)(*args)
+
+        return call
+
+    made = of_any(0)
+    made.any_size = of_any(2)  # type: ignore[attr-defined]
+    return made
+
+
+def jitted(function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
+    """A function that reads a Keras layer's weights, compiled by JAX."""
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def with_weights(plain, values, tensors):
+        structure, leaves = plain
+        tensors = iter(tensors)
+        leaves = [next(tensors) if leaf is None else leaf for leaf in leaves]
+        with keras.StatelessScope(zip(layer.variables, values)):
+            return function(*jax.tree.unflatten(structure, leaves))
+
+    def call(*args):
+        check_not_forked()
+        leaves, structure = jax.tree.flatten(args)
+        tensors = [leaf for leaf in leaves if hasattr(leaf, "shape")]
+        plain = tuple(None if hasattr(leaf, "shape") else leaf for leaf in leaves)
+        values = [variable.value for variable in layer.variables]
+        return with_weights((structure, plain), values, tensors)
+
+    return call
+
+
+def check_dtype(dtype: str | None) -> None:
+    """Raises ValueError for float64 under JAX without 64-bit floats, which only warns and uses float32."""
+    fits = dtype != "float64" or keras.ops.dtype(keras.ops.zeros([], dtype)) == dtype
+    expected = "JAX_ENABLE_X64=1 in the environment, for float64 under JAX"
+    expect(fits, expected, "floats that JAX makes float32", "Set it, or take float32")
+
+
+def check_policy(layer: Any) -> None:
+    """Raises ValueError for a layer with variables in 16 bits."""
+    expected = f"a dtype of a factor of {', '.join((*DTYPES, *POLICIES))}"
+    received, remedy = layer.dtype_policy.name, "Choose one of them"
+    expect(layer.variable_dtype in DTYPES, expected, received, remedy)
+
+
+def layer_config(layer: Any) -> Config:
+    """What Keras's `get_config` gives of a layer, which imports TensorFlow if it is there, also for JAX."""
+    policy = layer.dtype_policy
+    dtype = {"module": "keras", "class_name": type(policy).__name__, "config": policy.get_config()}
+    dtype["registered_name"] = None
+    config = {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
+    if layer.activity_regularizer is not None:  # which descriptions do not take
+        config["activity_regularizer"] = keras.regularizers.serialize(layer.activity_regularizer)
+    return config
+
+
+def set_dtype(config: Config, dtype: str) -> None:
+    """Changes the dtype, or the policy, of all floats in the configuration of a factor."""
+    config["dtype"] = dtype
+    for part in filter(None, (config["network"], config["embedding"])):
+        part["config"]["dtype"] = dtype

@@ -1,0 +1,84 @@
+"""Whether a network is causal: tried when a factor is built from a class that is not the package's."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pixelcnn_aux.base.errors import expect, restated
+
+_SIZE = 6, 9  # of images, at least
+_CHANGES = 24  # pixels that change, each in an image of its own
+_TOLERANCE = 1e-4  # of parameters of order one
+
+
+def check(factor: Any) -> None:
+    """Raises ValueError if parameters of a pixel depend on a pixel that is not decided before it.
+
+    Args:
+      factor: `ArrayFactor` with weights. The network is evaluated with weights moved away from these: zeros
+        would hide dependencies that training creates. Where it declares a `radius`, parameters may depend on
+        no pixel and no feature beyond it.
+    """
+    random, smallest = np.random.default_rng(0), factor.smallest_inputs()
+    moved = {
+        part: {path: _moved(x, random) for path, x in weights.arrays.items()}
+        for part, weights in factor.built.items()
+    }
+    network = factor.with_weights(moved).network
+    unit, _, channels = smallest.images.shape[1:]
+    size = [-(-side // unit) * unit for side in _SIZE]
+    pixels = np.argwhere(np.ones(size))
+    changed = random.permutation(pixels)[:_CHANGES]
+    count, sides = 1 + len(changed), [(*size, channels)]  # image 0 does not change
+    if factor.embedding is not None:
+        times = np.array(size) // unit
+        auxiliary = np.tile(smallest.auxiliary, (1, *times, 1))
+        sides += [tuple(x.shape[1:]) for x in factor.embed(auxiliary)]
+    images = (random.normal(size=(1, *x)).astype(factor.variable_dtype) for x in sides)
+    inputs = [np.repeat(x, count, axis=0) for x in images]
+
+    # Of each changed pixel, the pixels whose parameters may not depend on it: [N, H, W].
+    blocks = changed[:, None] // network.side - pixels // network.side
+    radius = math.inf if network.radius is None else network.radius
+    far = (np.abs(blocks).max(axis=-1) > radius).reshape(-1, *size)
+    turns = network.turns(size)
+    early, name = turns <= turns[tuple(changed.T)][:, None, None], type(network).__name__
+
+    def params(inputs):
+        x, *features = (x.copy() for x in inputs)
+        expected = f"{name} to take x {x.shape} and features {[f.shape for f in features]}"
+        with restated(expected, "an error", "Correct its `forward`", Exception):
+            found = network(x, features)
+        shape = count, *size, network.num_params
+        expect(
+            found.shape == shape, f"{name} to give {shape}", found.shape, "Correct its `forward`"
+        )
+        return found
+
+    def check_dependencies(features):
+        others = [x.copy() for x in inputs]
+        for x in others if features else others[:1]:
+            places = changed * x.shape[1:3] // size
+            x[range(1, count), *places.T] += random.normal(2, 1, x.shape[-1])
+        before, after = params(inputs), params(others)
+        wrong = (np.abs(after - before) > _TOLERANCE * np.maximum(1, np.abs(before))).any(axis=-1)
+        wrong[1:] &= far if features else far | early
+        image, *pixel = (np.argwhere(wrong)[0] if wrong.any() else changed[0]).tolist()
+        seen = f"{changed[image - 1].tolist()}" if image else "other images"
+        expect(
+            not wrong.any(),
+            f"{name} to compute parameters of a pixel from pixels that are decided before it"
+            f"{'' if network.radius is None else f', at most {network.radius} blocks away'}",
+            f"parameters of pixel {pixel} that depend on {seen}",
+            "Mask or shift its layers, and normalize over channels alone (docs/extending.md)",
+        )
+
+    check_dependencies(features=False)
+    if network.radius is not None:
+        check_dependencies(features=True)
+
+
+def _moved(x, random):
+    scale = 1 / math.sqrt(math.prod(x.shape[:-1]))
+    return x + random.uniform(0, scale, x.shape).astype(x.dtype)

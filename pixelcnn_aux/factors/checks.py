@@ -1,0 +1,354 @@
+"""Consistency checks of the parts of a factor, and of the factors and transforms of a chain.
+
+What transforms and likelihoods declare is tried on a few images. All functions raise a ValueError that names
+the part that does not fit.
+"""
+
+import math
+import re
+
+import numpy as np
+
+from pixelcnn_aux import sums
+from pixelcnn_aux.auxiliary import Transform
+from pixelcnn_aux.base import arguments, arrays, rounding, serialization
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.likelihoods import LogisticMixture
+from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN
+from pixelcnn_aux.sums import Bounds, FixedSum
+
+_MOST_VALUES = 2**18  # of a pixel, times parameters
+
+
+def check_names(names):
+    """Checks that factors have different names, which folders can have and which are not "total"."""
+    expected = "one factor or more, each with a name of its own"
+    expect(names and len(set(names)) == len(names), expected, names, "Give others by `names`")
+    for name in names:
+        fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
+        letters = "names of letters, digits, _ and -, in ASCII and not with _ or - first"
+        expected = f"{letters}, other than 'total', which names the sum"
+        expect(fits and name != "total", expected, repr(name), "Give another by `names`")
+
+
+def check_parts(factor, kinds):
+    """Checks the classes of the parts of a `Factor`, name -> class, and that they fit each other."""
+    for name, kind in kinds.items():
+        optional = name not in ("likelihood", "network")
+        arguments.instance(name, getattr(factor, name), kind, optional)
+    likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
+    below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
+    expected = "an embedding and the likelihood of what it embeds, or neither"
+    received = f"embedding={embedding}, auxiliary_likelihood={below}"
+    expect((embedding is None) == (below is None), expected, received, "Give both, or neither")
+    for one in filter(None, (likelihood, below)):
+        one.check_declared()
+    count, taken = network.num_params, likelihood.num_params
+    expected = f"a network with num_params={taken}, as the likelihood takes"
+    expect(count == taken, expected, f"num_params={count}", "Build it with the likelihood's")
+    if embedding is not None:
+        outputs, inputs = embedding.num_resolutions, network.num_resolutions
+        expected = f"an embedding with outputs at its network's {inputs} resolutions"
+        expect(outputs == inputs, expected, f"outputs at {outputs}", "Choose its topology to fit")
+    if fixed_sum is not None:
+        _check_fixed_sum_of_factor(factor)
+    expected = "a fixed_sum, since the likelihood is centered"
+    remedy = "Give the transform's, or a likelihood with centered=False"
+    expect(fixed_sum is not None or not likelihood.centered, expected, None, remedy)
+
+
+def _check_fixed_sum_of_factor(factor):
+    likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
+    expect(embedding is not None, "no fixed_sum: this factor is unconditional", "one", "Give None")
+    expected = "a likelihood that has bounds, within which a fixed_sum holds pixels"
+    received = type(likelihood).__name__
+    remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
+    expect(likelihood.bounded_noise_size is not None, expected, received, remedy)
+    ratio, side = factor.auxiliary_ratio, factor.network.side
+    sides = (ratio,) if isinstance(factor.network, ParallelPixelCNN) else (1, ratio)
+    image = f"an image of {fixed_sum.ratio} times the size of x_hat, as its fixed_sum has blocks"
+    expected = f"the networks of the factor {factor.name!r} to make {image}"
+    blocks = f"a network of blocks of side {side}"
+    received = f"an embedding that does at {embedding.ratio} times, and {blocks}"
+    remedy = "Choose the embedding's topology, or the sum, to fit"
+    expect(fixed_sum.ratio == ratio and side in sides, expected, received, remedy)
+    over, channels, values = fixed_sum.num_channels, likelihood.num_channels, likelihood.num_values
+    fits = over in (None, channels) and fixed_sum.num_values == values
+    fits = fits and factor.auxiliary_likelihood.num_channels == (channels if over is None else 1)
+    expected = (
+        f"the factor {factor.name!r} to know a fixed_sum of {values} values, within each of {channels} "
+        "channels or over all of them, that gives the channels of x_hat"
+    )
+    received = f"one of {fixed_sum.num_values} values, over {over} channels"
+    expect(fits, expected, received, "Give what the transform of x to x_hat declares")
+
+
+def check_rounded(factor):
+    """Checks the parts of a factor that computes with whole numbers: see `RoundedFactor`."""
+
+    def check(fits, expected, received):
+        expected = f"{expected}, of a factor of whole numbers"
+        expect(fits, expected, received, "Give it, or build a Factor")
+
+    kind, known, network = factor.likelihood, factor.fixed_sum, factor.network
+    fits = isinstance(network, (ParallelPixelCNN, MaskedPixelCNN))
+    check(fits, "a ParallelPixelCNN or MaskedPixelCNN", type(network).__name__)
+    fits = isinstance(kind, LogisticMixture) and kind.num_values <= 256
+    received = f"{type(kind).__name__} of {kind.num_values} values"
+    check(fits, "a LogisticMixture of at most 256 values", received)
+    fits = known is None or known.num_channels is None
+    check(fits, "a sum within each channel", "one over all channels")
+    fits = factor.embedding is None or not factor.embedding.gated
+    check(fits, "an embedding without gates", "one with gates")
+    check(factor.condition is None, "no condition", factor.condition)
+    fits = factor.compute_dtype == factor.variable_dtype == "float32"
+    check(fits, "float32", f"{factor.variable_dtype}, computed in {factor.compute_dtype}")
+    if kind.centered:
+        units = known and known.center_units
+        expected = f"center_units={rounding.CENTERS}, and a unit that is a power of two"
+        fits = units == rounding.CENTERS and math.frexp(kind.unit)[0] == 0.5
+        check(fits, expected, f"center_units={units}, unit={kind.unit}")
+
+
+def check_chain(factors, transforms, image_size):
+    """Checks that factors and transforms of a chain fit each other, on a few images."""
+    in_graphs = any(factor.in_graphs for factor in factors)
+    fits = len(factors) == len(transforms) + 1
+    received = f"{len(factors)} factors, {len(transforms)} transforms"
+    remedy = "Give a factor for each auxiliary image and one for the full image"
+    expect(fits, "one factor more than transforms", received, remedy)
+    expected = "a first factor that is unconditional, since nothing comes before it"
+    fits, received = factors[0].embedding is None, f"{factors[0].name!r}, which has an embedding"
+    expect(fits, expected, received, "Put what it is given before it")
+    first, *others = (serialization.serialize(factor.condition) for factor in factors)
+    received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
+    expected = "the same condition for all factors"
+    expect(all(other == first for other in others), expected, received, "Build them with one")
+    downwards = factors[::-1]
+    links = list(zip(transforms, downwards, downwards[1:]))
+    for transform, factor, below in links:
+        check_declared(transform)
+        _check_link(transform, factor, below)
+    likelihood = downwards[0].likelihood
+    if image_size is None:
+        whole = math.prod(transform.ratio for transform in transforms)
+        image_size = [whole * math.lcm(*(factor.network.multiple for factor in factors))] * 2
+    shape, num_values = (3, *image_size, likelihood.num_channels), likelihood.num_values
+    images = np.random.default_rng(0).integers(0, num_values, shape)
+    images = images.astype(arguments.pixel_dtype(num_values))
+    images[0], images[1] = 0, num_values - 1
+    kind = factors[0].condition
+    condition = kind and kind.unknown(len(images))
+    for transform, factor, below in links:
+        auxiliary = checked_output(transform, images, below.likelihood, in_graphs)
+        factor.inputs(Inputs(images, auxiliary, condition))
+        check_known(transform, images, auxiliary)
+        check_fixed_sum(transform, images, auxiliary, factor.likelihood, below.likelihood)
+        images = auxiliary
+    factors[0].inputs(Inputs(images, condition=condition))
+
+
+def _check_link(transform, factor, below):
+    """Checks that a transform leads from one factor's image to that of the factor below."""
+    name = type(transform).__name__
+
+    def check(what, expected, received, remedy):
+        expect(received == expected, f"{what} {expected}", received, remedy)
+
+    ratio = "no embedding" if factor.embedding is None else factor.auxiliary_ratio
+    embeds = f"the factor {factor.name!r} to embed images of {name}, whose height is its own image's over"
+    check(embeds, transform.ratio, ratio, "Choose an embedding's topology to fit")
+    modeled = _channels_and_values(below.likelihood)
+    embeds = f"the factor {factor.name!r} to embed what {below.name!r} models,"
+    embedded = _channels_and_values(factor.auxiliary_likelihood)
+    check(embeds, modeled, embedded, "Build it with that likelihood")
+    gives = "{} channels of {} values".format(*declared_values(transform, factor.likelihood))
+    models = f"the factor {below.name!r} to model what {name} gives,"
+    check(models, gives, modeled, "Choose the likelihood to fit")
+    if factor.fixed_sum is not None:
+        # How a factor uses the sum is its own affair.
+        use = {"exact": True, "center_units": None}
+        declared = declared_sum(transform, factor.likelihood)
+        declared = declared and {**declared.get_config(), **use}
+        known = {**factor.fixed_sum.get_config(), **use}
+        knows = f"the factor {factor.name!r} to know the sum that {name} declares,"
+        check(knows, declared, known, "Build it with the transform's")
+
+
+def _channels_and_values(likelihood):
+    return f"{likelihood.num_channels} channels of {likelihood.num_values} values"
+
+
+def check_declared(transform):
+    """Checks the class of a transform and the attributes that it declares."""
+    expected, remedy = "objects of class auxiliary.Transform", "Derive its class from that one"
+    expect(isinstance(transform, Transform), expected, repr(transform), remedy)
+
+    def check(fits, what, received):
+        expected = f"{type(transform).__name__} with {what}"
+        expect(fits, expected, arguments.short_repr(received), "Correct what it declares")
+
+    ratio, channels, values = transform.ratio, transform.channels, transform.num_values
+    whole, largest = arguments.is_whole, 2**arguments.MAX_HALVINGS
+    power = whole(ratio, 1, largest) and not ratio & (ratio - 1)
+    check(power, f"a ratio that is a power of two, of at most {largest}", ratio)
+    check(channels is None or whole(channels, 1, 256), "channels from 1 to 256, or None", channels)
+    fits = values is None or whole(values, 2, arguments.MAX_VALUES)
+    check(fits, f"num_values from 2 to {arguments.MAX_VALUES:,}, or None", values)
+
+
+def declared_values(transform, likelihood):
+    """(channels, number of values) of the auxiliary images of images with this likelihood."""
+    channels = likelihood.num_channels if transform.channels is None else transform.channels
+    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
+    return channels, num_values
+
+
+def declared_sum(transform, likelihood):
+    """The `FixedSum` that a transform declares of images with this likelihood, or None, checked."""
+    name = type(transform).__name__
+    fixed_sum = transform.fixed_sum(likelihood.num_values)
+    arguments.instance(f"{name}.fixed_sum", fixed_sum, FixedSum, optional=True)
+    if fixed_sum is not None:
+        found, values = fixed_sum.num_values, likelihood.num_values
+        expected = f"the fixed sum of {name} to be of {values} values"
+        remedy = "Build it with the num_values that `fixed_sum` is given"
+        expect(found == values, expected, f"num_values={found}", remedy)
+        found, channels = fixed_sum.num_channels, likelihood.num_channels
+        expected = f"the fixed sum of {name} to be over all of {channels} channels of images, or within each"
+        remedy = "Correct it, or choose a transform of such images"
+        expect(found in (None, channels), expected, found, remedy)
+    return fixed_sum
+
+
+def known_sum(transform, likelihood, exact):
+    """The `FixedSum` that a factor knows, checked: to rule out values, or for centers alone; or None."""
+    exact = exact and likelihood.bounded_noise_size is not None
+    known = exact or likelihood.centered
+    fixed_sum = declared_sum(transform, likelihood) if known else None
+    return fixed_sum and fixed_sum.with_exact(exact and fixed_sum.exact)
+
+
+def check_distribution(likelihood):
+    """Checks that a likelihood draws pixel values, and that the probabilities of a pixel's values sum to one.
+
+    Also within bounds, if it has them. Sums are checked if a pixel has few values.
+    """
+    random, last = np.random.default_rng(0), likelihood.num_values - 1
+    kind, channels = type(likelihood).__name__, likelihood.num_channels
+    # Some are large, so that draws are far out.
+    params = random.normal(0, 4, (100, likelihood.num_params)).astype(np.float32)
+    ends = random.integers(0, last, (2, 100, channels), np.int32, endpoint=True)
+    low, high = np.sort(ends, axis=0)
+    known = Bounds(low, high, low.astype(np.float32))
+    every = None  # values of a pixel, [n, C]
+    if likelihood.num_params * likelihood.num_values**channels <= _MOST_VALUES:
+        every = np.indices([likelihood.num_values] * channels).reshape(channels, -1).T
+
+    def bounds(channel, earlier):
+        return Bounds(*(x[:, channel] for x in known))
+
+    for bounded, least, most in ((False, 0, last), (True, low, high)):
+        size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
+        if size is None or (likelihood.centered and not bounded):
+            continue
+        noise = likelihood.noise(random.random((100, size), np.float32), bounded=bounded)
+        drawn = likelihood.draw(params, noise, bounds=bounds if bounded else None)
+        wrong, within = drawn != np.clip(np.round(drawn), least, most), ", within bounds" * bounded
+        expected = f"{kind} to draw int32, whole numbers from 0 to {last}{within}"
+        received = drawn[wrong][0] if wrong.any() else drawn.dtype
+        fits = not wrong.any() and drawn.dtype == np.int32
+        expect(fits, expected, received, f"Correct {'_bounded_draw' if bounded else '_draw'}")
+        for row in range(4 if every is not None else 0):
+            of_pixel = (np.broadcast_to(x[row], every.shape) for x in known)
+            here = np.broadcast_to(params[row], (len(every), likelihood.num_params))
+            nats = likelihood.log_prob(here, every, Bounds(*of_pixel) if bounded else None)
+            total = np.exp(np.asarray(nats, np.float64)).sum()
+            expected = f"{kind} to have probabilities that sum to 1{within}"
+            remedy = f"Correct {'_bounded_log_prob' if bounded else '_log_prob'}"
+            expect(abs(total - 1) < 1e-3, expected, f"a sum of {total:.4g}", remedy)
+
+
+def checked_output(transform, images, likelihood, in_graphs=True):
+    """transform(images), checked to be as the transform declares and as the likelihood models."""
+    name = type(transform).__name__
+
+    def check(fits, what, expected, received):
+        expected = f"the transform {name} to give {what} {expected}"
+        expect(fits, expected, received, "Correct what it declares, or what it gives")
+
+    height, width = transform.size(tuple(images.shape[1:3]))  # refuses sizes that it does not take
+    taken, dtype = images.dtype.name, arguments.pixel_dtype(likelihood.num_values)
+    try:
+        result = np.asarray(transform(images))
+        masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
+        masks[1] = 1
+        known, traced = np.asarray(transform.known(masks)), [None, *result.shape[1:]]
+        if in_graphs:
+            traced = arrays.backend().traced_shape(transform, images.shape[1:], taken)
+            arrays.backend().traced_shape(transform.known, masks.shape[1:], "uint8")
+    except Exception as error:
+        raise ValueError(
+            f"Expected the transform {name} to take {taken} images of {list(images.shape[1:])}, any "
+            f"number of them, also in a graph. Received: {type(error).__name__}: {str(error).rstrip('.')}. "
+            "Write it in keras.ops or TensorFlow."
+        ) from error
+    shape = [height, width, likelihood.num_channels]
+    found, expected = _dtype_and_shape(result), f"{dtype} {[len(images), *shape]}"
+    check(found == expected, f"{dtype} images of shape", [len(images), *shape], found)
+    received = traced or "an unknown one"
+    check(traced[1:] == shape, "images of a shape known in a graph,", [None, *shape], received)
+    fits = (height, width) == sums.num_blocks(images.shape[1:3], transform.ratio)
+    check(fits, "a height and width divided by its ratio,", transform.ratio, f"{height} x {width}")
+    found, shape = _dtype_and_shape(known), [2, height, width, 1]
+    check(found == f"uint8 {shape}", "uint8 masks of shape", shape, found)
+    nowhere, everywhere = known
+    fits = not nowhere.any() and (everywhere == 1).all()
+    check(fits, "masks", "of 0 where nothing is known, and of 1 where all is", "others")
+    check(result.max() < likelihood.num_values, "values below", likelihood.num_values, result.max())
+    return result
+
+
+def _dtype_and_shape(x):
+    return f"{x.dtype.name} {list(x.shape)}"
+
+
+def check_known(transform, images, auxiliary):
+    """Checks that values that `Transform.known` marks do not depend on unknown pixels."""
+    batch, height, width, _ = auxiliary.shape
+    random = np.random.default_rng(0)
+    mask = random.integers(0, 2, (batch, height, width, 1), np.uint8)
+    mask = mask.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
+    mask = mask[:, : images.shape[1], : images.shape[2]]
+    mask[1:] &= random.random(mask[1:].shape) < 0.9  # of some blocks a part alone
+    others = np.where(mask, images, np.roll(images, 1, axis=0))
+    wrong = np.asarray(transform.known(mask)) * (np.asarray(transform(others)) != auxiliary)
+    only = "only where all pixels that a value is computed from are known"
+    expected = f"{type(transform).__name__}.known to give 1 {only}"
+    block = f"its block of {transform.ratio} x {transform.ratio} pixels"
+    remedy = f"Define `known`, as docs/extending.md does for a transform that looks beyond {block}"
+    expect(not wrong.any(), expected, "1 at values that change with others", remedy)
+
+
+def check_fixed_sum(transform, images, auxiliary, likelihood, below):
+    """Checks that the sum that a transform declares, if any, fixes its auxiliary images (of `below`)."""
+    fixed_sum = declared_sum(transform, likelihood)
+    if fixed_sum is None:
+        return
+
+    def check(fits, what, received):
+        expected = f"the fixed sum of {type(transform).__name__} {what}"
+        expect(fits, expected, received, "Correct it, or give None")
+
+    ratio, channels = fixed_sum.ratio, fixed_sum.num_channels
+    check(ratio == transform.ratio, f"to be over blocks of side {transform.ratio}", ratio)
+    models = likelihood.num_channels if channels is None else 1
+    check(below.num_channels == models, f"to fix {models} channels", below.num_channels)
+    # Each auxiliary value may be drawn, and then has to be of some image.
+    lowest, highest = fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first
+    fits = lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest
+    has = f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}"
+    check(fits, has, f"windows from {lowest} to {highest - 1}")
+    wrong = np.asarray(fixed_sum.auxiliary(images) != auxiliary)
+    check(not wrong.any(), "to give its values", f"others for {wrong.mean():.1%} of them")

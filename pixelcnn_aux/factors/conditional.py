@@ -1,0 +1,482 @@
+"""Conditional: the mathematics of one factor p(x | x_hat), whatever evaluates its networks.
+
+`factor.Factor` evaluates them by Keras, and is trained; `ArrayFactor` in NumPy.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from pixelcnn_aux import batches, conditions, sums
+from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base.arguments import ArrayLike, Tensor
+from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.inputs import (
+    METHODS,
+    DrawRequest,
+    Inputs,
+    check_images,
+    check_multiple,
+    check_sides_known,
+)
+from pixelcnn_aux.base.rounding import CENTERS
+from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
+from pixelcnn_aux.scanning import deciders
+from pixelcnn_aux.sums import FixedSum
+
+# The parts of a factor beside its networks, and their classes.
+PARTS: dict[str, Any] = {
+    "likelihood": Likelihood,
+    "auxiliary_likelihood": Likelihood,
+    "fixed_sum": FixedSum,
+    "condition": conditions.Condition,
+}
+_LARGE = 256 // CENTERS  # a deviation, in pixel values
+
+
+class PixelNats(NamedTuple):
+    """The likelihood of each pixel given the pixels before it and x_hat: float [B, H, W], in nats."""
+
+    log_prob: Tensor  # log p(pixel)
+    bound: Tensor  # the same as if the factor were not exact
+    entropy: Tensor  # the expectation of -log p(pixel): `Likelihood.entropy`
+
+
+class compiled(functools.cached_property):  # lower case, as a decorator
+    """A method of a factor as graphs of TensorFlow, or compiled by JAX.
+
+    Its arguments are structures of tensors [B, ...] and plain values. It has the attribute `any_size` of
+    `backend.traced`, and `once`, the method itself, for a call that is not worth a graph.
+    """
+
+    def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
+        super().__init__(lambda factor: _Compiled(method.__get__(factor), factor, jit_compile))
+
+
+class _Compiled:
+    def __init__(self, method, factor, jit_compile):
+        self.once, self._factor, self._jit_compile = method, factor, jit_compile
+
+    @functools.cached_property
+    def _graphs(self):
+        backend = arrays.backend()
+        if backend.NAME == "jax":
+            return backend.jitted(self.once, self._factor) if self._factor.in_graphs else self.once
+        return backend.traced(self.once, self._jit_compile)
+
+    def __call__(self, *args):
+        return self._graphs(*args)
+
+    def any_size(self, *args):
+        return getattr(self._graphs, "any_size", self._graphs)(*args)
+
+
+class Conditional:
+    """p(x | x_hat), or p(x) for an unconditional factor: likelihoods and draws from networks' outputs.
+
+    A subclass evaluates networks: it defines the methods that are declared here.
+
+    Attributes:
+      name: str.
+      likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: as of `Factor`.
+      rounded: bool, whether its networks compute with whole numbers (`rounding`).
+      variable_dtype: str, of all floats.
+      in_graphs: bool, whether transforms of its chain have to work in graphs.
+      exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
+        and not a bound.
+      auxiliary_ratio: int, the height of x over that of x_hat.
+    """
+
+    name: str
+    likelihood: Likelihood
+    network: Any
+    embedding: Any
+    auxiliary_likelihood: Likelihood | None
+    fixed_sum: FixedSum | None
+    condition: conditions.Condition | None
+    rounded = in_graphs = False
+    variable_dtype: str
+    watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
+    # The `factor.Factor` of its weights, which is trained, and evaluates graphs.
+    as_keras: Callable[[], Any]
+    plain: Callable[[], Any]  # the `ArrayFactor` with its weights of now
+    keras_class: Callable[[], Any]  # the class of that
+    description: Callable[[], Any]  # as of `serialization.serialize`
+    # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
+    with_fixed_sum: Callable[..., Self]
+    _evaluated: Callable[[Inputs], Tensor]  # the parameters: float [B, H, W, P]
+    _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
+    in_graph: Callable[[], Any]  # the `ArrayFactor` of tensors, in a graph that is being traced
+
+    def is_recording(self) -> bool:
+        """Whether what is done with weights is recorded, in a graph or to be differentiated."""
+        return False
+
+    def needs_tensors(self) -> bool:
+        """Whether NumPy cannot evaluate the networks now."""
+        return False
+
+    @property
+    def auxiliary_ratio(self) -> int:
+        return 1 if self.embedding is None else self.network.side * self.embedding.ratio
+
+    @property
+    def radius(self) -> int | None:
+        """How many blocks of an image the networks see in each direction; None if that is not known."""
+        radii = [part.radius for part in self.parts()]
+        return None if None in radii else sum(radii)
+
+    @property
+    def exact(self) -> bool:
+        return self.fixed_sum is not None and self.fixed_sum.exact
+
+    def parts(self) -> list[Any]:
+        """The networks that the factor consists of."""
+        return [*self.named_parts().values()]
+
+    def named_parts(self) -> dict[str, Any]:
+        """Those networks by name: "network" and, of a conditional factor, "embedding"."""
+        parts = {"network": self.network, "embedding": self.embedding}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def smallest_inputs(self) -> Inputs:
+        """Zeros: `Inputs` of the smallest images that the networks take."""
+        side, auxiliary = self.network.multiple, None
+        if self.embedding is not None:
+            side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
+            auxiliary = _zeros(side // self.auxiliary_ratio, self.auxiliary_likelihood)
+        condition = self.condition and self.condition.unknown(1)
+        return Inputs(_zeros(side, self.likelihood), auxiliary, condition)
+
+    # Networks.
+
+    def seen(self, inputs: Inputs) -> Tensor:
+        """The images of `Inputs` as the network sees them: float [B, H, W, C]."""
+        (images, auxiliary, _), fixed_sum, centers = inputs, self.fixed_sum, None
+        if fixed_sum is not None and self.likelihood.centered:
+            centers = fixed_sum.centers(images, auxiliary)
+        return self.network_inputs(images, centers)
+
+    def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
+        """Pixel values [..., C] of any dtype, as the network sees them: float [..., C].
+
+        They are `scaled`; or, if the likelihood is centered, distances from the `FixedSum.centers` in its
+        units: the network knows x_hat, beside which these would hardly be seen.
+        """
+        if not self.likelihood.centered:
+            return self.scaled(pixels)
+        pixels, centers = (arrays.cast(x, self.variable_dtype) for x in (pixels, centers))
+        unit, x = self.likelihood.unit, pixels - centers
+        if self.rounded:  # so that all have 8 bits, as in bfloat16
+            x = arrays.where(arrays.absolute(arrays.round(x)) < _LARGE, x, arrays.round(x))
+        return x / unit
+
+    def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
+        """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them.
+
+        If `rounded`, they are multiples of a power of two, at most 255 of them of 256 values.
+        """
+        num_values = (likelihood or self.likelihood).num_values
+        images, half = arrays.cast(images, self.variable_dtype), (num_values - 1) / 2
+        if self.rounded:
+            return (2 * images - (num_values - 1)) / 2.0 ** math.ceil(math.log2(num_values))
+        return (images - half) / half
+
+    def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:
+        """`Inputs` for `call`, after a check that they fit the factor.
+
+        Args:
+          images: uint8 [B, H, W, C]; or `Inputs`, or a tuple of their fields.
+          auxiliary: uint8 [B, h, w, c]; None for an unconditional factor.
+
+        Raises:
+          ValueError: for images or a condition of another dtype, shape or range, one without the other.
+        """
+        given = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
+        kind, below = self.likelihood, given.auxiliary
+        checked = check_images(given.images, kind.num_channels, kind.num_values)
+        condition = conditions.checked(self.condition, given.condition, checked.shape[0])
+        if self.embedding is not None:
+            below = self._checked_auxiliary(below)
+        else:
+            expected = "no auxiliary images: this factor is unconditional"
+            expect(below is None, expected, "some", "Give the images alone")
+        inputs = Inputs(checked, below, condition)
+        self.check_shapes(inputs)
+        return inputs
+
+    def check_shapes(self, inputs: Inputs) -> None:
+        """Raises ValueError for images, or auxiliary images, of a size that the factor does not take."""
+        check_multiple(inputs.images, self.network.multiple)
+        if self.embedding is None:
+            return
+        check_multiple(inputs.auxiliary, self.embedding.multiple)
+        (batch, *size), ratio = inputs.images.shape[:3], self.auxiliary_ratio
+        check_sides_known(size)
+        expected = f"image sides that are multiples of {ratio}, the ratio to auxiliary images"
+        fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
+        expect(fits, expected, received, "Choose another image size")
+        kind: Any = self.auxiliary_likelihood
+        shape, found = [batch, *sums.num_blocks(size, ratio)], list(inputs.auxiliary.shape)
+        shape.append(kind.num_channels)
+        batch_sizes = {batch, found[0]} - {None}  # unknown ones may yet be the same
+        fits = len(batch_sizes) <= 1 and found[1:] == shape[1:]
+        expected = f"auxiliary images of shape {shape} beside images of {list(inputs.images.shape)}"
+        expect(fits, expected, found, "Give those that the model's transform makes of the images")
+
+    def _checked_auxiliary(self, auxiliary):
+        """uint8 [B, h, w, c] that the factor embeds, as a tensor or NumPy array."""
+        expected = "auxiliary images: this factor is conditional"
+        expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
+        kind = self.auxiliary_likelihood
+        return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
+
+    def features(
+        self, auxiliary: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
+    ) -> list[Tensor]:
+        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
+
+        Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
+        factor.
+        """
+        received, remedy = "one that embeds nothing", "Ask one that was built with an embedding"
+        expect(self.embedding is not None, "a conditional factor", received, remedy)
+        images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
+        check_multiple(images, embedding.multiple)
+        condition = conditions.checked(self.condition, condition, images.shape[0])
+        return self._in_batches("_features", Inputs(None, images, condition), images, by)
+
+    def params(
+        self,
+        images: ArrayLike | Inputs,
+        auxiliary: ArrayLike | None = None,
+        method: str = "full",
+        by: str | None = None,
+    ) -> Tensor:
+        """Parameters of every pixel's distribution given the pixels before it.
+
+        Args:
+          images, auxiliary: as for `inputs`.
+          method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
+            `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws (teacher forcing):
+            equal but for rounding.
+          by: "numpy" or "graph", which computes; None for the default, as of `AuxiliaryModel`.
+
+        Returns:
+          float [B, H, W, P] of the model's dtype.
+
+        Raises:
+          ValueError: as `inputs`, for another method, or for "incremental" of a factor in mixed precision.
+        """
+        arguments.choice("method", method, METHODS)
+        inputs, evaluate = self.inputs(images, auxiliary), "_full_params"
+        if method == "incremental":
+            self.check_scannable()
+            # There is no other way to evaluate groups, if all pixels are known, nor a network of one's own.
+            if isinstance(self.network, (PixelCNN, MaskedPixelCNN)):
+                evaluate, by = "_forced_params", "numpy"
+        return self._in_batches(evaluate, inputs, inputs.images, by)
+
+    @compiled
+    def _full_params(self, inputs):
+        return self._evaluated(inputs)
+
+    def _forced_params(self, inputs):
+        inputs = Inputs(*(None if x is None else np.asarray(x) for x in inputs))
+        images, params = inputs.images, []
+        pixels = np.arange(images[0, ..., 0].size).reshape(1, *images.shape[1:3])
+
+        def decider(found, pick, bounds):
+            params.append((pick(pixels)[0], found))
+            return pick(images)
+
+        request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
+        evaluation = self.plain().given(inputs.condition)
+        evaluation.decide_each_pixel(request, decider, len(images))
+        order, found = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
+        return found[:, np.argsort(order)].reshape(*images.shape[:3], -1)
+
+    def _in_batches(self, method, inputs, images, by):
+        """A method of `Inputs`, by name, in batches of so many images."""
+        in_graphs = batches.by_graph(by, [self], images)
+        factor = self.as_keras() if in_graphs and not arrays.is_symbolic(images) else self
+        size, method = images.shape[1:3], getattr(factor, method)
+        method = method if in_graphs else getattr(method, "once", method)
+        found = batches.in_batches(method, inputs, size, by_tensors=in_graphs)
+        if self.is_recording():
+            return found
+        return arrays.mapped(lambda x: x if arrays.is_symbolic(x) else np.asarray(x), found)
+
+    # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
+
+    def log_prob(
+        self,
+        images: ArrayLike | Inputs,
+        auxiliary: ArrayLike | None = None,
+        by: str | None = None,
+    ) -> Tensor:
+        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
+
+        If `exact`, -inf for images that contradict x_hat.
+
+        Raises ValueError as `inputs`.
+        """
+        inputs = self.inputs(images, auxiliary)
+        return self._in_batches("batch_log_prob", inputs, inputs.images, by)
+
+    def pixel_log_prob(
+        self,
+        images: ArrayLike | Inputs,
+        auxiliary: ArrayLike | None = None,
+        by: str | None = None,
+    ) -> Tensor:
+        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
+
+        Takes and raises what `log_prob` does, and is of the same dtype.
+        """
+        inputs = self.inputs(images, auxiliary)
+        return self._in_batches("batch_pixel_log_prob", inputs, inputs.images, by)
+
+    def batch_pixel_log_prob(self, inputs: Inputs) -> Tensor:
+        """`pixel_log_prob` of one batch."""
+        return batches.side_by_side(self, self._pixel_log_prob, inputs)
+
+    def batch_params(self, inputs: Inputs) -> Tensor:
+        """`params` of one batch."""
+        return batches.side_by_side(self, self._full_params, inputs)
+
+    def batch_log_prob(self, inputs: Inputs) -> Tensor:
+        """`log_prob` of one batch."""
+        return batches.added_up(self, self._pixel_log_prob, inputs)
+
+    def bound_and_exact(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once."""
+        return batches.added_up(self, self._bound_and_exact, inputs)
+
+    def pixel_nats(self, inputs: Inputs) -> PixelNats:
+        """`PixelNats` of one batch, for a likelihood with the probabilities of a channel's values."""
+        return batches.side_by_side(self, self._pixel_nats, inputs)
+
+    def _bounds(self, inputs, fixed_sum):
+        """The `Bounds` that a sum sets to images; None without a sum."""
+        return fixed_sum and fixed_sum.bounds(inputs.images, inputs.auxiliary)
+
+    def _nats(self, params, inputs, fixed_sum):
+        """log p(pixel | those before it, x_hat): [B, H, W]."""
+        bounds = self._bounds(inputs, fixed_sum)
+        return batches.few_at_once(self.likelihood.log_prob, params, inputs.images, bounds)
+
+    def _both_nats(self, params, inputs):
+        """`_nats` as if the factor were not exact, and as it is."""
+        bounding = self.fixed_sum.with_exact(False) if self.likelihood.centered else None
+        return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+
+    @compiled
+    def _pixel_log_prob(self, inputs):
+        return self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
+
+    @compiled
+    def _bound_and_exact(self, inputs):
+        return self._both_nats(self._evaluated(inputs), inputs)
+
+    @compiled
+    def _pixel_nats(self, inputs):
+        params = self._evaluated(inputs)
+        bound, nats = self._both_nats(params, inputs)
+        bounds = self._bounds(inputs, self.fixed_sum)
+        entropy = batches.few_at_once(self.likelihood.entropy, params, inputs.images, bounds)
+        return PixelNats(nats, bound, entropy)
+
+    def log_prob_given(self, inputs: Inputs, groups: list[Any]) -> Tensor:
+        """`log_prob` of images given each of several conditions, in groups [K, ...]: float [B, all K].
+
+        They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
+        bounds are computed once a group.
+        """
+        evaluate = self._group_log_prob
+        if arrays.is_plain(inputs.images):
+            evaluate = getattr(evaluate, "once", evaluate)
+        return arrays.concatenate([evaluate(inputs, x) for x in groups], axis=-1)
+
+    def _group_log_prob(self, inputs, conditions):
+        found = [self._log_prob_given(inputs, x) for x in conditions]
+        return arrays.stack(found, axis=-1)
+
+    def _log_prob_given(self, inputs, condition):
+        shape = (arrays.shape(inputs.images)[0], *self.condition.shape)
+        inputs = inputs._replace(condition=arrays.broadcast_to(condition, shape))
+        nats = self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
+        return arrays.sum(nats, axis=(1, 2))
+
+    @compiled
+    def log_density(self, inputs: Inputs) -> Tensor:
+        """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
+        (images, auxiliary, _), centers = inputs, None
+        if self.likelihood.centered:
+            fixed_sum: Any = self.fixed_sum
+            centers = fixed_sum.centers(images, auxiliary)
+            centers = arrays.cast(centers, self.variable_dtype) + arrays.zeros_like(images)
+        params = self._evaluated(inputs)
+        return arrays.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
+
+    def density(self, inputs: Inputs) -> Tensor:
+        """`log_density`, in graphs that are kept."""
+        return self.log_density(inputs)
+
+    # Draws.
+
+    def draw(self, request: DrawRequest) -> Tensor:
+        """Draws images: uint8 [B, H, W, C], by what the request says, in NumPy by default.
+
+        A graph that is being traced draws in itself. Raises ValueError as `check_scannable`, and for
+        particles by graphs.
+        """
+        self.check_scannable()
+        is_traced = arrays.is_symbolic(request.log_scale_shift)
+        in_graph = is_traced or request.by == "graph" or request.jit_compile
+        expected, received = "particles=1 of draws by graphs", "more"
+        fits, remedy = request.particles is None or not in_graph, 'Draw by="numpy"'
+        expect(fits, expected, received, remedy)
+        if in_graph or not isinstance(self.network, ParallelPixelCNN):
+            request = request._replace(noise=request.noise[:, :, :])
+        if is_traced:
+            return self._draw_in_graph(request)
+        if in_graph:
+            return np.asarray(self.as_keras()._draw_in_graph(request))
+        evaluation = self.plain().given(request.condition)
+        decider = deciders.drawn_pixels(self.likelihood, request)
+        return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
+
+    def _draw_in_graph(self, request):
+        features: Any = []
+        if request.auxiliary is not None:
+            features = self._features(Inputs(None, request.auxiliary, request.condition))
+        draw = self._draw_by_xla if request.jit_compile else self._draw
+        # Without the fields that graphs do not depend on: each value would be traced anew.
+        request = request._replace(seeds=None, mode="", size=None, jit_compile=False, by=None)
+        return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
+
+    def _drawn(self, features, request):
+        return self.in_graph().drawn(features, request)
+
+    _draw, _draw_by_xla = compiled(_drawn), compiled(_drawn, jit_compile=True)
+
+    def check_scannable(self) -> None:
+        """Raises ValueError if the factor cannot be evaluated pixel by pixel."""
+
+
+def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
+    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
+    bits = math.log(2.0) * math.prod(shape)
+    result = {name: -nats / bits for name, nats in log_probs.items()}
+    return {**result, "total": sum(result.values())}
+
+
+def _zeros(side, likelihood):
+    """An image of side x side."""
+    dtype = arguments.pixel_dtype(likelihood.num_values)
+    return np.zeros([1, side, side, likelihood.num_channels], dtype)

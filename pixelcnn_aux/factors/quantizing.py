@@ -1,0 +1,68 @@
+"""Rounding the weights of a rounded factor, so that rounding them again is exact wherever they are loaded."""
+
+import itertools
+import math
+
+import numpy as np
+
+from pixelcnn_aux.base import rounding
+from pixelcnn_aux.base.errors import expect
+
+
+def quantized(factor):
+    """The rounded arrays of an `ArrayFactor`: dict, part -> dict, path -> float32, as it has them.
+
+    Raises ValueError, which names the layer, if a sum could reach 2 ** 24 of its units, and would not be
+    exact.
+    """
+    arrays, largest = {}, {}
+    for part, weights in factor.built.items():
+        arrays[part] = {}
+        for layer in weights.layers:
+            kernel, bias, largest_sum, largest[layer] = _of_layer(
+                weights, layer, *_inputs(factor, layer)
+            )
+            _check_exact(layer.path, largest_sum)
+            v = kernel.astype(np.float32)
+            norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
+            named = {"v": v, "g": norm, "b": bias.astype(np.float32)}
+            arrays[part] |= {f"{layer.path}/{name}": x for name, x in named.items()}
+    for layers in itertools.chain(*(part.sums() for part in factor.parts())):
+        most = rounding.SUMS * sum(largest[layer] for layer in layers)
+        _check_exact(" + ".join(layer.path for layer in layers), most)
+    return arrays
+
+
+def _inputs(factor, layer):
+    """The inputs of a layer: the units in 1, and the most units of each channel, or of all."""
+    kind, embedding = factor.likelihood, factor.embedding
+    if embedding is not None and layer is embedding.first:
+        values = factor.auxiliary_likelihood.num_values
+        return 2.0 ** math.ceil(math.log2(values)), values - 1
+    features = 0 if embedding is None else embedding.first.filters
+    if not (given := factor.network.inputs(layer, features)):
+        return rounding.ACTIVATIONS, rounding.MOST
+    units, pixels = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(kind.num_values))), 1.0
+    if kind.centered:
+        units, pixels = rounding.ACTIVATIONS, (kind.num_values - 1) / kind.unit
+    most = {"one": 1.0, "feature": rounding.MOST / rounding.ACTIVATIONS, "pixel": pixels}
+    return units, units * np.array([most[x] for x in given])
+
+
+def _of_layer(weights, layer, units, most):
+    """The rounded kernel and bias of a layer, its largest sum in units, and its largest output: float64."""
+    v, g, bias = (np.float64(x) for x in weights.raw(layer.path, layer))
+    inputs = tuple(range(v.ndim - 1))
+    kernel = v * (g / np.sqrt(np.square(v).sum(axis=inputs)))
+    per_kernel = rounding.kernel_units(kernel, bias).astype(np.float64)
+    whole, per_bias = np.round(kernel * per_kernel), rounding.ACTIVATIONS * per_kernel
+    bias = np.round(bias * per_bias) / per_bias
+    sums = (np.abs(whole) * np.reshape(most, (-1, 1))).sum(axis=inputs)
+    sums += np.abs(bias) * units * per_kernel
+    return whole / per_kernel, bias, sums.max(), (sums / (units * per_kernel)).max()
+
+
+def _check_exact(path, most):
+    expected = f"sums of less than 2 ** 24 units in {path}, which are exact in float32"
+    remedy = "Give it fewer channels, or smaller weights"
+    expect(most < rounding.EXACT, expected, f"up to {most:,.0f}", remedy)

@@ -1,0 +1,293 @@
+"""Tests of a factor: a Keras model of the parameters of distributions; its loss, files and exports."""
+
+import functools
+import importlib.util
+import math
+import unittest
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.serving.signatures import signatures
+from tests import custom, helpers
+
+IMAGES = helpers.pictures(4)
+GRAYS = pa.auxiliary.Grayscale()(IMAGES)
+
+
+def gray_factor():
+    return helpers.shared_model().factors["grayscale"]
+
+
+def image_factor():
+    return helpers.shared_model().factors["image"]
+
+
+@functools.cache
+def exact_model(centered):
+    return helpers.tiny_model(exact=True, centered=centered)
+
+
+class FactorTest(helpers.TestCase):
+    def test_other_dtypes_are_refused(self):
+        """Likelihoods do not survive 16 bits."""
+        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
+        for dtype in ("float16", "bfloat16"):
+            with self.assertRaisesRegex(ValueError, f"Expected dtype .*Received: '{dtype}'"):
+                helpers.shared_model().new_factor("grayscale", dtype)
+        self.addCleanup(keras.config.set_dtype_policy, keras.config.dtype_policy())
+        keras.config.set_dtype_policy("float16")
+        with self.assertRaisesRegex(ValueError, "Expected a dtype .*Received: float16"):
+            pa.chain([], helpers.SIZE, network, embedding=None)
+
+    def test_initialize_from_data_changes_g_and_b_alone(self):
+        factor = helpers.shared_model().new_factor("image")
+        before = factor.get_weights()
+        factor.initialize_from_data(IMAGES, GRAYS)
+        for weight, old in zip(factor.weights, before, strict=True):
+            changed = not np.array_equal(weight.numpy(), old)
+            self.assertEqual(changed, weight.name in ("g", "b"), weight.path)
+        # The last layer's outputs are the parameters.
+        params = factor.params(IMAGES, GRAYS)
+        self.assertAllClose(np.mean(params, axis=(0, 1, 2)), np.zeros(20), atol=1e-4)
+        self.assertAllClose(np.std(params, axis=(0, 1, 2)), np.ones(20), atol=1e-4)
+
+    def test_a_summary_of_layers_whose_parameters_add_up(self):
+        two_resolutions = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
+        factor, printed = helpers.tiny_model(topology=two_resolutions).factors["image"], []
+        factor.summary(printed.append)
+        rows = [line.rsplit(maxsplit=1) for line in "".join(printed).splitlines()[2:]]
+        counts = {line: int(count.replace(",", "")) for line, count in rows if count}
+        parts = [n for line, n in counts.items() if line.startswith("  ")]
+        self.assertEqual(sum(parts), factor.count_params())
+        self.assertEqual(counts["all"], factor.num_parameters)
+        self.assertEqual(counts["network (PixelCNN)"], factor.network.count_params())
+        self.assertLen(counts, len(rows))
+        self.assertRegex(rows[-2][0], r"last \(WeightNormDense\) +H x W x 20$")
+        self.assertRegex("".join(counts), "  vertical: down +H/2 x W/2 x 4")
+
+    def test_no_images(self):
+        for method in ("full", "incremental"):
+            params = image_factor().params(IMAGES[:0], GRAYS[:0], method)
+            self.assertEqual(params.shape, (0, *IMAGES.shape[1:3], 20))
+        with self.assertRaisesRegex(ValueError, "Received: none. Give a batch"):
+            image_factor().initialize_from_data(IMAGES[:0], GRAYS[:0])
+
+
+def centered_model(condition=None):
+    """A new chain of the kind that computes most: exact, and centered on its auxiliary images."""
+    return helpers.randomized(helpers.tiny_model(exact=True, centered=True, condition=condition))
+
+
+def parallel_model():
+    """A new chain of one channel, all of which decides groups of pixels, exact and centered too."""
+    small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
+    how = {"halvings": 1, "base_parts": 2, "num_components": 2, "channels": 1, **small}
+    return helpers.randomized(pa.parallel_pyramid(helpers.SIZE, **how))
+
+
+def arrays_of(model, name, images=IMAGES[:3]):
+    """What a factor sees, as arrays: dict, field of `Inputs` -> array, of those that there are."""
+    condition = None if model.condition is None else np.arange(len(images), dtype=np.int32) - 1
+    inputs = model.inputs(images, condition)[name]._asdict()
+    return {field: np.asarray(x) for field, x in inputs.items() if x is not None}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def mean_parameter(images, params):
+    assert images.shape[-1] == 3
+    return keras.ops.mean(params, axis=(1, 2, 3))
+
+
+class FitTest(helpers.TestCase):
+    @parameterized.parameters(None, True, False)
+    def test_the_loss_is_what_is_evaluated(self, centered):
+        """Of a bound, and of exact factors."""
+        model = helpers.shared_model() if centered is None else exact_model(centered)
+        factor, inputs = model.new_factor("image"), model.inputs(IMAGES)["image"]
+        before = factor.embedding.get_weights()
+        bits = -np.mean(factor.log_prob(inputs)) / (IMAGES[0].size * math.log(2.0))
+        adam, loss = keras.optimizers.Adam(1e-2), factor.likelihood.bits_per_dim
+        loss = loss if centered is None else None  # by default
+        factor.compile(adam, loss=loss, run_eagerly=True)
+        batches = tf.data.Dataset.from_tensors((inputs, IMAGES))
+        losses = factor.fit(batches, epochs=4, verbose=0).history["loss"]
+        self.assertAllClose(losses[0], bits, rtol=1e-5)  # of the weights before the first step
+        self.assertLess(losses[-1], losses[0])
+        self.assertNotAllClose(factor.embedding.get_weights()[0], before[0])
+
+    def test_weights_of_images_count(self):
+        model = exact_model(True)
+        factor, inputs = model.factors["image"], model.inputs(IMAGES[:2])["image"]
+        weights = np.array([2.0, 0.0])
+        loss = factor.compute_loss(inputs, IMAGES[:2], factor(inputs), sample_weight=weights)
+        bits = -factor.log_prob(inputs)[0] / (IMAGES[0].size * math.log(2.0))
+        self.assertAllClose(loss, bits, rtol=1e-5)
+
+    def test_metrics(self):
+        self.enter_context(helpers.eagerly())
+        model = helpers.tiny_model()
+        factor, inputs = model.factors["image"], [*arrays_of(model, "image", IMAGES).values()]
+        error = keras.metrics.MeanAbsoluteError()
+        for metrics in ({"metrics": ["mae"]}, {"weighted_metrics": [[error]]}):
+            with self.assertRaisesRegex(ValueError, "Expected metrics as functions .*Leave it out"):
+                factor.compile("adam", **metrics)
+        factor.compile("adam", metrics=[mean_parameter], jit_compile=False)
+        file = helpers.temporary_folder(self) / "factor.keras"
+        factor.save(file)
+        bits = -np.mean(factor.log_prob(*inputs)) / (IMAGES[0].size * np.log(2.0))
+        for compiled in (factor, keras.saving.load_model(file)):
+            self.assertIsInstance(compiled.optimizer, keras.optimizers.Adam)
+            found = compiled.evaluate(tuple(inputs), IMAGES, verbose=0)
+            self.assertAllClose(found, [bits, np.mean(factor.params(*inputs))], rtol=1e-5)
+        factor.compile("adam", loss="mse", metrics=["mae"])  # of targets that are parameters
+
+    def test_what_keras_cannot_do(self):
+        factor = image_factor()
+        self.enter_context(mock.patch("importlib.util.find_spec", return_value=None))
+        for ask, kind, message in (
+            (lambda: factor.save("a.h5"), ValueError, "ends in .keras. Received: a.h5"),
+            (lambda: factor.quantize("int8"), NotImplementedError, "Quantize an export"),
+            (lambda: factor.export("a", format="onnx"), ImportError, "pip install tf2onnx"),
+            (lambda: factor.export("a", format="openvino"), ImportError, "pip install openvino"),
+        ):
+            with self.assertRaisesRegex(kind, message):
+                ask()
+
+
+def run_onnx(file, arrays):
+    """dict, name -> array, of all outputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file)
+    outputs = [output.name for output in session.get_outputs()]
+    return dict(zip(outputs, session.run(outputs, arrays)))
+
+
+def run_openvino(file, arrays):
+    import openvino
+
+    # By default it computes in bfloat16 where the processor has that.
+    compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return {name: x for output, x in compiled(arrays).items() for name in output.names}
+
+
+RUNTIMES = {
+    "onnx": (".onnx", run_onnx, "onnxruntime"),
+    "openvino": (".xml", run_openvino, "openvino"),
+    "tf_saved_model": (
+        "",
+        lambda file, arrays: tf.saved_model.load(file).signatures["serving_default"](**arrays),
+        "tensorflow",
+    ),
+}
+
+
+def installed(package):
+    return importlib.util.find_spec(package) is not None
+
+
+class ExportTest(helpers.TestCase):
+    @parameterized.parameters(*RUNTIMES)
+    def test_parameters(self, name):
+        """Of images of any size, by factors with and without auxiliary images and a condition."""
+        suffix, run, package = RUNTIMES[name]
+        if not installed(package):
+            self.skipTest(f"There is no {package}.")
+        folder, classes = helpers.temporary_folder(self), pa.conditions.Classes(3)
+        for condition, key in ((None, "grayscale"), (classes, "image")):
+            model = centered_model(condition)
+            factor, file = model.factors[key], folder / f"{key}{suffix}"
+            factor.export(file, format=name, verbose=False)
+            for images in (IMAGES[:3], helpers.pictures(2, size=(3, 5))):
+                arrays = arrays_of(model, key, images)
+                outputs = run(str(file), arrays)
+                # OpenVINO also puts out what nothing else in the graph takes, in any order.
+                [found] = outputs.values() if len(outputs) == 1 else [outputs["Identity:0"]]
+                expected = factor.params(Inputs(**arrays))
+                self.assertAllClose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+    @parameterized.parameters(centered_model, parallel_model)
+    @unittest.skipUnless(installed("tf2onnx") and installed("onnxruntime"), "There is no ONNX.")
+    def test_likelihoods_by_onnx(self, make):
+        """They are computed by operations that ONNX has; those of images that a sum rules out are -inf."""
+        import tf2onnx
+
+        model, file = make(), str(helpers.temporary_folder(self) / "log_prob.onnx")
+        images = IMAGES[..., : model.likelihood.num_channels]
+        _, functions = signatures(model, names=["log_prob"])
+        spec = [tf.TensorSpec([None, *images.shape[1:]], tf.uint8, "image")]
+        function = tf.function(lambda image: functions["log_prob"](image=image), spec)
+        tf2onnx.convert.from_function(function, spec, output_path=file)
+        found = run_onnx(file, {"image": images})
+        for name, nats in model.log_probs(images).items():
+            self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
+
+
+class WrongInputsTest(helpers.TestCase):
+    @parameterized.named_parameters(
+        ("none", image_factor, (IMAGES,), "auxiliary images: this factor is conditional"),
+        ("some", gray_factor, (GRAYS, GRAYS), "no auxiliary images"),
+        ("uint16", image_factor, (IMAGES, GRAYS.astype(np.uint16)), "auxiliary images as uint8"),
+        ("channels", image_factor, (IMAGES, IMAGES), "auxiliary images with 1 channel"),
+        ("bits", image_factor, (IMAGES, GRAYS * 0 + 200), "auxiliary images .*a value of 200"),
+        ("rows", image_factor, (IMAGES, GRAYS[:, :2]), r"\[4, 4, 6, 1\] beside.*: \[4, 2, 6, 1\]"),
+        ("fewer", image_factor, (IMAGES, GRAYS[:3]), r"\[4, 4, 6, 1\] beside.*: \[3, 4, 6, 1\]"),
+    )
+    def test_refused(self, factor, inputs, message):
+        factor = factor()
+        for method in (factor.params, factor.log_prob, factor.initialize_from_data):
+            with self.assertRaisesRegex(ValueError, message):
+                method(*inputs)
+
+    def test_others(self):
+        image, flat = image_factor(), pa.networks.topology.flat(1)
+        coin, centered = custom.Coin(), custom.Coin()
+        centered.centered, centered.unit = True, 1.0
+
+        def coins(likelihood, exact=True):
+            parts = pa.networks.PixelCNN(flat, 3, 1), pa.networks.Embedding(flat, 3)
+            how = {"auxiliary_likelihood": likelihood}
+            how["fixed_sum"] = pa.sums.FixedSum([[1]], step=1, num_values=2, exact=exact)
+            return pa.Factor(likelihood, *parts, **how)
+
+        mixture = pa.likelihoods.LogisticMixture(1)
+        network = pa.networks.PixelCNN(flat, 3, mixture.num_params)
+        double = pa.networks.Embedding(pa.networks.topology.super_resolution(1, 1), 3)
+        doubling = pa.Factor(mixture, network, double, auxiliary_likelihood=mixture)
+        odd, parts = np.zeros([1, 5, 4, 3], np.uint8), (image.likelihood, image.network)
+        for ask, message in (
+            (lambda: image.features(GRAYS * 0 + 16), "auxiliary images .*a value of 16"),
+            (lambda: gray_factor().features(GRAYS), "a conditional factor"),
+            (lambda: image.log_prob(Inputs(IMAGES, GRAYS, 3)), "no condition.*Received: 3"),
+            (lambda: image.params(IMAGES, GRAYS, method="fast"), "method='fast'"),
+            (lambda: doubling.params(odd, odd[:, :2, :2]), "multiples of 2.* Received: 5 x 4"),
+            (lambda: pa.Factor(*parts, image.embedding), "or neither"),
+            (lambda: pa.Factor(*parts, auxiliary_likelihood=image.likelihood), "or neither"),
+            (lambda: coins(coin), "a likelihood that has bounds.*Received: Coin"),
+            (lambda: coins(coin, exact=False), "a likelihood that has bounds.*Received: Coin"),
+            (lambda: coins(centered), "Coin to have bounds, since it is centered"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                ask()
+
+    def test_what_a_graph_does_not_know(self):
+        """A number of images may turn out to be the same."""
+
+        def trace(*shapes):
+            log_prob = image_factor().log_prob
+            traced = tf.function(lambda x, given: log_prob(x, given), autograph=False)
+            return traced.get_concrete_function(*(tf.TensorSpec(x, tf.uint8) for x in shapes))
+
+        for batches in ((None, 4), (None, None)):
+            nats = trace(*([batch, 4, 6, c] for batch, c in zip(batches, (3, 1))))
+            self.assertAllClose(nats(IMAGES, GRAYS), image_factor().log_prob(IMAGES, GRAYS))
+        with self.assertRaisesRegex(ValueError, r"Received: \[3, 4, 6, 1\]"):
+            trace([4, 4, 6, 3], [3, 4, 6, 1])
+        with self.assertRaisesRegex(ValueError, "known.*Received: 4 x None"):
+            trace([4, 4, None, 3], [4, 4, 6, 1])

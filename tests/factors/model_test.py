@@ -1,0 +1,219 @@
+"""One matrix: arrays agree with Keras, for trained models and for small ones of every kind."""
+
+import functools
+import pathlib
+import tempfile
+from unittest import mock
+
+import numpy as np
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data, sampling
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
+from pixelcnn_aux.base import arguments
+from pixelcnn_aux.codec import Codec
+from pixelcnn_aux.factors.array_factor import ArrayFactor
+from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.runs.folder import RunFolder
+from tests import helpers
+from tests.backends import agree
+from tests.codec import helpers as codec_helpers
+
+HALVED = {"topology": pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2), "filters": 4}
+PARALLEL = {"halvings": 1, "parts": (2, 1, 3, 1), "base_parts": 2, "base_blocks": 1, "blocks": 1}
+SMALL = {"filters": 4, "base_filters": 4, "trunk_blocks": 1, "num_components": 2}
+CHAINS = {  # transforms from the full image down, its size, and arguments
+    "bound": ([Grayscale()], (4, 6), {"exact": False, "centered": False}),
+    "classes": ([Grayscale()], (4, 6), {"network": HALVED, "condition": pa.conditions.Classes(3)}),
+    "vectors": ([Grayscale(2)], (4, 6), {"condition": pa.conditions.Vector(2)}),
+    "pyramid": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4), {"exact": False}),
+    "scans": ([HighBits(9, of=10), HalfResolution()], (4, 4), {"channels": 2, "bits": 10}),
+}
+MODELS = {
+    **{
+        name: functools.partial(helpers.random_chain, *x, **how)
+        for name, (*x, how) in CHAINS.items()
+    },
+    "categorical": lambda: helpers.randomized(agree.planes()),
+    "parallel": lambda: helpers.randomized(pa.parallel_pyramid(**PARALLEL, **SMALL)),
+    "rounded": codec_helpers.model,
+    "masked": lambda: codec_helpers.model(masked=1, masked_blocks=1),
+}
+TRAINED = [*pa.pretrained()]
+ROUNDED = ("rounded", "masked", "photographs", "photographs-fast")  # in float32 alone
+RUNS = tempfile.TemporaryDirectory()  # until the process ends
+ANY = (5, 7)  # of models of images of any size: blocks do not divide it
+SEEDS = np.array([[0, 0], [1, -7]], np.int32)
+
+
+@functools.cache
+def loaded(name, dtype, by_keras):
+    """A model of the matrix: none may change it."""
+    run = name if name in TRAINED else pathlib.Path(RUNS.name, name)
+    if name not in TRAINED and not run.exists():
+        RunFolder(run).save_model(MODELS[name]())
+    model = pa.load(run, dtype=dtype)
+    return helpers.of_keras(model) if by_keras else model
+
+
+def both(name, dtype="float64"):
+    """The same model by Keras, and without."""
+    dtype = "float32" if name in ROUNDED else dtype
+    return [loaded(name, dtype, by_keras) for by_keras in (True, False)]
+
+
+def some_images(name, model):
+    """A photograph for a trained model; for others an image of noise, and one of the values at both ends."""
+    kind, random = model.likelihood, np.random.default_rng(0)
+    if name in TRAINED:
+        return data.load("photos", "test").take([0])
+    shape, last = (*(model.image_size or ANY), kind.num_channels), kind.num_values - 1
+    images = [random.integers(0, last, shape, endpoint=True), random.choice([0, last], shape)]
+    return np.array(images).astype(arguments.pixel_dtype(kind.num_values))
+
+
+def some_conditions(model, count=2):
+    kind = model.condition
+    values = [1, -1] if kind is None or kind.shape == () else [[0.5, -1], [0, 2]]
+    return kind and np.array(values[:count], kind.dtype)
+
+
+def of_keras(model, images, condition):
+    """`params` and `log_probs`, by Keras's networks and its tensors' likelihoods: two dicts."""
+    params, nats = {}, {}
+    for name, inputs in model.inputs(images, condition).items():
+        factor = model.factors[name]
+        params[name] = found = factor(inputs, training=False)
+        bounds = factor.fixed_sum and factor.fixed_sum.bounds(inputs.images, inputs.auxiliary)
+        nats[name] = factor.likelihood.log_prob(found, inputs.images, bounds)
+    return params, {name: np.sum(x, axis=(1, 2)) for name, x in nats.items()}
+
+
+class ModelTest(helpers.ImagesTestCase):
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        loaded.cache_clear()
+
+    def assertNear(self, found, expected, dtype):
+        """Differences of at most 1e-5 of the largest in float32, and 1e-12 in float64."""
+        self.assertEqual([*found], [*expected])
+        for key, x in expected.items():
+            self.assertEqual((type(found[key]), found[key].dtype.name), (np.ndarray, dtype))
+            most = (1e-12 if dtype == "float64" else 1e-5) * np.abs(x).max()
+            self.assertAllClose(found[key], x, rtol=0, atol=most, msg=key)
+
+    @parameterized.parameters(*MODELS, *TRAINED)
+    def test_likelihoods(self, name):
+        model, _ = both(name)
+        images = some_images(name, model)
+        condition = some_conditions(model, len(images))
+        params, nats = of_keras(model, images, condition)
+        bits = {key: -x / np.log(2) / images[0].size for key, x in nats.items()}
+        bits["total"] = sum(bits.values())
+        for dtype in pa.backend.DTYPES if name in CHAINS else ("float32",):
+            plain = loaded(name, dtype, by_keras=False)
+            self.assertNear(plain.params(images, condition), params, dtype)
+            self.assertNear(plain.bits_per_dim(images, condition), bits, dtype)
+        self.assertSameImages(plain.auxiliaries(images), model.auxiliaries(images))
+        self.assertEqual(plain.sizes(images.shape[1:3]), model.sizes(images.shape[1:3]))
+
+    def test_class_log_probs(self):
+        model, plain = both("classes")
+        images = some_images("classes", model)
+        each = [sum(of_keras(model, images, np.int32([k, k]))[1].values()) for k in range(3)]
+        expected = np.stack(each, axis=-1) - np.logaddexp.reduce(each)[:, np.newaxis]
+        self.assertNear({"": plain.class_log_probs(images)}, {"": expected}, "float64")
+
+    @parameterized.parameters(*MODELS, *TRAINED)
+    def test_descriptions(self, name):
+        model, plain = both(name)
+        self.assertTrue(plain.description() == model.description())
+        self.assertEqual(tensors.fingerprint(plain), tensors.fingerprint(model))
+
+    def test_compressed_files_find_trained_models(self):
+        for name, card in pa.pretrained().items():
+            self.assertEqual(tensors.fingerprint(pa.load(name)), card["fingerprint"])
+
+    def test_descriptions_in_another_dtype(self):
+        model, plain = both("bound", "float32")
+        self.assertTrue(plain.description() == model.description())
+        self.assertEqual(tensors.fingerprint(plain), tensors.fingerprint(model))
+
+    def assertDrawSame(self, name, draw):
+        """Both models do by a function; returns it as a dict."""
+        expected, found = (x if isinstance(x, dict) else {"": x} for x in map(draw, both(name)))
+        self.assertSameImages(found, expected)
+        return found
+
+    @parameterized.parameters(*MODELS)
+    def test_draws(self, name):
+        model, _ = both(name)
+        how = {"condition": some_conditions(model)}
+        size = {"image_size": model.image_size or ANY}
+        drawn = self.assertDrawSame(name, lambda x: x.sample(SEEDS, **how, **size))
+        self.assertSameImages(helpers.redrawn(model, drawn, SEEDS, how["condition"]), drawn)
+        for image in drawn.values():
+            self.assertGreater(len(np.unique(image)), 3)
+        how |= {"mode": "map", "log_scale_shift": [-0.5, 0.5]}
+        given = {[*drawn][0]: [*drawn.values()][0][::-1]}
+        self.assertDrawSame(name, lambda x: x.sample(SEEDS, given=given, **how, **size))
+        # Pictures larger than the model's images.
+        images = np.concatenate([some_images(name, model)] * 2, axis=2)[:, :, 1:]
+        mask = np.random.default_rng(1).integers(0, 2, (*images.shape[:3], 1), np.uint8)
+        how |= {"seeds": SEEDS, "mode": "sample"}
+        if sampling.can_complete(model):
+            completed = self.assertDrawSame(name, lambda x: x.complete(images, mask, **how))[""]
+            self.assertAllEqual(np.where(mask, images, completed), completed)
+        if isinstance(model.transforms[0], Grayscale):
+            self.assertDrawSame(name, lambda x: x.colorize(images, **how))
+            tall = images.repeat(2, axis=1)
+            self.assertDrawSame(name, lambda x: x.colorize(tall, **how, num=2))
+        if model.image_size is None:
+            self.assertDrawSame(name, lambda x: x.enlarge(images, **how))
+
+    @parameterized.parameters(*TRAINED)
+    def test_draws_of_trained_models(self, name):
+        """As by Keras's networks on whole images."""
+        model, plain = both(name)
+        seeds, condition = SEEDS[:1], some_conditions(model, 1)
+        drawn = plain.with_image_size((16, 16)).sample(seeds, condition=condition)
+        self.assertSameImages(helpers.redrawn(model, drawn, seeds, condition), drawn)
+
+    def test_draws_by_the_method_full(self):
+        model, plain = (x.with_image_size((2, 3)) for x in both("vectors"))
+        condition = some_conditions(model)
+        drawn = plain.sample(SEEDS, condition=condition)
+        how = {"condition": condition, "method": "full"}
+        self.assertSameImages(plain.sample(SEEDS, **how), drawn)
+        with helpers.eagerly():
+            self.assertSameImages(model.sample(SEEDS, **how), drawn)
+
+    def test_draws_given_the_same_embed_it_once(self):
+        _, plain = both("classes")
+        different = np.random.default_rng(0).integers(0, 16, (3, 4, 6, 1), np.uint8)
+        same = different[[1, 1, 1]]
+        seeds, embed = np.arange(6, dtype=np.int32).reshape(3, 2), ArrayFactor.embed
+        for alike, grays, condition in (
+            (False, different, [2, 2, 2]),
+            (False, same, [2, 1, 2]),
+            (True, same, [2, 2, 2]),
+        ):
+            with mock.patch.object(ArrayFactor, "embed", autospec=True, side_effect=embed) as once:
+                drawn = plain.sample(seeds, given={"x0": grays}, condition=condition)
+            self.assertEqual([len(call.args[1]) for call in once.mock_calls], [1 if alike else 3])
+            for k in range(3):
+                row = slice(k, k + 1)
+                how = {"given": {"x0": grays[row]}, "condition": condition[row]}
+                [one] = plain.sample(seeds[row], **how)["x1"]
+                self.assertAllEqual(drawn["x1"][k], one)
+
+    @parameterized.parameters(*ROUNDED)
+    def test_files(self, name):
+        images = some_images(name, both(name)[0])[:, :5, :6]
+        by_keras, plain = map(Codec, both(name))
+        file = plain.compress(images)
+        self.assertEqual(by_keras.compress(images), file)
+        for codec in (by_keras, plain):
+            self.assertAllEqual(codec.decompress(file), images)
