@@ -106,7 +106,7 @@ def candidates(factor, size, batch, other):
 
     def params(images):
         x = factor.network_inputs(images, remainders and remainders.centers(images))
-        with factor.as_keras().given(condition):
+        with factor.as_keras().conditioned(condition):
             return factor.as_keras().network(x, features, training=False)
 
     def draw_pixel(images, row, column):

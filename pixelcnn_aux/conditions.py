@@ -1,7 +1,7 @@
 """Conditions of whole images: classes, or vectors. The same for every factor of a chain.
 
-A factor encodes a condition as a vector for each image, and gated blocks (`layers.GatedResidualBlock`) add a
-projection of that vector, one bias for each of their units.
+A factor encodes a condition as a vector for each image, and the blocks of networks add a projection of that
+vector, one bias for each of their units.
 """
 
 from typing import Any

@@ -56,6 +56,8 @@ class AuxiliaryModel(serialization.Configured):
       condition: `conditions.Condition`, the same of all factors; None for none.
       untrained: tuple of str, the names of the factors that `load` found no weights for.
       loaded_from: str, the run, as `load` was given it; None for a model that was not loaded.
+      by: str or None, as `computing` sets it.
+      notes: tuple of str, lines for `summary`.
 
     Raises:
       ValueError: for factors and transforms that do not fit each other; a transform whose output is not
@@ -423,8 +425,8 @@ class AuxiliaryModel(serialization.Configured):
     def class_log_probs(self, images: ArrayLike, by: str | None = None) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
 
-        Images are evaluated given each class. Networks take a class from their first block on: a tenth of the
-        arithmetic is done once for all classes, less in deeper networks.
+        Images are evaluated given each class. Networks take a class from their first block on: graphs do a
+        tenth of the arithmetic once for all classes, less in deeper networks.
 
         Takes and raises what `log_prob` does, and ValueError for a model without `conditions.Classes`.
 

@@ -1,8 +1,8 @@
 """Backend-specific operations, for Keras's backends TensorFlow, where everything works, and JAX.
 
-Layers, networks, factors, the log-likelihood of a chain and training are written in `keras.ops` and run under
-both; transforms, sums and likelihoods in `arrays`, which also compute with NumPy; data sets are NumPy arrays.
-Serving and draws by graphs need TensorFlow: they call `require_tensorflow`.
+Keras's layers and training are written in `keras.ops` and run under both; networks, scans, transforms, sums
+and likelihoods in `arrays`, which also compute with NumPy; data sets are NumPy arrays. Exports need
+TensorFlow: they call `require_tensorflow`.
 """
 
 import contextlib

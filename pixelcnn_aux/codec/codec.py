@@ -27,7 +27,7 @@ class Codec:
     on any machine.
 
     Args:
-      model: `AuxiliaryModel` of `RoundedFactor`s, as `pixelcnn_aux.rounded` makes it, or of
+      model: `AuxiliaryModel` of rounded factors, as `pixelcnn_aux.rounded` makes it, or of
         such a run. Images that contradict their auxiliary images are ruled out, where it can.
       name: str, the name of the model, which files contain.
       batch: int, how many images of one size are coded together, at most `container.MAX_BATCH`.
@@ -205,7 +205,7 @@ def _refuse(contents, numbers, what):
     names = [contents.pictures[k][0] if contents.size is None else f"number {k}" for k in numbers]
     raise ValueError(
         f"Expected images as they were written. Received: others on this machine, {what}: "
-        f"{', '.join(names)}. Decode the file on one like that which wrote it.\n"
+        f"{', '.join(names)}. This is an error of the package or of the machine: please report both.\n"
         f"Written by: {contents.machine}\nThis one:   {machine.describe()}"
     )
 

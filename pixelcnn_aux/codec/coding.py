@@ -1,6 +1,6 @@
 """Traversal of a chain of factors, shared by encoder and decoder.
 
-All of it is exact: factors are `RoundedFactor`s, and the probabilities of values are computed from their
+All of it is exact: factors are rounded, and the probabilities of values are computed from their
 parameters in whole numbers (`integer_mixture`). So a file is the same whatever evaluates the networks, in
 tiles of whatever size.
 
@@ -27,7 +27,7 @@ AT_ONCE, ROWS, GROUP_BITS, WAVE_BITS = 2**13, 512, 1, 2
 
 
 class Coding:
-    """Codes the images of a chain of `RoundedFactor`s; `add` is called with numbers of pixels done."""
+    """Codes the images of a chain of rounded factors; `add` is called with numbers of pixels done."""
 
     def __init__(self, model):
         self._model = model

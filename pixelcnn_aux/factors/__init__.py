@@ -1,5 +1,5 @@
-"""Factors p(x | x_hat), of arrays and of Keras, and how they are checked and evaluated in batches.
+"""Factors p(x | x_hat): of arrays, and of Keras, which are trained.
 
-`conditional` has their mathematics, `array_factor` and `factor` its two heirs. They may import networks,
-scans, likelihoods and `base`.
+`conditional` has their mathematics; `array_factor`, `factor` and `rounded_factor` are its heirs. `checks` and
+`causality` try their parts. They may import networks, scans, layers, likelihoods, transforms and `base`.
 """

@@ -84,7 +84,7 @@ class ArrayFactor(Conditional):
         return cls._like(factor).with_weights(
             {
                 name: {path: np.asarray(x.value) for path, x in relative(part).items()}
-                for name, part in factor.named_parts().items()
+                for name, part in factor.named_networks().items()
             }
         )
 
@@ -94,7 +94,7 @@ class ArrayFactor(Conditional):
         from pixelcnn_aux.layers import normalized_layers  # here: it needs Keras
 
         made = cls._like(factor)
-        for name, part in factor.named_parts().items():
+        for name, part in factor.named_networks().items():
             read, found = arrays.backend().read, relative(part)
             found = {path: read(x.value) if path.endswith("/h") else x for path, x in found.items()}
             made.built[name] = weights = Weights(found, factor.rounded)
@@ -104,13 +104,13 @@ class ArrayFactor(Conditional):
                 if layer.kernel_output_axis == -2:
                     kernel = arrays.swapaxes(kernel, -1, -2)
                 weights.kept[paths[id(layer.b)]] = kernel, bias
-        return made.given(None)
+        return made.with_condition(None)
 
     @classmethod
     def _like(cls, factor):
         parts = {name: getattr(factor, name) for name in conditional.PARTS}
         networks = dict.fromkeys(("network", "embedding"))
-        for name, part in factor.named_parts().items():
+        for name, part in factor.named_networks().items():
             networks[name] = part.module
         return cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
 
@@ -146,7 +146,7 @@ class ArrayFactor(Conditional):
         made = copy.copy(self)
         made.built = {part: Weights(found, self.rounded) for part, found in weights.items()}
         made._made = {}
-        return made.given(None)
+        return made.with_condition(None)
 
     def with_file(self, weights: dict[str, np.ndarray]) -> Self:
         """The factor with the arrays of a file of its weights. Raises ValueError for those of another."""
@@ -170,7 +170,7 @@ class ArrayFactor(Conditional):
         """The factor with tensors of its normalized kernels and biases, which graphs share."""
         made = copy.copy(self.plain())
         made.built = {part: weights.mapped(tensor) for part, weights in made.built.items()}
-        return made.given(None)
+        return made.with_condition(None)
 
     network = property(lambda self: self._part("network"))
     embedding = property(lambda self: self._part("embedding"))
@@ -250,12 +250,12 @@ class ArrayFactor(Conditional):
         """As of `Conditional`."""
         return self.as_keras().plain() if self._made else self
 
-    def given(self, condition: Tensor | None) -> Self:
+    def with_condition(self, condition: Tensor | None) -> Self:
         """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
         kind: Any = self.condition
         encoded = None if condition is None else kind.encode(condition)
         made = copy.copy(self)
-        made.built = {part: weights.given(encoded) for part, weights in self.built.items()}
+        made.built = {part: weights.with_condition(encoded) for part, weights in self.built.items()}
         own = {part: weights.made(self._networks[part]) for part, weights in made.built.items()}
         made._networks = self._networks | own
         return made
@@ -266,7 +266,7 @@ class ArrayFactor(Conditional):
     @compiled
     def _features(self, inputs):
         made = self.plain() if arrays.is_plain(inputs.auxiliary) else self.in_graph()
-        return made.given(inputs.condition).embed(inputs.auxiliary)
+        return made.with_condition(inputs.condition).embed(inputs.auxiliary)
 
     @_by_own_threads
     def embed(self, auxiliary: Tensor) -> list[Any]:
@@ -301,7 +301,7 @@ class ArrayFactor(Conditional):
 
     @_by_own_threads
     def _params_at_once(self, inputs):
-        given = self.given(inputs.condition)
+        given = self.with_condition(inputs.condition)
         return given.network(self.seen(inputs), given.embed(inputs.auxiliary))
 
     def density(self, inputs: Inputs) -> Tensor:
@@ -342,7 +342,7 @@ class ArrayFactor(Conditional):
 
     def drawn(self, features: list[Any], request: DrawRequest) -> Tensor:
         """Draws images in a graph that is being traced, given the features of their auxiliary images."""
-        given, kind = self.given(request.condition), self.likelihood
+        given, kind = self.with_condition(request.condition), self.likelihood
         batch, *size, _ = arrays.shape(request.noise)
         request = request._replace(size=size)
         decider = deciders.drawn_pixels(kind, request)
@@ -379,7 +379,7 @@ class ArrayFactor(Conditional):
         alike = auxiliary is not None and request.particles is None
         if not (alike and all((x == x[:1]).all() for x in given)):
             return self.embed(auxiliary)
-        one = self.given(None if condition is None else condition[:1]).embed(auxiliary[:1])
+        one = self.with_condition(None if condition is None else condition[:1]).embed(auxiliary[:1])
         return [np.broadcast_to(x, (len(auxiliary), *x.shape[1:])) for x in one]
 
 

@@ -1,6 +1,6 @@
 """Conditional: the mathematics of one factor p(x | x_hat), whatever evaluates its networks.
 
-`factor.Factor` evaluates them by Keras, and is trained; `ArrayFactor` in NumPy.
+`factor.Factor` evaluates them by Keras, and is trained; `ArrayFactor` in NumPy, and in graphs of its own.
 """
 
 import functools
@@ -85,7 +85,8 @@ class Conditional:
       likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: as of `Factor`.
       rounded: bool, whether its networks compute with whole numbers (`rounding`).
       variable_dtype: str, of all floats.
-      in_graphs: bool, whether transforms of its chain have to work in graphs.
+      in_graphs: bool, whether it is Keras's, which graphs evaluate: transforms of its chain have to work in
+        these.
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -127,18 +128,18 @@ class Conditional:
     @property
     def radius(self) -> int | None:
         """How many blocks of an image the networks see in each direction; None if that is not known."""
-        radii = [part.radius for part in self.parts()]
+        radii = [part.radius for part in self.networks()]
         return None if None in radii else sum(radii)
 
     @property
     def exact(self) -> bool:
         return self.fixed_sum is not None and self.fixed_sum.exact
 
-    def parts(self) -> list[Any]:
+    def networks(self) -> list[Any]:
         """The networks that the factor consists of."""
-        return [*self.named_parts().values()]
+        return [*self.named_networks().values()]
 
-    def named_parts(self) -> dict[str, Any]:
+    def named_networks(self) -> dict[str, Any]:
         """Those networks by name: "network" and, of a conditional factor, "embedding"."""
         parts = {"network": self.network, "embedding": self.embedding}
         return {name: part for name, part in parts.items() if part is not None}
@@ -245,7 +246,7 @@ class Conditional:
         """
         received, remedy = "one that embeds nothing", "Ask one that was built with an embedding"
         expect(self.embedding is not None, "a conditional factor", received, remedy)
-        images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
+        images, embedding = self._checked_auxiliary(auxiliary), self.networks()[1]
         check_multiple(images, embedding.multiple)
         condition = conditions.checked(self.condition, condition, images.shape[0])
         return self._in_batches("_features", Inputs(None, images, condition), images, by)
@@ -295,7 +296,7 @@ class Conditional:
             return pick(images)
 
         request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
-        evaluation = self.plain().given(inputs.condition)
+        evaluation = self.plain().with_condition(inputs.condition)
         evaluation.decide_each_pixel(request, decider, len(images))
         order, found = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
         return found[:, np.argsort(order)].reshape(*images.shape[:3], -1)
@@ -394,8 +395,8 @@ class Conditional:
     def log_prob_given(self, inputs: Inputs, groups: list[Any]) -> Tensor:
         """`log_prob` of images given each of several conditions, in groups [K, ...]: float [B, all K].
 
-        They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
-        bounds are computed once a group.
+        They take the place of that of `inputs`. Graphs of Keras compute the first layers, up to where a first
+        condition is added, and bounds once a group.
         """
         evaluate = self._group_log_prob
         if arrays.is_plain(inputs.images):
@@ -447,7 +448,7 @@ class Conditional:
             return self._draw_in_graph(request)
         if in_graph:
             return np.asarray(self.as_keras()._draw_in_graph(request))
-        evaluation = self.plain().given(request.condition)
+        evaluation = self.plain().with_condition(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)
         return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
 

@@ -57,7 +57,7 @@ class Factor(Conditional, keras.Model):
       fixed_sum: `sums.FixedSum`, the sum of pixel values that x_hat fixes and the likelihood uses; None for
         none, as in the paper.
       condition: `conditions.Condition` of the image as a whole, such as its class; None for none, as in the
-        paper. The networks' gated blocks take it, and methods as the third field of `Inputs`.
+        paper. The networks' blocks take it, and methods as the third field of `Inputs`.
 
     Attributes: as of `Conditional`, and
       mixes_precisions: bool, whether it may compute in a policy of mixed precision.
@@ -97,7 +97,7 @@ class Factor(Conditional, keras.Model):
         arguments.at_most_parameters(self.name, self.num_parameters)
         if held.counts is None:
             zeros = held.before_weights is not None and held.before_weights(self)
-            with self.given(inputs.condition), layers.context(zeros=zeros):
+            with self.conditioned(inputs.condition), layers.context(zeros=zeros):
                 for layer, (_, shapes) in counted.items():
                     if not layer.built:
                         layer.build(shapes)
@@ -114,12 +114,12 @@ class Factor(Conditional, keras.Model):
 
     def _check_takes_condition(self):
         """Checks that a condition reaches all of the networks."""
-        for part in self.parts() if self.condition else ():
+        for part in self.networks() if self.condition else ():
             expect(
                 any(layer.h is not None for layer in layers.normalized_layers(part)),
-                f"gated blocks, which take the condition, in the networks of the factor {self.name!r}",
+                f"blocks, which take the condition, in the networks of the factor {self.name!r}",
                 f"none in {type(part).__name__}",
-                "Build it with layers.GatedResidualBlock, or without a condition",
+                "Build it with networks.GatedResidualBlock, or without a condition",
             )
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
@@ -139,13 +139,13 @@ class Factor(Conditional, keras.Model):
     def call(self, inputs, training=None):
         backend.check_not_forked()
         inputs = Inputs.of(inputs)
-        with self.given(inputs.condition):
+        with self.conditioned(inputs.condition):
             features = ()
             if inputs.auxiliary is not None:
                 features = self._embed(inputs.auxiliary, training)
             return self.network(self.seen(inputs), features, training=training)  # [B, H, W, P]
 
-    def given(self, condition: Tensor | None) -> Any:
+    def conditioned(self, condition: Tensor | None) -> Any:
         """A context manager, within which the networks take a condition [B, ...], or None."""
         if (self.condition is None) != (condition is None):
             conditions.checked(self.condition, condition)  # which raises
@@ -185,7 +185,7 @@ class Factor(Conditional, keras.Model):
     def _features(self, inputs):
         if arrays.is_plain(inputs.auxiliary) and not self.needs_tensors():
             return self.plain()._features.once(inputs)
-        with self.given(inputs.condition):
+        with self.conditioned(inputs.condition):
             return self._embed(inputs.auxiliary)
 
     def _evaluated(self, inputs):
@@ -283,7 +283,7 @@ class Factor(Conditional, keras.Model):
 
     def get_config(self):
         parts = {name: getattr(self, name) for name in _PARTS}
-        own = {name: part.module for name, part in self.named_parts().items()}
+        own = {name: part.module for name, part in self.named_networks().items()}
         parts = {name: serialization.serialize(x) for name, x in {**parts, **own}.items()}
         config = backend.layer_config(self)
         for name in own:

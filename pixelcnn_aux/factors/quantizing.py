@@ -27,7 +27,7 @@ def quantized(factor):
             norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
             named = {"v": v, "g": norm, "b": bias.astype(np.float32)}
             arrays[part] |= {f"{layer.path}/{name}": x for name, x in named.items()}
-    for layers in itertools.chain(*(part.sums() for part in factor.parts())):
+    for layers in itertools.chain(*(part.sums() for part in factor.networks())):
         most = rounding.SUMS * sum(largest[layer] for layer in layers)
         _check_exact(" + ".join(layer.path for layer in layers), most)
     return arrays

@@ -12,8 +12,7 @@ from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.layers import contexts, shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.networks import blocks
-from pixelcnn_aux.networks.embedding import Embedding
-from pixelcnn_aux.networks.network import Module
+from pixelcnn_aux.networks.network import Module, Network
 
 # The convolution of each kind of stream, and the transposed convolution that doubles the resolution.
 STREAMS: dict[str, tuple[Any, Any]] = {
@@ -69,7 +68,7 @@ class Maker:
         how = {"dtype": self.policy, "name": name}
         kind: Any = type(module)
         for block in (GatedResidualBlock, ResidualBlock):
-            if kind is block.block:
+            if issubclass(kind, block.block):
                 size = module.filters, module.kernel_size, module.stream, module.rate
                 return block(*size, rounded=self.rounded, **how)
         return _keras_class(kind)(module, self, **how)
@@ -160,8 +159,8 @@ class ResidualBlock(_Block, blocks.ResidualBlock):
 @functools.cache
 def _keras_class(kind):
     """The Keras class of a class of modules, which has its name."""
-    base = _Stream if issubclass(kind, blocks.Stream) else _Network
-    base = _Embedding if issubclass(kind, Embedding) else base
+    base = _Network if issubclass(kind, Network) else _Module
+    base = _Stream if issubclass(kind, blocks.Stream) else base
     return type(kind.__name__, (base, kind), {"__doc__": kind.__doc__, "__module__": __name__})
 
 
@@ -183,14 +182,14 @@ class _Stream(_Made, keras.layers.Layer):
         return self.forward(first, before, after)
 
 
-class _Network(_Made, keras.Model):
+class _Module(_Made, keras.Model):
     def __init__(self, module, maker, **kwargs):
         super().__init__(module, maker, autocast=False, **kwargs)
 
-    def call(self, x, features=(), training=None):
-        return self.forward(x, features)
-
-
-class _Embedding(_Network):
     def call(self, x, training=None):
         return self.forward(x)
+
+
+class _Network(_Module):
+    def call(self, x, features=(), training=None):
+        return self.forward(x, features)

@@ -1,4 +1,4 @@
-"""Weight-normalized layers in NumPy, on whole images; on rows and single pixels also by tensors in graphs.
+"""Weight-normalized layers of arrays, NumPy's or tensors in a graph: on whole images, rows and single pixels.
 
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """
@@ -66,7 +66,7 @@ class Weights:
     def dropout(self, name, rate):
         return _unchanged
 
-    def given(self, condition):
+    def with_condition(self, condition):
         """The same weights given another condition, with kernels that are normalized once for all."""
         found = Weights(self.arrays, self.rounded, condition)
         found.kept = self.kept
@@ -233,8 +233,8 @@ class Convolution(Dense):
         kernel = self.kernel.reshape(-1, self.filters)
         return self.product(near, kernel[: len(kernel) - self.masked])
 
-    # In a scan, row by row. The latest `Row`s of the input come newest first, and `is_odd` tells which row or
-    # column of the output is evaluated.
+    # In a scan, row by row. The latest rows of the input (`scanning.rows`) come newest first, and `is_odd`
+    # tells which row or column of the output is evaluated.
 
     @functools.cached_property
     def kernel_above(self):

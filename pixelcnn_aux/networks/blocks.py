@@ -101,10 +101,10 @@ class ResidualBlock(Block):
 
 
 class Stream(Module):
-    """The steps of a topology, as layers of one kind of stream: "unshifted", "vertical" or "horizontal".
+    """The steps of a topology, as layers of one kind of stream, of `kernels.STREAMS`.
 
-    Blocks that are not `gated` are `ResidualBlock`s, which take no skips and shift nothing. All activations
-    have `filters` channels.
+    Blocks that are not `gated` are `ResidualBlock`s: what comes `after` is added to their first convolution,
+    and they take no other skips. All activations have `filters` channels.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Stream(Module):
             after,
             block=block,
             convolution=convolve or whole,
-            activate=activations.concat_elu if self.gated else lambda x: None,
+            activate=GatedResidualBlock.activate if self.gated else lambda x: None,
         )
 
     def sum_of(self, first: Any) -> list[Any]:

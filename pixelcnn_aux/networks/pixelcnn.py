@@ -6,8 +6,7 @@ from typing import Any
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.serialization import register
-from pixelcnn_aux.networks import activations
-from pixelcnn_aux.networks.blocks import Stream
+from pixelcnn_aux.networks.blocks import GatedResidualBlock, Stream
 from pixelcnn_aux.networks.network import Network, append_ones, shift_down, shift_right
 from pixelcnn_aux.networks.topology import Topology
 
@@ -74,5 +73,5 @@ class PixelCNN(Network):
 
     def skips(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""
-        features = [activations.concat_elu(f) for f in features]  # [B, h, w, 2 F]
+        features = [GatedResidualBlock.activate(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None

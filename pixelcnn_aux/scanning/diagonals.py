@@ -14,7 +14,8 @@ latest steps of each are kept, so that memory grows with the height of an image.
 import itertools
 
 from pixelcnn_aux.base import arrays
-from pixelcnn_aux.networks.activations import concat_elu, silu
+from pixelcnn_aux.networks.activations import silu
+from pixelcnn_aux.networks.blocks import GatedResidualBlock
 from pixelcnn_aux.networks.network import append_ones
 
 
@@ -203,7 +204,7 @@ class DiagonalScan(_DiagonalScan):
         pixels = self._activation("pixels", 0, network.left.channels)
         given = None
         if self._features is not None:
-            here = concat_elu(arrays.pixels(self._features, *self.here(ahead)))
+            here = GatedResidualBlock.activate(arrays.pixels(self._features, *self.here(ahead)))
             given = self._activation("features", ahead, here.shape[-1]).add(here)
             given = [given] * (1 + len(network.vertical.steps))
         how = {"block": self._block, "convolution": self._convolution, "activate": self._activate}
@@ -228,7 +229,7 @@ class DiagonalScan(_DiagonalScan):
         return network.last(arrays.elu(activations[-1].now))
 
     def _activate(self, x):
-        return self._activation(x, x.ahead, 2 * x.channels).add(concat_elu(x.now))
+        return self._activation(x, x.ahead, 2 * x.channels).add(GatedResidualBlock.activate(x.now))
 
     def _convolution(self, layer, x):
         made = self._activation(layer, x.ahead - layer.pads[1], layer.filters)
@@ -252,7 +253,7 @@ class DiagonalScan(_DiagonalScan):
 class MaskedScan(_DiagonalScan):
     """Evaluates a `MaskedPixelCNN`."""
 
-    def __init__(self, network, features, shape, *_):
+    def __init__(self, network, features, shape):
         layers = [network.first, *_convolutions(network.stream)]
         super().__init__(network, features, shape, layers, 0, network.delay)
         if features:

@@ -1,4 +1,4 @@
-"""A `PixelCNN` in raster order: every activation of an image is evaluated once.
+"""A `PixelCNN` of several resolutions in raster order: every activation of an image is evaluated once.
 
 The vertical stream of a row depends on the rows above alone, so it is evaluated a row at a time. So are the
 taps of the horizontal stream on rows above, and the skips from the vertical stream and from the auxiliary
@@ -14,7 +14,7 @@ import itertools
 from numpy.lib.stride_tricks import as_strided
 
 from pixelcnn_aux.base import arrays
-from pixelcnn_aux.networks.activations import concat_elu
+from pixelcnn_aux.networks.blocks import GatedResidualBlock
 from pixelcnn_aux.networks.network import append_ones
 
 
@@ -131,7 +131,7 @@ class _Activation:
         if self.raw is not None:
             self.raw.latest[0].put(column, x)
         if self.activated is not None or self.skip is not None:
-            self.as_skip().put(column, x, concat_elu)
+            self.as_skip().put(column, x, GatedResidualBlock.activate)
 
     def as_skip(self):
         """The concat_elus of the current row."""

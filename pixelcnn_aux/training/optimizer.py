@@ -239,7 +239,7 @@ def orthogonalized(matrices):
 
 def hidden_kernels(factor):
     """The positions of hidden layers' kernels, parts of parts of networks, among trainable variables."""
-    parts = [part for network in factor.parts() for part in network.layers]
+    parts = [part for network in factor.networks() for part in network.layers]
     deeper = [part for part in parts if not isinstance(part, layers.WeightNorm)]
     positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}
     return [positions[id(layer.v)] for part in deeper for layer in layers.normalized_layers(part)]

@@ -146,7 +146,7 @@ class OwnNetworkTest(helpers.TestCase):
             pa.chain([], helpers.SIZE, mock.Mock(side_effect=TypeError("of its own")))
 
     def test_a_condition_needs_gated_blocks(self):
-        with self.assertRaisesRegex(ValueError, "gated blocks.*'grayscale'.*none in Causal"):
+        with self.assertRaisesRegex(ValueError, "blocks.*'grayscale'.*none in Causal"):
             build(condition=pa.conditions.Classes(2))
 
     def test_trained_loaded_and_drawn_from(self):

@@ -9,7 +9,15 @@ from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factors.factor import Factor
 from pixelcnn_aux.networks import topology
 from tests import helpers
-from tests.causality_test import GRAY, KERNELS, RGB, flat, pixelcnn, pixelcnn_pp, random_images
+from tests.factors.causality_test import (
+    GRAY,
+    KERNELS,
+    RGB,
+    flat,
+    pixelcnn,
+    pixelcnn_pp,
+    random_images,
+)
 
 
 def down_twice(head):
