@@ -46,6 +46,21 @@ class LoadTest(helpers.ImagesTestCase):
         expected = pa.load(self.run_folder.path).colorize(IMAGES, SEEDS)
         self.assertAllEqual(model.colorize(IMAGES, SEEDS), expected)
 
+    def test_a_loaded_factor_is_trained_as_a_keras_model(self):
+        """From then on it has that model's weights, and so have models of the same factors."""
+        helpers.make_run(self.run_folder.path, helpers.shared_model())
+        model = self.load()
+        other, factor = model.with_exact(False), model.factors["image"]
+        inputs = model.inputs(IMAGES)["image"]
+        before = factor.log_prob(inputs)
+        self.assertAllClose(factor(inputs), factor.params(inputs), rtol=1e-4, atol=1e-4)
+        factor.compile("adam", run_eagerly=True)
+        factor.fit(inputs[:2], inputs.images, verbose=0)
+        self.assertNotAllClose(factor.log_prob(inputs), before)
+        self.assertAllClose(factor.params(inputs), factor(inputs), rtol=1e-4, atol=1e-4)
+        for x in (factor.params(inputs, by="graph"), other.factors["image"].params(inputs)):
+            self.assertAllClose(x, factor.params(inputs), rtol=1e-4, atol=1e-4)
+
     def test_a_network_of_ones_own(self):
         model = own_network_test.build("float64")
         RunFolder(self.run_folder.path).save_model(model)
