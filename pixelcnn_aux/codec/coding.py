@@ -84,7 +84,7 @@ class Coding:
                 request = DrawRequest(size=(high - first, width), auxiliary=seen)
                 band = image[0, first:high], bits[first:high]
                 decider = _decoder(mixture, coder, *band, low - first, add)
-                factor.plain().decide_each_pixel(request, decider, 1)
+                factor.plain().decide_pixels(request, decider, 1)
                 continue
             params = factor.batch_params(Inputs(image[:, first:last], seen))
             params = np.asarray(params)[0, low - first : high - first]
@@ -121,7 +121,7 @@ class Coding:
         bits = np.zeros((1, height, width, 1), np.float32)
         decided = scan.is_decided()
         places, first = np.flatnonzero(decided), 0
-        known = scan.known()
+        known = scan.remainders()
         limits = _limits(known and known.bounds(), mixture, values.shape)
         found = values.reshape(-1, channels)
         waiting = np.zeros((0, factor.network.num_params), np.float32)

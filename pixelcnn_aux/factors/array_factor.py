@@ -17,7 +17,7 @@ from pixelcnn_aux.factors import checks, conditional
 from pixelcnn_aux.factors.conditional import Conditional, compiled
 from pixelcnn_aux.factors.quantizing import quantized
 from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN, PixelCNN
-from pixelcnn_aux.networks.array_layers import Weights
+from pixelcnn_aux.networks.array_layers import ArrayMaker
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
 from pixelcnn_aux.scanning.full import FullScan
@@ -70,7 +70,7 @@ class ArrayFactor(Conditional):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
         self._networks = networks
-        self.built: dict[str, Weights] = {}  # of the networks, with their layers
+        self.built: dict[str, ArrayMaker] = {}  # of the networks, with their layers
         self._described: Any = None  # in a file
         self._made: dict[str, Any] = {}  # a description of a fixed sum -> `as_keras`
         vars(self).update(parts)
@@ -97,7 +97,7 @@ class ArrayFactor(Conditional):
         for name, part in factor.named_networks().items():
             read, found = arrays.backend().read, relative(part)
             found = {path: read(x.value) if path.endswith("/h") else x for path, x in found.items()}
-            made.built[name] = weights = Weights(found, factor.rounded)
+            made.built[name] = weights = ArrayMaker(found, factor.rounded)
             paths = {id(x): path.rpartition("/")[0] for path, x in relative(part).items()}
             for layer in normalized_layers(part):
                 kernel, bias = map(read, layer.normalized())
@@ -144,7 +144,7 @@ class ArrayFactor(Conditional):
     def with_weights(self, weights: dict[str, dict[str, np.ndarray]]) -> Self:
         """The factor with arrays by their path, of "network" and of "embedding"."""
         made = copy.copy(self)
-        made.built = {part: Weights(found, self.rounded) for part, found in weights.items()}
+        made.built = {part: ArrayMaker(found, self.rounded) for part, found in weights.items()}
         made._made = {}
         return made.with_condition(None)
 
@@ -310,11 +310,11 @@ class ArrayFactor(Conditional):
         return factor.log_density(inputs)
 
     @_by_own_threads
-    def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
+    def decide_pixels(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
         """Decides the pixels of B images by a decider, as in `scanning.deciders`: [B, H, W, C]."""
         size: Any = request.size
         if isinstance(self.network, ParallelPixelCNN):
-            return self.group_scan(request, batch).decide(decider)
+            return self.group_scan(request, batch).decide_all(decider)
         dtype = arguments.pixel_dtype(self.likelihood.num_values)
         images = np.zeros((batch, *size, self.likelihood.num_channels), dtype)
         return self.decide_in_order(request, decider, self._embedded_once(request), images)
@@ -327,14 +327,14 @@ class ArrayFactor(Conditional):
             return GroupScan(self, request, batch, self._known_at_first, self._group_params)
 
         def known_at_first(tile, ones, auxiliary):
-            return self.network.known_at_first(ones, features)
+            return self.network.first_inputs(ones, features)
 
         return GroupScan(self, request, batch, known_at_first, self.network.group_params, True)
 
     @_by_own_threads
     def _known_at_first(self, tile, ones, auxiliary):
         features = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
-        return self.network.known_at_first(tile.evaluated(ones), features)
+        return self.network.first_inputs(tile.evaluated(ones), features)
 
     @_by_own_threads
     def _group_params(self, k, known):
@@ -347,7 +347,7 @@ class ArrayFactor(Conditional):
         request = request._replace(size=size)
         decider = deciders.drawn_pixels(kind, request)
         if isinstance(self.network, ParallelPixelCNN):
-            drawn = given.group_scan(request, batch, features).decide(decider)
+            drawn = given.group_scan(request, batch, features).decide_all(decider)
         else:
             images = arrays.zeros((batch, *size, kind.num_channels), request.noise, "int32")
             drawn = given.decide_in_order(request, decider, features, images)
@@ -368,7 +368,7 @@ class ArrayFactor(Conditional):
         else:
             # The rows of a block are not decided at the same time.
             scan = DiagonalScan(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
-        scan.decide(canvas)
+        scan.run(canvas)
         return canvas.images
 
     def _embedded_once(self, request):

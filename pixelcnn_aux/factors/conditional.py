@@ -297,7 +297,7 @@ class Conditional:
 
         request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
         evaluation = self.plain().with_condition(inputs.condition)
-        evaluation.decide_each_pixel(request, decider, len(images))
+        evaluation.decide_pixels(request, decider, len(images))
         order, found = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
         return found[:, np.argsort(order)].reshape(*images.shape[:3], -1)
 
@@ -450,7 +450,7 @@ class Conditional:
             return np.asarray(self.as_keras()._draw_in_graph(request))
         evaluation = self.plain().with_condition(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)
-        return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
+        return evaluation.decide_pixels(request, decider, len(request.log_scale_shift))
 
     def _draw_in_graph(self, request):
         features: Any = []

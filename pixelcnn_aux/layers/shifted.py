@@ -54,10 +54,10 @@ class DownRightShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
 
 @register()
 class MaskedConv2D(weight_norm.WeightNormConv2D):
-    """[B, H, W, C] -> [B, H, W, filters] from the pixels before each in raster order.
+    """[B, H, W, C] -> [B, H, W, filters] from earlier pixels in raster order.
 
-    The masked convolution of van den Oord et al. (2016): of its own row a pixel sees the columns to the left,
-    and itself, if `itself`; of those above, as many to the right, too.
+    The masked convolution of van den Oord et al. (2016): a pixel sees the columns to the left in its own row,
+    and itself, if `itself`; in the rows above, also as many columns to the right.
     """
 
     stream = "masked"
