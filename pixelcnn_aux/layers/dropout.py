@@ -31,7 +31,7 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def seed(self, training: bool | None) -> Tensor:
-        """The seed of the next mask; None without dropout. A block that is evaluated twice passes one seed."""
+        """The seed of the next mask; None without dropout. A block evaluated twice passes one seed."""
         if not training or not self._dropped:
             return None
         return backend.replica_seed(self.seed_generator.next())

@@ -73,7 +73,7 @@ class MaskedPixelCNN(Network):
         self.rounded, size = layers.rounded, (self.filters, self.kernel_size)
         # First and last layers are precise, as in `PixelCNN`.
         self.first = layers.convolution("first", *size, "masked", itself=False, precise=True)
-        # Each projection of features has outputs for all pixels of a block. Its small initial scale saves bits.
+        # Projections of features have outputs for all pixels of a block. A small initial scale saves bits.
         outputs = self.side**2 * self.filters
         self.given = [
             layers.dense(f"{k}_given", outputs, precise=True, init_scale=0.1)

@@ -132,8 +132,8 @@ class ParallelPixelCNN(Network):
     def first_inputs(self, lattice: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
         """Inputs of the first group's network: ones and features, for any `lattice`, float [B, h, w, ...]."""
         ones = arrays.ones_like(lattice[..., :1])  # as in `append_ones`
-        features = (arrays.cast(x, ones.dtype) for x in features)
-        return [ones, *(activations.silu(x, self.rounded) for x in features)]
+        cast = (arrays.cast(x, ones.dtype) for x in features)
+        return [ones, *(activations.silu(x, self.rounded) for x in cast)]
 
     def group_params(self, k: int, inputs: Sequence[Tensor]) -> Tensor:
         """The parameters of group k in all blocks: float [B, h, w, num_params].

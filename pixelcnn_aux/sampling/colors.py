@@ -1,10 +1,10 @@
-"""Coloring photographs: small first, in the size of the model's images, which it sees whole.
+"""Coloring photographs: at low resolution, where the model sees the whole picture, then at full size.
 
-Single draws differ too much from place to place, and low log-scales leave hardly any color. The mean of
-several draws has the colors that they agree on; it is pale, and so they are made stronger. Red and blue draws
-cancel out in it, but not in the means of clusters. A guided filter (He and Sun, Fast guided filter, 2015)
-carries colors to the full size: around each pixel of the small picture, they are fitted as linear functions
-of the gray, and these are given the photograph's gray. So colors change where the gray does.
+Single draws vary too much from place to place, and low log-scales leave hardly any color. The mean of several
+draws has the colors on which they agree, made stronger, since it is pale. Red and blue draws cancel out in
+it, but not in the means of clusters. A guided filter (He and Sun, Fast guided filter, 2015) transfers colors
+to the full size: around each pixel of the small picture, it fits them as linear functions of the gray, and
+applies these to the photograph's gray. So colors change where the gray does.
 """
 
 import operator
@@ -20,12 +20,13 @@ from pixelcnn_aux.sampling.chains import checked, sample
 from pixelcnn_aux.sampling.pictures import as_seen_whole
 
 # Chosen by eye, on photographs.
-_DRAWS, _STRENGTH = 32, 2  # of a coloring, and how much stronger colors of a mean become at most
-_LEAST, _MOST = 3, 64  # colorings that are told apart, also where fewer are asked for
+_DRAWS = 32  # per coloring
+_STRENGTH = 2  # largest factor by which colors of a mean become stronger
+_LEAST, _MOST = 3, 64  # clusters, even for fewer colorings; and colorings
 _STARTS, _STEPS = 8, 20  # of k-means
 _RADIUS = 2  # of the filter's windows, in pixels of the small picture
-_NOISE = 1e-3  # a variance of grays, from 0 to 1, that says nothing about colors
-_ROWS = 256  # of a photograph at once
+_NOISE = 1e-3  # variance of grays, from 0 to 1, without information about colors
+_ROWS = 256  # of a photograph at a time
 
 
 def colorize(model, images, request, num):
@@ -54,9 +55,9 @@ def colorize(model, images, request, num):
         request = request._replace(seeds=_several(seeds, draws))
     sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
     drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
-    found = np.empty((count, num or 1, height, width, 3), drawn.dtype)
+    colored = np.empty((count, num or 1, height, width, 3), drawn.dtype)
     last = model.likelihood.num_values - 1
-    for index, pictures in enumerate(found):
+    for index, pictures in enumerate(colored):
         own = drawn[index * draws :][:draws]
         tints, marks, order = [_STRENGTH * _tints(own.mean(axis=0))], [], [0]
         if num and is_reduced:
@@ -64,8 +65,8 @@ def colorize(model, images, request, num):
             own = _mixed(small[index].astype(np.int32), tints, last).astype(own.dtype)
         if num:
             rows = operator.itemgetter([index * draws] * len(own))
-            given = by_leaf(rows, (grays, request.condition))
-            marks.append(-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given))))
+            inputs = Inputs(own, *by_leaf(rows, (grays, request.condition)))
+            marks.append(-np.asarray(model.factors[names[-1]].log_prob(inputs)))
             ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
             order = np.lexsort((marks[0], sum(ranks)))
         for picture, k in zip(pictures, order):
@@ -73,31 +74,31 @@ def colorize(model, images, request, num):
                 _color(picture, images[index], small[index], tints[k], last)
             else:
                 picture[:] = own[k, :height, :width]
-    return found if num else found[:, 0]
+    return colored if num else colored[:, 0]
 
 
 def _several(seeds, count):
-    """Seeds of `count` draws for each of int32 [B, 2]: int32 [B * count, 2]."""
+    """`count` seeds derived from each of int32 [B, 2]: int32 [B * count, 2]."""
     mixed = map(np.random.SeedSequence, seeds.view(np.uint32))
     states = [x.generate_state(2 * count) for x in mixed]
     return np.reshape(states, (-1, 2)).astype(np.uint32).view(np.int32)
 
 
 def _clusters(drawn, num, seed):
-    """The tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and marks of each, [K].
+    """The mean tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and their marks.
 
-    Tints of a mean become as strong as those of its draws. The lower its marks, the earlier a cluster comes.
+    Tints of a mean become as strong as the tints of its draws. Marks are two arrays [K]: low ones are better.
     """
     tints = _tints(drawn)
-    # Of the parts of a picture, not of pixels: [n, h * w * 2].
+    # Of regions of a picture, not of pixels: [n, h * w * 2].
     parts = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
     parts = parts.swapaxes(0, 1).reshape(len(drawn), -1)
     products, generator = parts @ parts.T, np.random.default_rng(seed.view(np.uint32))
     squares = np.diag(products)
     distances = squares[:, None] + squares - 2 * products
-    # One more at least, so that the oddest can come last.
-    found = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
-    _, shares, away = max(found, key=operator.itemgetter(0))
+    # At least one more, so that the oddest one can come last.
+    clusterings = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
+    _, shares, away = max(clusterings, key=operator.itemgetter(0))
     strengths = np.sqrt(squares @ shares / (((products @ shares) * shares).sum(axis=0) + 1e-6))
     tints = np.tensordot((np.minimum(strengths, _STRENGTH) * shares).T, tints, axes=1)
     # Orange and blue are natural, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
@@ -108,12 +109,12 @@ def _clusters(drawn, num, seed):
 def _k_means(distances, count, generator):
     """k-means of n points by their squared distances, [n, n]: the best of several starts.
 
-    Returns how well clusters are apart, the points' shares in their means, and squared distances to these.
+    Returns the separation of the clusters, the shares of points in means, and squared distances to means.
     """
     results = []
     for _ in range(_STARTS):
-        chosen = generator.choice(len(distances), count, replace=False)
-        away, shares = distances[:, chosen], np.eye(len(distances))[:, chosen]
+        centers = generator.choice(len(distances), count, replace=False)
+        away, shares = distances[:, centers], np.eye(len(distances))[:, centers]
         for _ in range(_STEPS):
             members = np.eye(count)[away.argmin(axis=1)]
             sizes = members.sum(axis=0)
@@ -121,21 +122,21 @@ def _k_means(distances, count, generator):
             away = distances @ shares
             away = np.maximum(away - (shares * away).sum(axis=0) / 2, 0)
         nearest, second = np.partition(away, 1)[:, :2].T
-        # The silhouette, in which a point that is a cluster of its own counts nothing.
+        # The silhouette, in which clusters of one point count 0.
         apart = (1 - np.sqrt(nearest / (second + 1e-6))) * (1 - 1 / (members @ sizes))
         results.append((nearest.sum(), apart.mean(), shares, away))
     return min(results, key=operator.itemgetter(0))[1:]
 
 
 def _tints(drawn):
-    """What red and blue of [..., 3] have more than the luma: [..., 2]."""
+    """Red and blue of [..., 3] minus the luma: [..., 2]."""
     return (drawn - (drawn @ np.array(LUMA) / 1000)[..., None])[..., ::2]
 
 
 def _color(picture, gray, small, tints, last):
-    """Fills a picture, [H, W, 3], with the `_tints` of a small one, [h, w, 2], for grays [H, W, 1].
+    """Fills a picture, [H, W, 3], by its grays, [H, W, 1], and the grays and `_tints` of a small picture.
 
-    `small` are the grays of that size, and `last` is the highest value.
+    `last` is the highest value.
     """
     height, width, _ = gray.shape
     guide = small / last
@@ -160,14 +161,14 @@ def _mixed(luma, tints, last):
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)
     room = np.where(all_three > 0, np.maximum(last - 1 - luma, 0), luma)  # 1 for rounding green
     share = np.min(room / np.maximum(np.abs(all_three), np.float32(1e-6)), axis=-1, keepdims=True)
-    others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
-    # The least green of this luma.
-    least = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
-    return np.insert(others, 1, least, axis=-1)
+    red_blue = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
+    # The smallest green with this luma.
+    least = -((red_blue @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
+    return np.insert(red_blue, 1, least, axis=-1)
 
 
 def _in_windows(planes):
-    """The mean of [h, w, C] in the window around each pixel, as far as that lies in the picture."""
+    """The mean of [h, w, C] over the window around each pixel, cropped to the picture."""
     for _ in range(2):
         count = len(planes)
         low, high = (np.clip(np.arange(count) + x, 0, count) for x in (-_RADIUS, _RADIUS + 1))
@@ -177,7 +178,7 @@ def _in_windows(planes):
 
 
 def _enlarged(planes, length):
-    """[h, w, C] -> [length, w, C], linear between the centers of pixels."""
+    """[h, w, C] -> [length, w, C], by linear interpolation between the centers of pixels."""
     at = np.clip((np.arange(length) + 0.5) * len(planes) / length - 0.5, 0, len(planes) - 1)
     low = at.astype(int)
     share = (at - low).astype(planes.dtype)[:, None, None]
