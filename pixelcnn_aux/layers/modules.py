@@ -60,11 +60,12 @@ class Maker:
 
     def part(self, name: str | None, module: Any) -> Any:
         options: Any = {"dtype": self.policy, "name": name}
-        for cls in (GatedResidualBlock, ResidualBlock):
-            if isinstance(module, cls.block):
+        for block in (GatedResidualBlock, ResidualBlock):
+            if isinstance(module, block.block):
                 size = module.filters, module.kernel_size, module.stream, module.rate
-                return cls(*size, rounded=self.rounded, **options)
-        return _keras_class(type(module))(module, self, **options)
+                return block(*size, rounded=self.rounded, **options)
+        cls: Any = type(module)
+        return _keras_class(cls)(module, self, **options)
 
 
 class _Block(keras.layers.Layer):

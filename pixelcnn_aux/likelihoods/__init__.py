@@ -8,7 +8,8 @@ Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics o
 from typing import TYPE_CHECKING
 
 from pixelcnn_aux.base import lazy
-from pixelcnn_aux.likelihoods.base import MODES as MODES, Likelihood as Likelihood
+from pixelcnn_aux.base.arguments import MODES as MODES
+from pixelcnn_aux.likelihoods.base import Likelihood as Likelihood
 from pixelcnn_aux.likelihoods.categorical import Categorical as Categorical
 from pixelcnn_aux.likelihoods.mixture import (
     MIN_LOG_SCALE as MIN_LOG_SCALE,

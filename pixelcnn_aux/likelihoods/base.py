@@ -13,8 +13,6 @@ from pixelcnn_aux.base.serialization import Configured
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.sums import Bounds
 
-MODES = arguments.MODES
-
 
 class Likelihood(Configured):
     """The joint distribution of a pixel's channels, given its parameters.
@@ -63,12 +61,10 @@ class Likelihood(Configured):
         arguments.flag(f"{name}.centered", self.centered)
         if self.centered:
             arguments.positive(f"{name}.unit", getattr(self, "unit", None), arguments.MAX_VALUES)
-            expect(
-                self.bounded_noise_size is not None,
-                f"{name} to have bounds, since it is centered",
-                "bounded_noise_size=None",
-                "Define that, _bounded_log_prob, _bounded_noise and _bounded_draw",
-            )
+            expected = f"{name} to have bounds, since it is centered"
+            fits, received = self.bounded_noise_size is not None, "bounded_noise_size=None"
+            remedy = "Define that, _bounded_log_prob, _bounded_noise and _bounded_draw"
+            expect(fits, expected, received, remedy)
 
     def log_prob(self, params: Tensor, images: Tensor, bounds: Bounds | None = None) -> Tensor:
         """Joint log-probability of the channels of each pixel.
@@ -81,8 +77,7 @@ class Likelihood(Configured):
             pixel's earlier channels, is truncated to low .. high, whole numbers in any dtype. A centered
             likelihood needs `center`; others ignore it, and it may be None.
 
-        Returns:
-          [...] of the dtype of `params`, in nats; -inf where a value lies outside its interval.
+        Returns [...] of the dtype of `params`, in nats; -inf where a value lies outside its interval.
 
         Raises:
           ValueError: for wrong numbers of channels, leading shapes that differ, a centered likelihood
@@ -104,8 +99,7 @@ class Likelihood(Configured):
           params: float32 or float64 [B, H, W, num_params] (its `y_pred`).
           bounds: as in `log_prob`.
 
-        Returns:
-          [B] of the dtype of `params`, the mean over H, W and channels. Raises as `log_prob`.
+        Returns [B] of the dtype of `params`, the mean over H, W and channels. Raises as `log_prob`.
         """
         nats = -self.log_prob(params, images, bounds)
         nats_per_pixel = arrays.mean(nats, axis=tuple(range(1, len(nats.shape))))
@@ -123,8 +117,7 @@ class Likelihood(Configured):
           images: [..., num_channels] of the same dtype, from 0 to num_values - 1 or slightly outside.
           center: [..., num_channels] of the same dtype, for a centered likelihood; else None.
 
-        Returns:
-          [...] of the dtype of `params`, in nats, finite. For whole values it equals `log_prob`.
+        Returns [...] of the dtype of `params`, in nats, finite. For whole values it equals `log_prob`.
 
         Raises ValueError as `log_prob`, and NotImplementedError for a likelihood without `_log_density`.
         """
@@ -147,7 +140,7 @@ class Likelihood(Configured):
         Returns float of the shape and dtype of `uniforms`. Raises ValueError for an unknown `mode`, and
         NotImplementedError if `bounded`, for a likelihood that does not support bounds.
         """
-        arguments.choice("mode", mode, MODES)
+        arguments.choice("mode", mode, arguments.MODES)
         # A 0 stands for all numbers below the dtype's resolution. Unchanged, it would draw a black pixel from
         # the narrowest component.
         least = np.finfo(arrays.numpy_dtype(uniforms.dtype)).eps / 2
@@ -176,11 +169,9 @@ class Likelihood(Configured):
             each, that returns the channel's `Bounds`: int32 with 0 <= low <= high < num_values, and a
             float32 center, [...] each. Draws lie in low .. high in both modes. None for no bounds.
 
-        Returns:
-          int32 [..., num_channels], pixel values.
+        Returns int32 [..., num_channels], pixel values.
 
-        Raises:
-          ValueError, NotImplementedError: as `log_prob`.
+        Raises ValueError and NotImplementedError as `log_prob`.
         """
         params, noise = arrays.alike(params, noise)
         noise, log_scale_shift = (arrays.cast(x, params.dtype) for x in (noise, log_scale_shift))
@@ -296,12 +287,14 @@ class Likelihood(Configured):
         return result
 
     def _check_centered(self, center, name):
-        expect(
+        fits, expected = (
             center is not None or not self.centered,
             f"`{name}` for a centered likelihood",
-            None,
-            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False",
         )
+        remedy = (
+            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False"
+        )
+        expect(fits, expected, None, remedy)
 
     def _check_bounded(self):
         methods = "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw"
@@ -316,18 +309,12 @@ class Likelihood(Configured):
 def _check_shapes(params, num_params, other, num_channels, name):
     params, other = tuple(params.shape), tuple(other.shape)
     for label, shape, size in (("params", params, num_params), (name, other, num_channels)):
-        expect(
-            shape[-1:] == (size,),
-            f"`{label}` of shape [..., {size}]",
-            f"{label}.shape={shape}",
-            "Give that number of channels",
-        )
-    expect(
-        _agree(params[:-1], other[:-1]),
-        f"`params` and `{name}` to have the same leading shape",
-        f"params.shape={params}, {name}.shape={other}",
-        "Give one set of parameters for each pixel",
-    )
+        expected, remedy = f"`{label}` of shape [..., {size}]", "Give that number of channels"
+        expect(shape[-1:] == (size,), expected, f"{label}.shape={shape}", remedy)
+    expected = f"`params` and `{name}` to have the same leading shape"
+    received = f"params.shape={params}, {name}.shape={other}"
+    remedy = "Give one set of parameters for each pixel"
+    expect(_agree(params[:-1], other[:-1]), expected, received, remedy)
 
 
 def _agree(shape, other):

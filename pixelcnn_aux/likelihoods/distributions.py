@@ -65,12 +65,10 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         self.scale = keras.ops.convert_to_tensor(scale, dtype=self.loc.dtype)
         self.num_values = num_values
         pairs = zip(reversed(self.loc.shape), reversed(self.scale.shape))
-        expect(
-            all(a == b for a, b in pairs if a not in (1, None) and b not in (1, None)),
-            "`loc` and `scale` of shapes that broadcast",
-            f"loc.shape={self.loc.shape}, scale.shape={self.scale.shape}",
-            "Reshape one of them",
-        )
+        fits = all(a == b for a, b in pairs if a not in (1, None) and b not in (1, None))
+        received = f"loc.shape={self.loc.shape}, scale.shape={self.scale.shape}"
+        remedy = "Reshape one of them"
+        expect(fits, "`loc` and `scale` of shapes that broadcast", received, remedy)
         super().__init__(
             dtype=self.loc.dtype,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,

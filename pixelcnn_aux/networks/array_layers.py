@@ -102,8 +102,8 @@ class ArrayMaker:
             if self.rounded:
                 units = rounding.kernel_units(kernel, bias)
                 kernel = np.round(kernel * units) / units
-                bias = np.round(bias * (rounding.ACTIVATIONS * units))
-                bias /= rounding.ACTIVATIONS * units
+                units = rounding.ACTIVATIONS * units
+                bias = np.round(bias * units) / units
             self.kept[path] = kernel, bias
         kernel, bias = self.kept[path]
         h = self.arrays.get(f"{path}/h")
@@ -228,11 +228,6 @@ class Convolution(Dense):
     # Row by row, in a scan (`scanning.rows`). The latest rows of the input come newest first. `is_odd` refers
     # to the row or column of the output.
 
-    @functools.cached_property
-    def kernel_above(self):
-        """The kernel without its last row."""
-        return self.kernel[:-1]
-
     @property
     def column_kernels(self):
         """The kernel of the current row: one, or one for even and one for odd columns of the output."""
@@ -248,8 +243,8 @@ class Convolution(Dense):
         batch, width, _ = rows[0].shape
         if not arrays.is_plain(self.kernel) and pairs:
             xs = [row.x for row, _ in reversed(pairs)]
-            kernel = self.kernel if len(pairs) == self.height else self.kernel_above
-            return self.biased(arrays.backend().row_of_convolution(xs, kernel, self.stride))
+            convolution = arrays.backend().row_of_convolution
+            return self.biased(convolution(xs, self.kernel[: len(pairs)], self.stride))
         y = arrays.zeros((batch, width // self.stride, self.filters), self.kernel)
         for row, tap in pairs:
             fields = row.fields(self.width)[:: self.stride].swapaxes(0, 1)

@@ -99,6 +99,11 @@ class ResidualBlock(Block):
         return y
 
 
+def convolutions(step: Any) -> Sequence[Any]:
+    """The convolutions of a step of a stream."""
+    return (step.conv_in, step.conv_out) if hasattr(step, "conv_in") else (step,)
+
+
 class Stream(Module):
     """The steps of a topology as layers of one `stream`, one of `kernels.STREAMS`.
 
@@ -119,10 +124,9 @@ class Stream(Module):
         self.topology, self.stream, self.filters = topology, stream, filters
         self.kernel_size, self.dropout, self.gated = kernel_size, dropout, gated
         self.levels = self.topology.levels()
-        skips = any(step.skip is not None for step in self.topology.steps)
+        fits = gated or all(step.skip is None for step in self.topology.steps)
         expected = "a topology without skips, for blocks that are not gated"
-        remedy = "Leave its skips out, or have gated blocks"
-        expect(gated or not skips, expected, self.topology, remedy)
+        expect(fits, expected, self.topology, "Leave its skips out, or have gated blocks")
 
     def make(self, layers: LayerMaker) -> None:
         block = GatedResidualBlock if self.gated else ResidualBlock
@@ -153,15 +157,9 @@ class Stream(Module):
                 return layer(x, activated, skips, **options)
             return layer(x, *skips, **options)
 
-        return self.topology.activations(
-            first,
-            self.steps,
-            before,
-            after,
-            block=block,
-            convolution=convolve or whole,
-            activate=GatedResidualBlock.activate if self.gated else lambda x: None,
-        )
+        activate = GatedResidualBlock.activate if self.gated else lambda x: None
+        functions: Any = {"block": block, "convolution": convolve or whole, "activate": activate}
+        return self.topology.activations(first, self.steps, before, after, **functions)
 
     def sum_of(self, first: Any) -> list[Any]:
         """Layers whose outputs add up to the last activation of an ungated stream, `first` included."""

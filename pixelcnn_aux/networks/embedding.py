@@ -31,7 +31,7 @@ class Embedding(Module):
       radius: int, the receptive field in each direction, in pixels; None if it resamples.
 
     Raises:
-      ValueError: for arguments of other types, or out of range, or outputs that are not each half the
+      ValueError: for arguments of wrong types or out of range, or outputs that are not each half the
         resolution of the one before.
     """
 

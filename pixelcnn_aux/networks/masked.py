@@ -41,8 +41,7 @@ class MaskedPixelCNN(Network):
       side: int, the height and width of the block of pixels that a feature stands for.
       dropout: float, the rate in the blocks.
 
-    Raises:
-      ValueError: for arguments of other types, or out of range.
+    Raises ValueError for arguments of wrong types or out of range.
     """
 
     def __init__(

@@ -56,8 +56,7 @@ class ParallelPixelCNN(Network):
     Attributes:
       groups: list of `Group`, in the order in which they are decided.
 
-    Raises:
-      ValueError: for arguments of other types, or out of range.
+    Raises ValueError for arguments of wrong types or out of range.
     """
 
     def __init__(

@@ -33,8 +33,7 @@ class PixelCNN(Network):
       vertical_kernel, horizontal_kernel: (height, width) of the two streams' convolutions.
       dropout: float, the rate in the blocks.
 
-    Raises:
-      ValueError: for arguments of other types, or out of range.
+    Raises ValueError for arguments of wrong types or out of range.
     """
 
     def __init__(

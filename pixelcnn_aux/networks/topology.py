@@ -83,8 +83,7 @@ class Topology(NamedTuple):
           convolution: function of a layer and its input, for all other steps.
           activate: function of an activation, which is applied once.
 
-        Returns:
-          Two lists: the activations, None unless they are `outputs`, and all activated ones.
+        Returns two lists: the activations, None unless they are `outputs`, and all activated ones.
         """
         activations, activated = [first], [activate(first)]
         levels = self.levels()

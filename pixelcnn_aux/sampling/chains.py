@@ -181,10 +181,7 @@ def kept_pixels(model, known, mask, batch, given=None, size=None, *, joined=Fals
 
 
 def _around_known(images, mask, last):
-    """Intervals of values up to `last`, (least, most), of the shape and dtype of images [B, H, W, C].
-
-    An interval is centered at the mean of known neighbors, and grows with the distance from them.
-    """
+    """Intervals, (least, most), centered at the mean of known neighbors, that grow with the distance."""
     # Centers of the intervals, then a channel of 1; 0 where undefined so far.
     middles = np.concatenate([images, np.ones_like(mask)], axis=-1, dtype=np.float32) * mask
     steps = np.where(mask == 1, np.float32(0), np.inf)

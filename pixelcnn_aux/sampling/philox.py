@@ -54,8 +54,8 @@ def uniforms(
     bits = _philox((counts & _LOW, counts >> _32, third, fourth), key)
     shape = len(seeds), len(starts), calls * at_once
     numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(shape)
-    rows = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
-    return np.stack(rows, axis=1).reshape(len(seeds), bottom - top, right - left, size)
+    parts = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
+    return np.stack(parts, axis=1).reshape(len(seeds), bottom - top, right - left, size)
 
 
 def _words(numbers):

@@ -13,10 +13,11 @@ the latest steps of each are kept, so that memory grows with the height of an im
 
 import functools
 import itertools
+import operator
 
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.networks.activations import silu
-from pixelcnn_aux.networks.blocks import GatedResidualBlock
+from pixelcnn_aux.networks.blocks import GatedResidualBlock, convolutions
 from pixelcnn_aux.networks.network import append_ones
 
 
@@ -25,8 +26,8 @@ class _Activation:
 
     def __init__(self, scan, ahead, channels):
         self.ahead, self._scan, self.channels, self.now = ahead, scan, channels, None
-        # By image, row, and step modulo the period. The first steps are repeated at the end, so that
-        # neighboring columns are a slice. Zeros outside the image.
+        # By image, row, and step modulo the period, zeros outside the image. The first steps are repeated at
+        # the end, so that neighboring columns are a slice.
         rows, steps = scan.above + scan.height, scan.period + scan.widest - 1
         self._shape = scan.batch, rows, steps, channels
         self.clear()
@@ -56,15 +57,13 @@ class _Activation:
 
     def convolved(self, layer, ahead, up=0, right=0):
         """The convolution at pixels `ahead`, shifted up and right: float [B, n, F]."""
-        y = None
-        for row, kernel in enumerate(self._scan.row_kernels[layer]):
+
+        def product(row, kernel):
             count = kernel.shape[0] // layer.channels
-            product = self.fields(ahead, up + row, right - layer.pads[0], count) @ kernel
-            if y is None:
-                y = product
-            else:
-                y += product
-        return layer.biased(self._scan.by_image(y))
+            return self.fields(ahead, up + row, right - layer.pads[0], count) @ kernel
+
+        products = itertools.starmap(product, enumerate(self._scan.row_kernels[layer]))
+        return layer.biased(self._scan.by_image(functools.reduce(operator.iadd, products)))
 
 
 class _DiagonalScan:
@@ -195,11 +194,11 @@ class DiagonalScan(_DiagonalScan):
     """Evaluates a flat `PixelCNN`; a row is at least `least_delay` columns behind the row above it."""
 
     def __init__(self, network, features, shape, least_delay=1):
-        streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
+        vertical, horizontal = map(_convolutions, (network.vertical, network.horizontal))
         # The first activation of the vertical stream is ahead by as much as all later ones look to the right.
-        ahead = sum(layer.pads[1] for layer in streams[0])
+        ahead = sum(layer.pads[1] for layer in vertical)
         delay = max(ahead + 1 + network.above.pads[1], least_delay)
-        layers = [network.above, network.row_above, network.left, *streams[0], *streams[1]]
+        layers = [network.above, network.row_above, network.left, *vertical, *horizontal]
         super().__init__(network, features, shape, layers, ahead, delay)
 
     def _params(self):
@@ -210,12 +209,13 @@ class DiagonalScan(_DiagonalScan):
             features = arrays.pixels(self._features, *self.positions_of(ahead))
             skip = self._add("features", ahead, GatedResidualBlock.activate(features))
             after = [skip] * (1 + len(network.vertical.steps))
-        functions = {
-            "block": self._block,
-            "convolution": self._convolution,
-            "activate": self._activate,
-        }
-        evaluate = functools.partial(network.topology.activations, after=after, **functions)
+        evaluate = functools.partial(
+            network.topology.activations,
+            after=after,
+            block=self._block,
+            convolution=self._convolution,
+            activate=self._activate,
+        )
 
         # There is nothing above the first row, nor to the left of the first column.
         rows, _ = self.positions_of(ahead)
@@ -304,6 +304,4 @@ def _by_place(layer, places):
 
 
 def _convolutions(stream):
-    """The convolutions of a stream."""
-    for layer in stream.steps:
-        yield from (layer.conv_in, layer.conv_out) if hasattr(layer, "conv_in") else (layer,)
+    return [layer for step in stream.steps for layer in convolutions(step)]

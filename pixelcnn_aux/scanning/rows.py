@@ -14,7 +14,7 @@ import itertools
 from numpy.lib.stride_tricks import as_strided
 
 from pixelcnn_aux.base import arrays
-from pixelcnn_aux.networks.blocks import GatedResidualBlock
+from pixelcnn_aux.networks.blocks import GatedResidualBlock, convolutions
 from pixelcnn_aux.networks.network import append_ones
 
 
@@ -71,7 +71,7 @@ class _Rows:
         self.latest = [_Row(shape, layer.pads, layer.kernel) for _ in layer.taps(False)]
         self._layer, self._is_odd = layer, True
         # Cached properties must be computed outside of loops of graphs.
-        _ = layer.row_kernels, layer.column_kernels, layer.kernel_above
+        _ = layer.row_kernels, layer.column_kernels
         self._products = functools.cache(layer.over_columns)
 
     def advance(self):
@@ -130,9 +130,9 @@ class _Activation:
 class _Block:
     """A gated block of the horizontal stream."""
 
-    def __init__(self, block, source, skip, batch, width):
-        self._input = source.activated = _Rows(block.conv_in, batch, width)
-        self._between = _Rows(block.conv_out, batch, width)
+    def __init__(self, block, source, skip, rows_of):
+        self._input = source.activated = rows_of(block.conv_in)
+        self._between = rows_of(block.conv_out)
         self._block, self._skip, self._bias = block, skip, block.projection.bias
         # Skips from the vertical stream, from an earlier activation, and from the features.
         channels = [block.conv_in.channels] * (1 if skip is None else 2)
@@ -141,9 +141,6 @@ class _Block:
         self._before, *kernels = block.projection.kernels(channels)
         self._own = None if skip is None else kernels.pop(0)
         self._after = kernels[0] if kernels else None
-
-    def rows(self):
-        return [self._between]
 
     def current(self):
         return [self._between.latest[0]]
@@ -181,11 +178,8 @@ class _Block:
 class _Convolution:
     """A convolution between the blocks of the horizontal stream."""
 
-    def __init__(self, layer, source, batch, width):
-        self._input = source.raw = _Rows(layer, batch, width)
-
-    def rows(self):
-        return []
+    def __init__(self, layer, source, rows_of):
+        self._input = source.raw = rows_of(layer)
 
     def current(self):
         return []
@@ -227,35 +221,39 @@ class RowScan:
     """Evaluates a `PixelCNN` pixel by pixel, given features of an `Embedding`, for images (B, H, W, C)."""
 
     def __init__(self, network, features, shape):
-        batch, self._height, self._width, _ = shape
+        self._batch, self._height, self._width, _ = shape
         self._network, self._features = network, network.skips(features)
         self._levels, topology = network.horizontal.levels, network.horizontal.topology
         self._most = max if arrays.is_plain(network.last.kernel) else arrays.maximum
-        self._above = _Rows(network.above, batch, self._width)
-        self._row_above = _Rows(network.row_above, batch, self._width)
-        self._pixels = _Rows(network.left, batch, self._width)  # as the network sees them
-        zeros = arrays.zeros((batch, self._width, network.above.filters), network.last.kernel)
+        self._rows = []  # all `_Rows`
+        self._above = self._rows_of(0, network.above)
+        self._row_above = self._rows_of(0, network.row_above)
+        self._pixels = self._rows_of(0, network.left)  # as the network sees them
+        zeros = arrays.zeros((self._batch, self._width, network.above.filters), network.last.kernel)
         self._first_vertical = self._first_horizontal = zeros
-        widths = [self._width >> level for level in self._levels]
         self._vertical = {  # layer -> `_Rows`
-            layer: _Rows(layer, batch, width)
-            for step, width in zip(network.vertical.steps, widths)
-            for layer in ((step.conv_in, step.conv_out) if hasattr(step, "conv_in") else [step])
+            layer: self._rows_of(level, layer)
+            for step, level in zip(network.vertical.steps, self._levels)
+            for layer in convolutions(step)
         }
         self._activations = [_Activation() for _ in self._levels]
         self._steps = []  # which compute the activations after the first
         for k, (step, layer) in enumerate(zip(topology.steps, network.horizontal.steps), start=1):
-            source, size = self._activations[k - 1], (batch, widths[k - 1])
+            source, level = self._activations[k - 1], self._levels[k - 1]
+            rows_of = functools.partial(self._rows_of, level)
             if step.kind == "block":
                 skip = None if step.skip is None else self._activations[step.skip]
                 if skip and skip.activated is None:
-                    skip.skip = _Row((*size, layer.conv_in.channels), (0, 0), network.last.kernel)
-                self._steps.append(_Block(layer, source, skip, *size))
+                    skip_shape = self._batch, self._width >> level, layer.conv_in.channels
+                    skip.skip = _Row(skip_shape, (0, 0), network.last.kernel)
+                self._steps.append(_Block(layer, source, skip, rows_of))
             else:
-                self._steps.append(_Convolution(layer, source, *size))
-        self._rows = [*self._vertical.values(), self._above, self._row_above, self._pixels]
-        for part in (*self._activations, *self._steps):
-            self._rows += part.rows()
+                self._steps.append(_Convolution(layer, source, rows_of))
+
+    def _rows_of(self, level, layer):
+        rows = _Rows(layer, self._batch, self._width >> level)
+        self._rows.append(rows)
+        return rows
 
     def run(self, canvas):
         """Fills a `deciders.Canvas`."""

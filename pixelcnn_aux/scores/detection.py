@@ -45,8 +45,8 @@ def detect(belonging: ArrayLike, others: ArrayLike, seed: int = 0) -> Detection:
         expect(fits, expected, received, "Score images, and leave out those without a score")
         sets.append(scores)
     # Only the order of scores matters.
-    unique, ranks = np.unique(np.concatenate(sets), return_inverse=True)
-    ranks = np.split(ranks, [len(sets[0])])
+    unique, indices = np.unique(np.concatenate(sets), return_inverse=True)
+    ranks = np.split(indices, [len(sets[0])])
 
     def areas(ranks):
         """AUROC and false positives."""

@@ -31,11 +31,9 @@ def score(
       condition: as there.
       typical: `Typical`, fitted on the `bits` of training images; None to omit its scores.
 
-    Returns:
-      dict, name of a score -> dict, name of a factor or "total" -> float64 [N].
+    Returns a dict, name of a score -> dict, name of a factor or "total" -> float64 [N].
 
-    Raises:
-      ValueError, NotImplementedError: as `bits`; and ValueError for a `typical` of another model.
+    Raises ValueError and NotImplementedError as `bits`; and ValueError for a `typical` of another model.
     """
     scores = bits(model, images, condition)
     scores |= bits_less_files(model, images, scores["bits"])
@@ -49,20 +47,16 @@ def score(
 def bits(model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None = None) -> Scores:
     """The bits of images and their entropies, by one evaluation of the networks.
 
-    Args:
-      model, images, condition: as for `score`.
+    Arguments and result are those of `score`, in bits per dimension of the full image. Entries of factors add
+    up to "total".
 
-    Returns:
-      Scores as of `score`, in bits per dimension of the full image; entries of factors add up to "total":
+      bits: -log2 of the model's likelihood.
+      bits_less_entropy: bits minus the conditional entropies of the channels (ZED [1]).
+      bound_less_exact: -log2 of the likelihood that includes images which contradict the auxiliary image,
+        minus `bits`. 0 for factors that are not exact: see `with_exact(True)`.
 
-        bits: -log2 of the model's likelihood.
-        bits_less_entropy: bits minus the conditional entropies of the channels (ZED [1]).
-        bound_less_exact: -log2 of the likelihood that includes images which contradict the auxiliary image,
-          minus `bits`. 0 for factors that are not exact: see `with_exact(True)`.
-
-    Raises:
-      ValueError: as `AuxiliaryModel.log_prob`.
-      NotImplementedError: for a likelihood without probabilities of a channel's values.
+    Raises ValueError as `AuxiliaryModel.log_prob`, and NotImplementedError for a likelihood without
+    probabilities of a channel's values.
 
     #### References
 
@@ -74,9 +68,9 @@ def bits(model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None
         nats = model.pixel_nats(*rows)
         return {name: [arrays.sum(x, axis=(1, 2)) for x in own] for name, own in nats.items()}
 
-    images = model.checked(images)
-    count, *shape = images.shape
-    rows = images, model.checked_condition(condition, count)
+    checked = model.checked(images)
+    count, *shape = checked.shape
+    rows = checked, model.checked_condition(condition, count)
     scores: Scores = {"bits": {}, "bits_less_entropy": {}, "bound_less_exact": {}}
     dims = math.prod(shape)
     # In batches, so that only sums over pixels are kept.
@@ -93,15 +87,10 @@ def bits_less_files(
 ) -> Scores:
     """Bits minus the bits of lossless files, which corrects for the complexity of an image [1].
 
-    Args:
-      model, images: as for `score`.
-      bits: the entry "bits" of `bits`.
-
-    Returns:
-      Scores as of `score`, in bits per dimension of the full image: "bits_less_png", "bits_less_webp", and
-      "bits_less_jpeg_xl" if pillow-jxl-plugin is installed. The entry of a factor is the bits of all factors
-      up to it, minus the bits of a file of its image; the entry of the last factor is "total". Factors whose
-      images do not fit a file format are left out.
+    `bits` is the entry "bits" of `bits`. The result is that of `score`, in bits per dimension of the full
+    image: "bits_less_png", "bits_less_webp", and "bits_less_jpeg_xl" if pillow-jxl-plugin is installed. The
+    entry of a factor is the bits of all factors up to it, minus the bits of a file of its image; the entry of
+    the last factor is "total". Factors whose images do not fit a file format are left out.
 
     #### References
 
@@ -130,16 +119,12 @@ def of_classes(
       images: as for `score`.
       condition: int [N], the classes; for -1, or None, the most probable class.
 
-    Returns:
-      Scores as of `score`:
+    Returns scores as of `score`. Raises ValueError as `AuxiliaryModel.class_log_probs`.
 
-        class_ratio: bits given the class minus bits given no class, per dimension of the full image. It is
-          meaningful for models also trained without classes (`--condition_dropout`).
-        class_bits: -log2 p(y | x) of the class under a uniform prior, in bits. The entry of a factor uses
-          only this factor, and entries do not add up.
-
-    Raises:
-      ValueError: as `AuxiliaryModel.class_log_probs`.
+      class_ratio: bits given the class minus bits given no class, per dimension of the full image. It is
+        meaningful for models also trained without classes (`--condition_dropout`).
+      class_bits: -log2 p(y | x) of the class under a uniform prior, in bits. The entry of a factor uses only
+        this factor, and entries do not add up.
     """
     by_class = _with_total(model.log_probs_by_class(images))
     classes = np.asarray(model.checked_condition(condition, len(by_class["total"])))
@@ -164,22 +149,12 @@ class PixelBits(NamedTuple):
 def pixel_bits(
     model: "AuxiliaryModel", image: ArrayLike, condition: ArrayLike | None = None
 ) -> dict[str, PixelBits]:
-    """The bits of each pixel of an image and their entropies, for each factor.
+    """The bits of each pixel of an image, uint8 [H, W, C], and their entropies, for each factor.
 
     The sums of `bits`, and of `bits` minus `entropy`, divided by the number of values in the full image, are
     the scores `bits` and `bits_less_entropy`.
 
-    Args:
-      model: `AuxiliaryModel`.
-      image: uint8 [H, W, C].
-      condition: as for `AuxiliaryModel.log_prob`, of one image.
-
-    Returns:
-      dict, name of a factor -> `PixelBits` of its own image.
-
-    Raises:
-      ValueError: as `AuxiliaryModel.log_prob`.
-      NotImplementedError: for a likelihood without probabilities of a channel's values.
+    Returns a dict, name of a factor -> `PixelBits` of its own image. Raises as `bits`.
     """
 
     def bits(nats):

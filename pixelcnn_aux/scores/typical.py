@@ -43,16 +43,14 @@ class Typical:
     def scores(self, found: Scores) -> Scores:
         """Scores of other images, from their `scores.bits`: their distance from the training split.
 
-        Returns:
-          dict, name of a score -> dict, name of a factor or "total" -> float64 [N]:
+        Returns a dict, name of a score -> dict, name of a factor or "total" -> float64 [N]:
 
             typicality: the distance of the whitened vector of bits from the mean; for a factor, in standard
               deviations. It is based on the test of [1] for single images, which uses the chain's sum.
             density_of_states: -log of a kernel estimate of that vector's density, in nats [2].
             typicality_with_entropy, density_of_states_with_entropy: the same for the other vector.
 
-        Raises:
-          ValueError: for scores of a model with other factors.
+        Raises ValueError for scores of a model with other factors.
 
         #### References
 
