@@ -252,10 +252,7 @@ class Convolution(Dense):
         return self.biased(y)
 
     def over_columns(self, row):
-        """A function of a column of the output, and of whether it is odd, for a row of the input.
-
-        It returns the receptive field of the column, [B, n C], and its kernel, [n C, filters].
-        """
+        """A function of an output column, and if it is odd: its field, [B, n C], and kernel, [n C, F]."""
         [kernel] = self.column_kernels
         fields = row.fields(self.width)
         if fields is None:

@@ -44,10 +44,7 @@ def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
 
 
 def of_parts(kernel: Tensor, channels: Sequence[int]) -> list[Tensor]:
-    """Splits the kernel of a `Projection` into the kernels of its parts: [..., C, filters] each.
-
-    `channels` are the channels C of each part's concat_elu.
-    """
+    """Splits the kernel of a `Projection` by the channels C of each part's concat_elu: [..., C, filters]."""
     # The positive halves of all parts come first, then their negative halves.
     sizes = HALVES * [count // HALVES for count in channels]
     pieces = arrays.split(kernel, [*itertools.accumulate(sizes)][:-1], axis=-2)

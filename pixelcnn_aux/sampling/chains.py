@@ -21,10 +21,7 @@ _CHUNK = 2**14  # pixels whose noise is computed at once, in a cache
 
 
 def sample(model, request, given, known, mask, particles=1, *, own=None):
-    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches.
-
-    `own` replaces the result of `kept_pixels`, without known pixels.
-    """
+    """`AuxiliaryModel.sample`, in batches. Without known pixels, `own` replaces `kept_pixels`."""
     particles = arguments.whole("particles", particles, 1, MAX_PARTICLES)
     fits, remedy = particles == 1 or known is not None, "Give them, or particles=1"
     expect(fits, "known pixels, which particles are weighed by", "none", remedy)

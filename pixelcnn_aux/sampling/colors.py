@@ -85,10 +85,7 @@ def _several(seeds, count):
 
 
 def _clusters(drawn, num, seed):
-    """The mean tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and their marks.
-
-    Tints of a mean become as strong as the tints of its draws. Marks are two arrays [K]: low ones are better.
-    """
+    """Tints [K, h, w, 2] of K > `num` clusters of draws [n, h, w, 3], and two marks [K], low is better."""
     tints = _tints(drawn)
     # Of regions of a picture, not of pixels: [n, h * w * 2].
     parts = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
@@ -99,6 +96,7 @@ def _clusters(drawn, num, seed):
     # At least one more, so that the oddest one can come last.
     clusterings = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
     _, shares, away = max(clusterings, key=operator.itemgetter(0))
+    # Tints of a mean become as strong as the tints of its draws.
     strengths = np.sqrt(squares @ shares / (((products @ shares) * shares).sum(axis=0) + 1e-6))
     tints = np.tensordot((np.minimum(strengths, _STRENGTH) * shares).T, tints, axes=1)
     # Orange and blue are natural, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
@@ -107,10 +105,7 @@ def _clusters(drawn, num, seed):
 
 
 def _k_means(distances, count, generator):
-    """k-means of n points by their squared distances, [n, n]: the best of several starts.
-
-    Returns the separation of the clusters, the shares of points in means, and squared distances to means.
-    """
+    """k-means by squared distances, [n, n]: separation, shares of points in means, distances to means."""
     results = []
     for _ in range(_STARTS):
         centers = generator.choice(len(distances), count, replace=False)
@@ -134,10 +129,7 @@ def _tints(drawn):
 
 
 def _color(picture, gray, small, tints, last):
-    """Fills a picture, [H, W, 3], by its grays, [H, W, 1], and the grays and `_tints` of a small picture.
-
-    `last` is the highest value.
-    """
+    """Fills a picture, [H, W, 3], by its grays, [H, W, 1], and the grays and `_tints` of a small picture."""
     height, width, _ = gray.shape
     guide = small / last
     windows = _in_windows(np.concatenate([guide, guide**2, tints, guide * tints], axis=-1))
@@ -153,10 +145,7 @@ def _color(picture, gray, small, tints, last):
 
 
 def _mixed(luma, tints, last):
-    """Pictures, int32 [..., H, W, 3], of a luma, [H, W, 1], by their `_tints`, [..., H, W, 2].
-
-    Tints that are too strong for the luma become paler.
-    """
+    """Pictures, int32 [..., H, W, 3], of a luma, [H, W, 1], by `_tints`, [..., H, W, 2], weakened to fit."""
     red, green, blue = LUMA
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)
     room = np.where(all_three > 0, np.maximum(last - 1 - luma, 0), luma)  # 1 for rounding green

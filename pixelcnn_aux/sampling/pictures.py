@@ -160,11 +160,8 @@ def _coarse_to_fine(model, scenes, images, mask, request, of_scenes, particles):
 
 
 def _further_shifts(images, small, is_known, last):
-    """Additional shifts of log-scales, float32 [h, w], so that a hole varies as much as its surroundings.
-
-    `is_known` [h, w] are the known cells of a picture, [1, H, W, C], which the small picture, [1, h, w, C],
-    completes. Nearby known cells of the same brightness count most. Values are 0 .. last.
-    """
+    """Additional shifts of log-scales, float32 [h, w], so that a hole varies as much as its surroundings."""
+    # Nearby known cells of a similar brightness, by the small picture, count most.
     (height, width), times = is_known.shape, images.shape[1] // len(is_known)
     cells = images.reshape(height, times, width, times, -1) * np.float32(255 / last)
     steps = (np.log1p(np.abs(np.diff(cells, axis=axis))) for axis in (1, 3))
@@ -183,10 +180,7 @@ def _further_shifts(images, small, is_known, last):
 
 
 def _around(model, scenes, mask, names):
-    """The factor of enlargement, of `names`; the divisor of sides; and the part around the hole.
-
-    The part is an index of pictures [1, H, W, C] whose sides are multiples of the divisor.
-    """
+    """The factor of enlargement, of `names`; the divisor of sides; the index of the part around a hole."""
     ends = []
     for axes in ((0, 2, 3), (0, 1, 3)):
         hole = np.flatnonzero((mask == 0).any(axis=axes))

@@ -55,10 +55,7 @@ class Canvas:
             [self._remainders.remainder] = remainder
 
     def fill(self, rows: Tensor, columns: Tensor, params: Tensor) -> Tensor:
-        """Decides the pixels in rows and columns, int [n], given their parameters, float [B, n, P].
-
-        Returns the pixels as inputs of the network: float [B, n, C].
-        """
+        """Decides pixels, int [n] each, by parameters [B, n, P]; returns inputs of the network [B, n, C]."""
         request, factor = self._request, self._factor
 
         def pick(x):

@@ -301,10 +301,7 @@ class RowScan:
         self._first_horizontal = self._row_above.convolve(x)
 
     def _begin_row(self, row, has_row):
-        """Evaluates the parts of a row that precede its first pixel, of activations that have the row.
-
-        Returns the level, `pixel` and `add` of each step, and the rows that they change.
-        """
+        """Prepares a row for its first pixel; returns its steps, and the rows that they change."""
 
         def convolve(layer, x):
             return self._vertical[layer].convolve(x)
