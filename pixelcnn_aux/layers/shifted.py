@@ -66,9 +66,9 @@ class MaskedConv2D(weight_norm.WeightNormConv2D):
         super().__init__(filters, kernel_size, **kwargs)
         self.itself = arguments.flag("itself", itself)
 
-    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
+    def kernel(self) -> Tensor:
         mask = kernels.raster_mask(*self.kernel_size, self.itself)
-        return super().normalize(v * ops.cast(mask, v.dtype), g)
+        return self.normalize(self.v * ops.cast(mask, self.v.dtype))
 
     def get_config(self):
         return {**super().get_config(), "itself": self.itself}

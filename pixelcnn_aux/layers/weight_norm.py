@@ -98,7 +98,7 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self) -> Tensor:
         """The normalized kernel, in the shape of `v` and the compute dtype."""
-        return self.normalize(self.v, self.g)
+        return self.normalize(self.v)
 
     def normalized(self) -> tuple[Tensor, Tensor]:
         """The normalized kernel and the bias in the compute dtype, rounded if the layer is rounded."""
@@ -109,34 +109,27 @@ class WeightNorm(keras.layers.Layer):
             bias = rounding.straight(bias, rounding.ACTIVATIONS * units)
         return kernel, bias
 
-    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
-        """g v / |v| in the compute dtype, from [..., *shape of `v`] and [..., filters]."""
-        axes = range(-len(self.v.shape), 0)
+    def normalize(self, v: Tensor) -> Tensor:
+        """g v / |v| in the compute dtype."""
+        axes = range(-len(v.shape), 0)
         input_axes = [axis for axis in axes if axis != self.kernel_output_axis]
         inverse_norm = ops.rsqrt(ops.sum(ops.square(v), axis=input_axes, keepdims=True))
-        g_shape = [self.filters if axis == self.kernel_output_axis else 1 for axis in axes]
-        g = ops.reshape(g, (*g.shape[:-1], *g_shape))
+        g = ops.reshape(self.g, [self.filters if axis not in input_axes else 1 for axis in axes])
         return ops.cast(v * (inverse_norm * g), self.compute_dtype)
 
     def bias(self) -> Tensor:
         """`b` in the compute dtype."""
         return ops.cast(self.b, self.compute_dtype)
 
-    def condition_bias(self) -> Tensor | None:
-        """The product of the condition and `h`: float [B, filters]; None without a condition."""
-        condition = current().condition
-        if condition is None or self.h is None:
-            return None
-        return ops.matmul(*(ops.cast(x, self.compute_dtype) for x in (condition, self.h)))
-
     def call(self, x: Tensor) -> Tensor:
         if current().initialize_from_data:
             self._fit_to(x)
         kernel, bias = self.normalized()
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
-        condition_bias = self.condition_bias()
-        if condition_bias is not None:
-            y += ops.expand_dims(condition_bias, tuple(range(1, len(y.shape) - 1)))
+        condition = current().condition
+        if condition is not None and self.h is not None:
+            condition, h = (ops.cast(x, self.compute_dtype) for x in (condition, self.h))
+            y += ops.expand_dims(ops.matmul(condition, h), tuple(range(1, len(y.shape) - 1)))
         return rounding.straight(y, rounding.SUMS) if self.rounded else y
 
     def _fit_to(self, x):
