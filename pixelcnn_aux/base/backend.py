@@ -207,6 +207,17 @@ def read(x: Tensor) -> Tensor:
     return tf.convert_to_tensor(x) if NAME == "tensorflow" else x
 
 
+def snapshot(variable: Any) -> np.ndarray:
+    """The value of a Keras variable; on CPUs without a copy, in memory that nothing writes to again."""
+    x = variable.value
+    if NAME != "tensorflow":
+        return np.asarray(x)
+    if isinstance(x, tf.Variable) and not isinstance(x, tf.distribute.DistributedValues):
+        # Several times faster than `read`.
+        return np.asarray(tf.raw_ops.ReadVariableOp(resource=x.handle, dtype=x.dtype))
+    return np.asarray(read(x))
+
+
 def trial(function: Callable[[], Tensor]) -> None:
     """Traces a function in a graph that is discarded."""
     if NAME == "tensorflow":
