@@ -82,7 +82,7 @@ class Noise:
         return np.clip(noisy, 0, num_values - 1).astype(arguments.pixel_dtype(num_values))
 
     def _probabilities(self, means, num_values):
-        """Yields probabilities, float64 [m, n], and clipped values, int [m, n], for chunks of ascending means.
+        """Yields probabilities, float64 [m, n], and clipped values, int [m, n], of chunks of sorted means.
 
         By the Fourier transform of the characteristic function, a product for a sum of noises. Rounding
         multiplies it by that of a step, and aliases frequencies.

@@ -89,7 +89,7 @@ def from_places(places: Sequence[Tensor], side: int, size: Sequence[Any]) -> Ten
 
 
 def existing_by_place(size: Sequence[Any], side: int) -> list[np.ndarray] | None:
-    """By place, 1 for each existing pixel of images of (H, W), else 0: float32 [h, w, 1]; None if all exist."""
+    """By place, 1 where images of (H, W) have a pixel, else 0: float32 [h, w, 1]; None if all exist."""
     if is_divided(size, side):
         return None
     rows, columns = (np.arange(count) * side for count in num_blocks(size, side))

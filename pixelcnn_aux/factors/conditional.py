@@ -5,7 +5,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -314,9 +314,7 @@ class Conditional:
         if not use_graphs:
             function = getattr(function, "uncompiled", function)
         results = batches.in_batches(function, inputs, images.shape[1:3], by_tensors=use_graphs)
-        if self.is_recording():
-            return results
-        return arrays.mapped(lambda x: x if arrays.is_symbolic(x) else np.asarray(x), results)
+        return as_numpy(results, [self])
 
     # Likelihoods. Methods that take `Inputs` alone assume that they are valid, and evaluate one batch.
 
@@ -471,6 +469,13 @@ class Conditional:
 
     def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel."""
+
+
+def as_numpy(results: Any, factors: Iterable[Conditional]) -> Any:
+    """A structure with tensors as NumPy arrays, unless they are symbolic or recorded for gradients."""
+    if any(factor.is_recording() for factor in factors):
+        return results
+    return arrays.mapped(lambda x: x if arrays.is_symbolic(x) else np.asarray(x), results)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
