@@ -61,7 +61,7 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
         parts.append(evaluated(first, size))
         first += size
         bar(min(first, count))
-    return arrays.mapped(lambda *parts: arrays.concatenate(parts, axis=0), *parts)
+    return concatenated(parts, axis=0)
 
 
 def by_graph(by, factors, images):
@@ -96,6 +96,11 @@ def _size(left, most, compiles):
         return max(1, min(left, most))
     # Less than half is padding.
     return max(size for size in COMPILED_SIZES if size == 1 or size <= most and size < 2 * left)
+
+
+def concatenated(structures, axis):
+    """Structures of arrays or tensors, concatenated leaf by leaf."""
+    return arrays.mapped(lambda *parts: arrays.concatenate(parts, axis=axis), *structures)
 
 
 def by_leaf(function, structure):
@@ -190,15 +195,11 @@ def sum_tiles(factor, method, inputs):
 
 def map_tiles(factor, method, inputs):
     """Evaluates a `compiled` method of a batch of `Inputs` tile by tile: a structure of tensors [B, H, W]."""
-
-    def joined(parts, axis):
-        return arrays.mapped(lambda *x: arrays.concatenate(x, axis=axis), *parts)
-
     rows = [
-        [_of_tile(factor, method, inputs, tile) for tile in row]
+        concatenated([_of_tile(factor, method, inputs, tile) for tile in row], axis=2)
         for row in tiles(factor, inputs.images.shape[1:3])
     ]
-    return joined([joined(row, axis=2) for row in rows], axis=1)
+    return concatenated(rows, axis=1)
 
 
 def _of_tile(factor, method, inputs, tile):

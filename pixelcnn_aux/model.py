@@ -158,9 +158,8 @@ class AuxiliaryModel(serialization.Configured):
     def position(self, name: str) -> int:
         """The index of a factor in the order of sampling. Raises ValueError for an unknown name."""
         names = list(self.factors)
-        if name not in names:
-            remedy = did_you_mean(name, names, "Choose one of them")
-            expect(False, f"a factor of {names}", repr(name), remedy)
+        remedy = did_you_mean(name, names, "Choose one of them")
+        expect(name in names, f"a factor of {names}", repr(name), remedy)
         return names.index(name)
 
     def require(self, names: Iterable[str]) -> None:
@@ -678,4 +677,7 @@ class AuxiliaryModel(serialization.Configured):
         received = "an exact one: images have probability 0 unless they fit their auxiliary images"
         fits = not any(factor.exact for factor in self.factors.values())
         expect(fits, expected, received, "Use model.with_exact(False)")
-        return sum(factor.density(inputs[name]) for name, factor in self.factors.items())
+        factors = self.factors
+        if not arrays.is_symbolic(images):
+            factors = {name: factor.as_keras() for name, factor in factors.items()}
+        return sum(factor.log_density(inputs[name]) for name, factor in factors.items())

@@ -13,12 +13,11 @@ def _num_weights(*layers):
 
 def factor_line(factor):
     """One line about a factor."""
-    conditionality = "unconditional"
+    facts = [type(factor.likelihood).__name__, "unconditional"]
     if factor.embedding is not None:
-        conditionality = f"conditional, {'exact' if factor.exact else 'a bound'}"
-    likelihood, count = type(factor.likelihood).__name__, _num_weights(factor)
-    name = f"{type(factor).__name__} name={factor.name}"
-    return f"<{name}: {likelihood}, {conditionality}, {count:,} parameters>"
+        facts[1:] = "conditional", "exact" if factor.exact else "a bound"
+    facts.append(f"{_num_weights(factor):,} parameters")
+    return f"<{type(factor).__name__} name={factor.name}: {', '.join(facts)}>"
 
 
 def model_lines(model):
@@ -61,14 +60,10 @@ def aligned(rows):
 def factor_table(factor):
     """A table of a factor's layers, with one row for consecutive steps of one kind and resolution."""
     rows = [("layer", "output", "parameters")]
-    parts = {
-        "embedding": (factor.embedding, factor.auxiliary_ratio),
-        "network": (factor.network, 1),
-    }
-    for name, (part, scale) in parts.items():
-        if part is not None:
-            rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
-            rows += [(f"  {layer}", out, f"{n:,}") for layer, out, n in _layers(part, scale)]
+    for name, part in reversed(factor.named_networks().items()):
+        scale = factor.auxiliary_ratio if name == "embedding" else 1
+        rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
+        rows += [(f"  {layer}", out, f"{n:,}") for layer, out, n in _layers(part, scale)]
     rows.append(("all", "", f"{_num_weights(factor):,}"))
     return "\n".join([factor_line(factor), *aligned(rows)])
 

@@ -298,14 +298,10 @@ def on_host(function: Callable[..., Any], shape: Any, dtype: Any, *values: Any) 
 def traced_shape(
     function: Callable[[Tensor], Tensor], shape: Sequence[int | None], dtype: str
 ) -> list[int | None]:
-    """The shape of a function's result in a graph of images [B, *shape], with unknown B, as in pipelines.
-
-    A list with None for unknown dimensions, empty for an unknown rank. JAX traces it for one image.
-    """
+    """The result's shape in a graph of images [B, *shape]: None for unknown sides, [] for an unknown rank."""
     if NAME != "tensorflow":
-        one = jax.ShapeDtypeStruct((1, *shape), dtype)
-        traced = jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), one)
-        return [None, *traced.shape[1:]]
+        image = jax.ShapeDtypeStruct((1, *shape), dtype)
+        return [None, *jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), image).shape[1:]]
     spec = tf.TensorSpec([None, *shape], dtype)
     traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
     result = traced.get_concrete_function(spec).output_shapes

@@ -60,10 +60,7 @@ def needs(package: str, remedy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_all(what: str) -> Iterator[None]:
-    """Makes failing imports name the package that `what` needs and a light installation leaves out.
-
-    Keras fails for its backend. The outermost of nested contexts names `what`.
-    """
+    """Makes failing imports name the package that `what` needs and a light installation leaves out."""
     try:
         yield
     except (AttributeError, ImportError, ValueError) as error:

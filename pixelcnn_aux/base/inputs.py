@@ -13,10 +13,7 @@ from pixelcnn_aux.base.errors import expect
 
 
 class Inputs(NamedTuple):
-    """Images, and their auxiliary images and condition. Keras and `tf.nest` flatten it.
-
-    Images are uint8 up to 256 pixel values, and uint16 above.
-    """
+    """Images, uint8 up to 256 pixel values and uint16 above, with their auxiliary images and condition."""
 
     images: Tensor  # [B, H, W, C]
     auxiliary: Tensor = None  # [B, h, w, c]; None for an unconditional factor
@@ -199,6 +196,6 @@ def check_sides_known(size: Sequence[int | None]) -> None:
 def check_multiple(images: Tensor, multiple: int) -> None:
     """Raises ValueError unless H and W of images [B, H, W, C] are multiples of `multiple`."""
     height, width = images.shape[1:3]
-    fits = not any(side is not None and side % multiple for side in (height, width))
+    fits = not any(side and side % multiple for side in (height, width))
     expected = f"an image height and width that are multiples of {multiple}, as this network needs"
     expect(fits, expected, f"{height} x {width}", "Choose another image size, or fewer resolutions")

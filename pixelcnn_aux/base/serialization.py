@@ -25,6 +25,7 @@ _T = TypeVar("_T")
 OF_KERAS = ("name", "trainable", "dtype")
 _POLICIES = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 _OF_POLICY = {"module": "keras", "class_name": "DTypePolicy", "registered_name": None}
+_OTHER_VERSION = "Load it with the version of the package that wrote it"
 _classes: dict[str, Any] = {}  # registered name -> class
 _waiting: list[tuple[str, Any]] = []  # (package, class) to be registered with Keras
 
@@ -119,7 +120,10 @@ def serialize(part: Any) -> Any:
     remedy = "Define it to return them in a dict, beside those of a base class"
     expect(not missing, expected, f"no {', '.join(missing)}", remedy)
     plain = {}
+    optional = getattr(cls, "optional", ())
     for key, value in config.items():
+        if key in optional and value == parameters[key].default:
+            continue
         try:
             plain[key] = _plain(value)
         except TypeError:
@@ -128,9 +132,6 @@ def serialize(part: Any) -> Any:
                 f"lists, tuples and dicts of them. Received: {key}={arguments.short_repr(value)}. Write it "
                 "as such, an array by its method tolist()."
             ) from None
-    for key in getattr(cls, "optional", ()):
-        if key in config and config[key] == parameters[key].default:
-            del plain[key]
     return {"class_name": cls.__name__, "config": plain, "registered_name": name}
 
 
@@ -160,12 +161,9 @@ def check(description: Any) -> None:
 
 
 def check_entries(name: str, config: Any, names: Collection[str] | None) -> None:
-    """Raises ValueError for entries of a class's configuration beside `names`; None for any.
-
-    Descriptions in it are checked by `check`.
-    """
+    """Raises ValueError for entries of a class's configuration beside `names`, if any, and as `check`."""
     expected = f"the description of a {name} with its arguments"
-    remedy = "Load it with the version of the package that wrote it"
+    remedy = _OTHER_VERSION
     expect(isinstance(config, dict), expected, arguments.short_repr(config), remedy)
     for key, value in config.items():
         fits = names is None or key in names
@@ -204,19 +202,17 @@ def deserialize(description: Any, base: Any) -> Any:
         return None
     entries: Any = description if isinstance(description, dict) else {}
     name = entries.get("registered_name") or entries.get("class_name")
-    config = entries.get("config")
     expected = f"the description of a class {base.__name__}"
     remedy = "Take the file from where it came from again"
-    fits = isinstance(name, str) and isinstance(config, dict)
+    fits = isinstance(name, str) and isinstance(entries.get("config"), dict)
     expect(fits, f"{expected}, as Keras writes them", arguments.short_repr(description), remedy)
     check(description)
     cls = registered_class(name)
     expect(isinstance(cls, type) and issubclass(cls, base), expected, f"that of {name}", remedy)
     # Keras's own function also builds some unregistered classes.
     expected = f"the description of a {name} with its arguments"
-    remedy = "Load it with the version of the package that wrote it"
-    with restated(expected, "others", remedy, TypeError, KeyError):
-        return cls.from_config(config)
+    with restated(expected, "others", _OTHER_VERSION, TypeError, KeyError):
+        return cls.from_config(entries["config"])
 
 
 def check_comes_back(part: Any) -> None:
@@ -240,13 +236,11 @@ def _check_registered(name, cls):
 
 
 def named_weights(layer: Any) -> dict[str, Any]:
-    """The weights of a Keras model by their names in files: dict, str -> `keras.Variable`.
-
-    Names are paths without Keras's layer numbers, which depend on the process; duplicates get a count.
-    """
+    """The weights of a Keras model by their names in files: dict, str -> `keras.Variable`."""
     named: dict[str, Any] = {}
     counts = collections.Counter[str]()
     for weight in layer.weights:
+        # Without Keras's layer numbers, which depend on the process. Duplicates get a count.
         path = re.sub(r"_\d+(?=/|$)", "", weight.path)
         named[f"{path}:{counts[path]}" if path in counts else path] = weight
         counts[path] += 1

@@ -1,7 +1,6 @@
 """ArrayFactor: a factor with arrays as weights, evaluated in NumPy or in a graph."""
 
 import copy
-import functools
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -31,12 +30,9 @@ _PARTS = {"network": Network, "embedding": Embedding, **conditional.PARTS}
 
 
 def _by_own_threads(method):
-    """Decorator of NumPy computations: exponentials may overflow, and BLAS is limited to one thread.
+    """Decorator of NumPy computations: exponentials may overflow, and BLAS is limited to one thread."""
 
-    BLAS threads busy-wait: beside other programs, products would take ten times as long.
-    """
-
-    @functools.wraps(method)
+    # BLAS threads busy-wait: beside other programs, products would take ten times as long.
     def call(*args):
         with np.errstate(all="ignore"), threads.one_blas_thread():
             return method(*args)
@@ -319,11 +315,6 @@ class ArrayFactor(Conditional):
         factor = self.with_condition(inputs.condition)
         return factor.network(self.seen(inputs), factor.embed(inputs.auxiliary))
 
-    def density(self, inputs: Inputs) -> Tensor:
-        """`log_density`; outside of graphs, by the Keras model."""
-        factor = self if arrays.is_symbolic(inputs.images) else self.as_keras()
-        return factor.log_density(inputs)
-
     @_by_own_threads
     def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
         """Decides all pixels by a decider (`scanning/deciders.py`): images [B, H, W, C]."""
@@ -338,22 +329,18 @@ class ArrayFactor(Conditional):
         self, request: DrawRequest, batch: int, features: list[Any] | None = None
     ) -> GroupScan:
         """A scan of B images: in NumPy tile by tile; or, with their `features`, in a graph at once."""
-        if features is None:
-            return GroupScan(self, request, batch, self._known_at_first, self._group_params)
+        network, in_graph = self.network, features is not None
 
         def known_at_first(tile, ones, auxiliary):
-            return self.network.known_at_first(ones, features)
+            if in_graph:
+                return network.known_at_first(ones, features)
+            embedded = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
+            return network.known_at_first(tile.evaluated(ones), embedded)
 
-        return GroupScan(self, request, batch, known_at_first, self.network.group_params, True)
-
-    @_by_own_threads
-    def _known_at_first(self, tile, ones, auxiliary):
-        features = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
-        return self.network.known_at_first(tile.evaluated(ones), features)
-
-    @_by_own_threads
-    def _group_params(self, k, known):
-        return self.network.group_params(k, known)
+        functions: Any = known_at_first, network.group_params
+        if not in_graph:
+            functions = map(_by_own_threads, functions)
+        return GroupScan(self, request, batch, *functions, in_graph)
 
     def drawn(self, features: list[Any], request: DrawRequest) -> Tensor:
         """Draws images in a graph that is being traced, given the features of their auxiliary images."""

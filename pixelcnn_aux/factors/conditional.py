@@ -425,10 +425,6 @@ class Conditional:
         params = self._evaluated(inputs)
         return arrays.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
 
-    def density(self, inputs: Inputs) -> Tensor:
-        """`log_density`, in cached graphs."""
-        return self.log_density(inputs)
-
     # Draws.
 
     def draw(self, request: DrawRequest) -> Tensor:

@@ -18,9 +18,8 @@ def quantized(factor):
     for part, weights in factor.network_weights.items():
         arrays[part] = {}
         for layer in weights.layers:
-            kernel, bias, largest_sum, largest[layer] = _of_layer(
-                weights, layer, *_inputs(factor, layer)
-            )
+            inputs = _inputs(factor, layer)
+            kernel, bias, largest_sum, largest[layer] = _of_layer(weights, layer, *inputs)
             _check_exact(layer.path, largest_sum)
             v = kernel.astype(np.float32)
             norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
