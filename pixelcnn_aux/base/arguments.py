@@ -125,7 +125,8 @@ def array(name: str, value: Any) -> Any:
 
 def instance(name: str, value: Any, cls: type[_T], optional: bool = False) -> _T:
     """The value, checked to be an instance of `cls`; or None if `optional`."""
-    if not isinstance(value, cls) and not (optional and value is None):
+    fits = isinstance(value, cls) or (optional and value is None)
+    if not fits:
         _refuse(name, value, f"of class {cls.__name__}{', or None' * optional}")
     return value
 

@@ -417,8 +417,7 @@ def check_dtype(dtype: str | None) -> None:
 def check_policy(layer: Any) -> None:
     """Raises ValueError for a layer with variables in 16 bits."""
     expected = f"a dtype of a factor of {', '.join((*DTYPES, *POLICIES))}"
-    received, remedy = layer.dtype_policy.name, "Choose one of them"
-    expect(layer.variable_dtype in DTYPES, expected, received, remedy)
+    expect(layer.variable_dtype in DTYPES, expected, layer.dtype_policy.name, "Choose one of them")
 
 
 def layer_config(layer: Any) -> Config:

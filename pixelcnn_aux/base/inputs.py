@@ -189,8 +189,7 @@ def _ends(images):
 def check_sides_known(size: Sequence[int | None]) -> None:
     """Raises ValueError if H or W is None, as in a pipeline of images of any size."""
     expected = "images whose height and width are known while a graph is traced"
-    received, remedy = " x ".join(map(str, size)), "Set them by tf.ensure_shape"
-    expect(None not in size, expected, received, remedy)
+    expect(None not in size, expected, " x ".join(map(str, size)), "Set them by tf.ensure_shape")
 
 
 def check_multiple(images: Tensor, multiple: int) -> None:

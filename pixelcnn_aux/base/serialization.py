@@ -104,9 +104,8 @@ def serialize(part: Any) -> Any:
     registered = registered_class(name)
     _check_registered(cls.__name__, registered)
     expected = f"an object of the class that is registered as {name}"
-    received = "one of an earlier class of that name"
     remedy = "Build the model again, or leave out --plugin for the module that is run"
-    expect(registered is cls, expected, received, remedy)
+    expect(registered is cls, expected, "one of an earlier class of that name", remedy)
     config, parameters = part.get_config(), inspect.signature(cls).parameters
     # Arguments of the constructor, except optional ones that are None.
     missing = [

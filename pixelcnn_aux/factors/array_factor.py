@@ -12,10 +12,10 @@ from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.base.errors import expect, needs_all, restated
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.base.rounding import in_quarters
-from pixelcnn_aux.factors import checks, conditional
-from pixelcnn_aux.factors.conditional import Conditional, compiled
+from pixelcnn_aux.factors import checks
+from pixelcnn_aux.factors.conditional import PARTS, Conditional, compiled
 from pixelcnn_aux.factors.quantizing import quantized
-from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN, PixelCNN
+from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
 from pixelcnn_aux.networks.array_layers import Weights
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
@@ -26,7 +26,6 @@ from pixelcnn_aux.sums import FixedSum
 
 _BAND = 2**17  # pixels of auxiliary images per call of the embedding
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
-_PARTS = {"network": Network, "embedding": Embedding, **conditional.PARTS}
 
 
 def _by_own_threads(method):
@@ -50,8 +49,7 @@ class ArrayFactor(Conditional):
 
     Args:
       name: str.
-      parts: dict, the likelihood, auxiliary_likelihood, fixed_sum and condition by these names.
-      networks: dict, "network" -> `networks.Network`, and "embedding" -> `networks.Embedding` or None.
+      parts: dict, the arguments of `Factor` by their names, with networks that are not Keras's.
       rounded: bool, whether networks compute with whole numbers.
       dtype: str, "float32" or "float64".
     """
@@ -62,20 +60,19 @@ class ArrayFactor(Conditional):
         self,
         name: str,
         parts: dict[str, Any],
-        networks: dict[str, Any],
         rounded: bool = False,
         dtype: str = "float32",
     ):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
-        self._networks = networks
+        self._networks = {name: parts[name] for name in ("network", "embedding")}
         self.network_weights: dict[str, Weights] = {}  # by the networks' names
         self._description: Any = None  # from a file
         # `as_keras()` by the fixed sum's description. Factors that differ in it share the dict and the
         # weights.
         self._keras_factors: dict[str, Any] = {}
-        vars(self).update(parts)
-        checks.check_parts(self, conditional.PARTS)
+        vars(self).update({name: x for name, x in parts.items() if name not in self._networks})
+        checks.check_parts(self)
         if rounded:
             checks.check_rounded(self)
 
@@ -116,10 +113,9 @@ class ArrayFactor(Conditional):
 
     @classmethod
     def _like(cls, factor):
-        parts = {name: getattr(factor, name) for name in conditional.PARTS}
-        modules = {name: part.module for name, part in factor.named_networks().items()}
-        networks = {"network": None, "embedding": None, **modules}
-        return cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
+        parts = {name: getattr(factor, name) for name in PARTS}
+        parts |= {name: part.module for name, part in factor.named_networks().items()}
+        return cls(factor.name, parts, factor.rounded, factor.variable_dtype)
 
     @classmethod
     def described(cls, description: Any, dtype: str) -> Self:
@@ -130,7 +126,7 @@ class ArrayFactor(Conditional):
         expected = f"a class of factors of {[*_CLASSES]}"
         expect(class_name in _CLASSES, expected, class_name, remedy)
         rest, parts = {**config}, {}
-        for part, cls_of_part in _PARTS.items():
+        for part, cls_of_part in PARTS.items():
             if (description_of_part := rest.pop(part, None)) is not None:
                 registered_name = description_of_part["registered_name"]
                 fits = serialization.registered_class(registered_name) is not None
@@ -141,8 +137,7 @@ class ArrayFactor(Conditional):
         policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
         for part in filter(None, (description, config["network"], config["embedding"])):
             part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
-        networks = {name: parts.pop(name) for name in ("network", "embedding")}
-        factor = cls(name, parts, networks, _CLASSES[class_name], dtype)
+        factor = cls(name, parts, _CLASSES[class_name], dtype)
         factor._description = description
         return factor
 
@@ -240,7 +235,8 @@ class ArrayFactor(Conditional):
         return [x for weights in self.plain().built.values() for x in weights.in_order()]
 
     def get_config(self) -> Any:
-        parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
+        own = [name for name in PARTS if name not in self._networks]
+        parts = {name: serialization.serialize(getattr(self, name)) for name in own}
         if self.condition is None:
             del parts["condition"]
         return {**copy.deepcopy(self._description["config"]), **parts}
@@ -251,7 +247,7 @@ class ArrayFactor(Conditional):
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         factor = copy.copy(self)
         factor.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
-        checks.check_parts(factor, conditional.PARTS)
+        checks.check_parts(factor)
         return factor
 
     # Evaluation.

@@ -14,6 +14,7 @@ from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, rounding, serialization
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.factors.conditional import PARTS
 from pixelcnn_aux.likelihoods import LogisticMixture
 from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
@@ -25,16 +26,15 @@ def check_names(names):
     """Checks that factors have different names that are valid folder names other than "total"."""
     expected = "one factor or more, each with a name of its own"
     expect(names and len(set(names)) == len(names), expected, names, "Give others by `names`")
+    expected = "names of ASCII letters, digits, _ and -, not with _ or - first, other than 'total', the sum"
     for name in names:
         fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
-        letters = "names of letters, digits, _ and -, in ASCII and not with _ or - first"
-        expected = f"{letters}, other than 'total', which names the sum"
         expect(fits and name != "total", expected, repr(name), "Give another by `names`")
 
 
-def check_parts(factor, classes):
-    """Checks the parts of a `Factor` for their classes, name -> class, and that they fit each other."""
-    for name, cls in classes.items():
+def check_parts(factor):
+    """Checks the classes of a factor's parts, and that the parts fit each other."""
+    for name, cls in PARTS.items():
         optional = name not in ("likelihood", "network")
         arguments.instance(name, getattr(factor, name), cls, optional)
     likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
@@ -46,8 +46,7 @@ def check_parts(factor, classes):
         each_likelihood.check_declared()
     fits = network.num_params == likelihood.num_params
     expected = f"a network with num_params={likelihood.num_params}, as the likelihood takes"
-    received = f"num_params={network.num_params}"
-    expect(fits, expected, received, "Build it with the likelihood's")
+    expect(fits, expected, f"num_params={network.num_params}", "Build it with the likelihood's")
     if embedding is not None:
         outputs, inputs = embedding.num_resolutions, network.num_resolutions
         expected = f"an embedding with outputs at its network's {inputs} resolutions"
@@ -63,9 +62,8 @@ def _check_fixed_sum_of_factor(factor):
     likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
     expect(embedding is not None, "no fixed_sum: this factor is unconditional", "one", "Give None")
     expected = "a likelihood that has bounds, within which a fixed_sum holds pixels"
-    received = type(likelihood).__name__
     remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
-    expect(likelihood.bounded_noise_size is not None, expected, received, remedy)
+    expect(likelihood.bounded_noise_size is not None, expected, type(likelihood).__name__, remedy)
     ratio, side = factor.auxiliary_ratio, factor.network.side
     sides = (ratio,) if isinstance(factor.network, ParallelPixelCNN) else (1, ratio)
     image = f"an image of {fixed_sum.ratio} times the size of x_hat, as its fixed_sum has blocks"
@@ -116,22 +114,16 @@ def check_rounded(factor):
 def check_chain(factors, transforms, image_size):
     """Checks that factors and transforms of a chain fit each other, on a few images."""
     traceable = any(factor.is_keras for factor in factors)  # graphs evaluate transforms, too
-    fits = len(factors) == len(transforms) + 1
     received = f"{len(factors)} factors, {len(transforms)} transforms"
     remedy = "Give a factor for each auxiliary image and one for the full image"
-    expect(fits, "one factor more than transforms", received, remedy)
+    expect(len(factors) == len(transforms) + 1, "one factor more than transforms", received, remedy)
     expected = "an unconditional first factor"
     fits, received = factors[0].embedding is None, f"{factors[0].name!r}, which has an embedding"
     expect(fits, expected, received, "Put the factor of its auxiliary image before it")
     first, *later = (serialization.serialize(factor.condition) for factor in factors)
     received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
-    expected = "the same condition for all factors"
-    expect(
-        all(description == first for description in later),
-        expected,
-        received,
-        "Build them with one",
-    )
+    fits, expected = all(x == first for x in later), "the same condition for all factors"
+    expect(fits, expected, received, "Build them with one")
     downwards = factors[::-1]
     links = list(zip(transforms, downwards, downwards[1:]))
     for transform, factor, below in links:
@@ -332,8 +324,8 @@ def check_known(transform, images, auxiliary):
     mask[1:] &= random.random(mask[1:].shape) < 0.9  # only a part of some blocks
     changed = np.where(mask, images, np.roll(images, 1, axis=0))
     wrong = np.asarray(transform.known(mask)) * (np.asarray(transform(changed)) != auxiliary)
-    only = "only if all pixels that a value is computed from are known"
-    expected = f"{type(transform).__name__}.known to give 1 {only}"
+    name = type(transform).__name__
+    expected = f"{name}.known to give 1 only if all pixels that a value is computed from are known"
     block = f"its block of {transform.ratio} x {transform.ratio} pixels"
     remedy = f"Define `known`, as docs/extending.md does for a transform that looks beyond {block}"
     expect(not wrong.any(), expected, "1 at values that change with unknown pixels", remedy)

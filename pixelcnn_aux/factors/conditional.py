@@ -24,13 +24,21 @@ from pixelcnn_aux.base.inputs import (
 )
 from pixelcnn_aux.base.rounding import CENTERS
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
+from pixelcnn_aux.networks import (
+    Embedding,
+    MaskedPixelCNN,
+    Network,
+    ParallelPixelCNN,
+    PixelCNN,
+)
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.sums import FixedSum
 
-# The classes of a factor's parts, other than its networks.
+# The classes of a factor's parts, in the order of descriptions.
 PARTS: dict[str, Any] = {
     "likelihood": Likelihood,
+    "network": Network,
+    "embedding": Embedding,
     "auxiliary_likelihood": Likelihood,
     "fixed_sum": FixedSum,
     "condition": conditions.Condition,
@@ -436,9 +444,8 @@ class Conditional:
         self.check_scannable()
         is_traced = arrays.is_symbolic(request.log_scale_shift)
         in_graph = is_traced or request.by == "graph" or request.jit_compile
-        expected, received = "particles=1 of draws by graphs", "more"
-        fits, remedy = request.particles is None or not in_graph, 'Draw by="numpy"'
-        expect(fits, expected, received, remedy)
+        fits = request.particles is None or not in_graph
+        expect(fits, "particles=1 of draws by graphs", "more", 'Draw by="numpy"')
         if in_graph or not isinstance(self.network, ParallelPixelCNN):
             request = request._replace(noise=request.noise[:, :, :])
         if is_traced:

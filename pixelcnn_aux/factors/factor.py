@@ -25,11 +25,6 @@ from pixelcnn_aux.sums import Bounds, FixedSum
 _OWN_LOSS = "likelihood.bits_per_dim"
 # Packages that write export formats.
 _PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
-# The classes of the parts in a factor's description.
-_PARTS: dict[str, Any] = {
-    **{"likelihood": Likelihood, "network": networks.Network, "embedding": networks.Embedding},
-    **PARTS,
-}
 
 
 @serialization.register()
@@ -88,7 +83,7 @@ class Factor(Conditional, keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
-        checks.check_parts(self, _PARTS)
+        checks.check_parts(self)
         backend.check_policy(self)
         self.build()  # else Keras 3.12 needs shapes of inputs that are None
         inputs, context = self.smallest_inputs(), layers.current()
@@ -125,7 +120,7 @@ class Factor(Conditional, keras.Model):
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """A factor of the same networks, not copies, with another sum, or None."""
-        parts = {name: getattr(self, name) for name in _PARTS} | {"fixed_sum": fixed_sum}
+        parts = {name: getattr(self, name) for name in PARTS} | {"fixed_sum": fixed_sum}
         return type(self)(**parts, name=self.name, dtype=self.dtype_policy)
 
     def __repr__(self):
@@ -221,8 +216,7 @@ class Factor(Conditional, keras.Model):
         """Raises ValueError in mixed precision, which is not evaluated pixel by pixel."""
         expected = "a factor in float32 or float64, to be evaluated pixel by pixel"
         remedy = 'Give its weights to one of model.new_factor(name, "float32")'
-        fits = self.compute_dtype == self.variable_dtype
-        expect(fits, expected, self.dtype_policy.name, remedy)
+        expect(self.compute_dtype == self.variable_dtype, expected, self.dtype_policy.name, remedy)
 
     # Training and saving by Keras.
 
@@ -297,7 +291,7 @@ class Factor(Conditional, keras.Model):
         return None
 
     def get_config(self):
-        parts = {name: getattr(self, name) for name in _PARTS}
+        parts = {name: getattr(self, name) for name in PARTS}
         own = {name: part.module for name, part in self.named_networks().items()}
         parts = {name: serialization.serialize(x) for name, x in {**parts, **own}.items()}
         config = backend.layer_config(self)
@@ -316,7 +310,7 @@ class Factor(Conditional, keras.Model):
         """
         serialization.check_entries(cls.__name__, config, serialization.arguments_of(cls))
         parts = {
-            name: serialization.deserialize(config.get(name), kind) for name, kind in _PARTS.items()
+            name: serialization.deserialize(config.get(name), kind) for name, kind in PARTS.items()
         }
         return cls(**{**config, **parts})
 
