@@ -80,10 +80,7 @@ class Transform(Configured):
         return None
 
     def size(self, image_size: Size) -> tuple[int, int]:
-        """(H, W) of the image -> (H, W) of its auxiliary image.
-
-        Raises ValueError for a height or width that `ratio` does not divide, or that is unknown.
-        """
+        """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for unsupported sides."""
         check_sides_known(image_size)
         height, width = image_size
         expect(

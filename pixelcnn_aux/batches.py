@@ -67,8 +67,7 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
 def by_graph(by, factors, images):
     """Whether graphs, and not NumPy, evaluate factors on images [B, H, W, C].
 
-    `by` is "numpy", "graph", or None for the default, which depends on the arguments, the machine, and
-    whether a framework is installed. Raises ValueError for others.
+    `by` decides; None is the default for the arguments, the machine and the installation.
     """
     if by is not None:
         arguments.choice("by", by, ("numpy", "graph"))
@@ -158,10 +157,7 @@ def spans(length, radius, period, most):
 
 
 def tiles(factor, size, count=1):
-    """Rows of `Tile`, list of lists, for `count` images of (H, W) at once: several tiles if images are large.
-
-    A factor without a `radius` gets one tile.
-    """
+    """Rows of `Tile` for `count` images of (H, W) at once: several if they are large and seen in parts."""
     most = MAX_TILE_PIXELS // max(count, 1)
     if factor.radius is None or None in size or math.prod(size) <= most:
         return [[Tile(Span(0, None, 0, None), Span(0, None, 0, None))]]

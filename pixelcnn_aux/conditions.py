@@ -44,8 +44,7 @@ class Condition(Configured):
     def checked(self, values: ArrayLike | None, batch: int | None = None) -> Tensor:
         """Values [B, *shape], of any integers or floats, as a NumPy array or tensor of `dtype`.
 
-        `batch` is the expected B; None if it is unknown while a graph is traced. Raises ValueError for
-        missing values, or values of another dtype, shape, number or range.
+        Raises ValueError for missing or invalid values, or another B than `batch`, which None leaves open.
         """
         kind = "int" if self.dtype == "int32" else "float"
         sides = ("B" if batch is None else batch, *self.shape)

@@ -22,10 +22,8 @@ def to_rgb(image, num_values):
 
 
 def grid(tiles, columns):
-    """A picture, uint8 [H, W, 3], of tiles in rows of `columns`, enlarged by an integer to about `SIDE` each.
-
-    A tile is a list of images, uint8 [h, w, 3], stacked vertically and resized to the largest of all.
-    """
+    """Tiles in rows of `columns`, each enlarged to about `SIDE`: uint8 [H, W, 3]."""
+    # A tile is a list of images, uint8 [h, w, 3], stacked vertically and resized to the largest of all.
     height, width, _ = np.max([image.shape for tile in tiles for image in tile], axis=0)
     enlarged = max(1, SIDE // max(height, width))
 

@@ -82,11 +82,9 @@ class Noise:
         return np.clip(noisy, 0, num_values - 1).astype(arguments.pixel_dtype(num_values))
 
     def _probabilities(self, means, num_values):
-        """Yields probabilities, float64 [m, n], and clipped values, int [m, n], of chunks of sorted means.
-
-        By the Fourier transform of the characteristic function, a product for a sum of noises. Rounding
-        multiplies it by that of a step, and aliases frequencies.
-        """
+        """Yields probabilities, float64 [m, n], and clipped values, int [m, n], of chunks of sorted means."""
+        # The Fourier transform of the characteristic function, which rounding multiplies by a step's and
+        # aliases.
         while len(means):
             rows = max(1, int(2**15 / (2 * _REACH * self._spreads(means[0]) + 24)))
             x, means = means[:rows, np.newaxis], means[rows:]
@@ -239,10 +237,10 @@ def _noise_bits(noise, images, clean, num_values):
 
 
 def _unbiased(noise, images, num_values):
-    """A table g of values, float64, with E[g(Y) | x] <= H(Y | x) at all possible means, and the bias.
+    """A table g of values with E[g(Y) | x] <= H(Y | x) at all possible means, and the bias.
 
-    It is linear between knots, half a standard deviation or a value apart, ends at the last likely value, and
-    is close, by least squares, to the entropies at the means y.
+    It is piecewise linear and close, by least squares, to the entropies at the means y; it ends at the last
+    likely value.
     """
     lowest = noise._locations(0.0) - _REACH * noise._spreads(0.0) if noise.counts else 0
     for wrong, where, remedy in (

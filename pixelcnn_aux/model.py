@@ -185,10 +185,7 @@ class AuxiliaryModel(serialization.Configured):
         return cls(**{**config, "factors": factors, "transforms": transforms})
 
     def description(self) -> Config:
-        """A JSON-serializable dict from which `load` rebuilds the model, without its weights.
-
-        Raises ValueError for a part whose class is not registered, or that would be rebuilt differently.
-        """
+        """The JSON-serializable dict from which `load` rebuilds the model. Raises ValueError if it cannot."""
         likelihoods = (factor.likelihood for factor in self.factors.values())
         for part in filter(None, (*self.transforms, *likelihoods, self.condition)):
             serialization.check_comes_back(part)
@@ -268,10 +265,9 @@ class AuxiliaryModel(serialization.Configured):
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
-        """Each factor's `Inputs` for full images [B, H, W, C] and their condition: dict, name -> `Inputs`.
+        """Each factor's `Inputs`, for training: for a conditional model, None is an error and not "no class".
 
-        They are for training: for a conditional model, None is an error and not "no class". Raises ValueError
-        for images or a condition of another dtype or shape.
+        Raises ValueError for images [B, H, W, C] or a condition of another dtype or shape.
         """
         checked = self.checked(images)
         condition = conditions.checked(self.condition, condition, checked.shape[0])
@@ -324,11 +320,10 @@ class AuxiliaryModel(serialization.Configured):
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
-        """Negative log-likelihoods in bits per dimension of the full image, as `log_prob`.
+        """Negative log-likelihoods in bits per dimension of the full image, by factor, and their "total".
 
-        Returns:
-          dict, factor name -> float [B] of the model's dtype, and their sum, "total". All entries, also those
-          of auxiliary images, are divided by H * W * C of the full image, so that they add up (section 4.1).
+        Each is float [B] of the model's dtype. All, also those of auxiliary images, are divided by H * W * C
+        of the full image, so that they add up (section 4.1). Raises ValueError as `log_prob`.
         """
         checked = self._checked(images, condition)
         nats = self._by_factor("batch_log_prob", *checked, by)
@@ -403,10 +398,9 @@ class AuxiliaryModel(serialization.Configured):
     def params(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
-        """The parameters of every pixel's distribution, given the pixels before it; arguments as `log_prob`.
+        """The parameters of every pixel's distribution, given the pixels before it.
 
-        Returns:
-          dict, factor name -> float [B, h, w, P] of the model's dtype, in the order of sampling.
+        Returns a dict, name -> float [B, h, w, P] of the model's dtype. Raises ValueError as `log_prob`.
         """
         return self._by_factor("batch_params", *self._checked(images, condition), by)
 

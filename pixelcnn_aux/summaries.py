@@ -96,10 +96,8 @@ def _by(*sides):
 
 
 def bits_kinds(model):
-    """Kinds of bits per dimension of a model: the paper's "bound", if it differs, and "exact".
-
-    It is "restricted" instead of "exact" if only some factors can be exact.
-    """
+    """Kinds of bits per dimension: the paper's "bound", if it differs, and "exact", or "restricted"."""
+    # "restricted": only some factors can be exact.
     exact = model.with_exact(True)
     if not _has_exact(exact):
         return ["exact" if exact.exact else "bound"]

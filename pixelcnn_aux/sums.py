@@ -240,19 +240,13 @@ class FixedSum(Configured):
         return (self.sums(arrays.cast(images, "int32")) - self.first) // self.step
 
     def bounds(self, images: Tensor, auxiliary: Tensor) -> Bounds:
-        """The bounds of each value of images, given its auxiliary image and the values before it.
-
-        Both are integers of any dtype. `Bounds` are int32, int32 and float32 [B, H, W, C].
-        """
+        """The bounds of all values of integer images, from auxiliary images: int32, int32, float32."""
         return bounds_of(self.channel_bounds(images, auxiliary), images)
 
     def channel_bounds(
         self, images: Tensor, auxiliary: Tensor, slack: tuple[Tensor, Tensor] | None = None
     ) -> _ChannelBounds:
-        """`BlockPosition.bounds` of all pixels of images at once, given the pixels before each.
-
-        `slack` is the result of `slack`; None for unknown later values.
-        """
+        """`BlockPosition.bounds` of all pixels at once; `slack` is from `slack`, None if unknown."""
         images, auxiliary = (arrays.cast(x, "int32") for x in (images, auxiliary))
         slacks = zip(*(by_place(x, self.ratio) for x in slack)) if slack else itertools.repeat(None)
         positions = zip(self._remainders(images, auxiliary), slacks)
@@ -269,10 +263,7 @@ class FixedSum(Configured):
         return channel_bounds
 
     def centers(self, images: Tensor, auxiliary: Tensor) -> Tensor:
-        """The centers of `bounds`, also of float images: float32 [B, H, W, C].
-
-        A sum over all channels has one center for them, [B, H, W, 1].
-        """
+        """The centers of `bounds`, also of float images: float32 [B, H, W, C], or C = 1 for all channels."""
         pairs = self._remainders(images, auxiliary)
         by_position = [position.center(remainder) for position, remainder in pairs]
         return from_places(by_position, self.ratio, images.shape[1:3])
@@ -286,10 +277,7 @@ class FixedSum(Configured):
             remainder = remainder - position.contribution(pixels)
 
     def slack(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The effect of known intervals [B, H, W, C] of later values on each value's bounds.
-
-        Returns (below, above) for `BlockPosition.bounds`, int32 [B, H, W, C] each.
-        """
+        """The (below, above) of `BlockPosition.bounds`, int32 [B, H, W, C], for known intervals of values."""
         size = low.shape[1:3]
         weights = [position.weights for position in self.positions(size)]
         below = [w - 1 - most for w, most in zip(weights, self._later(high, weights))]

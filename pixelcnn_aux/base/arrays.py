@@ -176,10 +176,7 @@ def contiguous(x: Tensor) -> Tensor:
 
 
 def loop(steps: range, advance: Callable[[Any], None], *carriers: Any) -> None:
-    """Calls `advance` for each step. It may change only the arrays in the `state` lists of the carriers.
-
-    A graph traces `advance` once, for a step that is a tensor.
-    """
+    """Calls `advance` for each step, in a graph a tensor. It changes the carriers' `state` lists alone."""
     if is_plain(*(x for carrier in carriers for x in carrier.state)):
         for step in steps:
             advance(step)

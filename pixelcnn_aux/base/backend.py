@@ -319,11 +319,9 @@ def build(layer: Any, inputs: Any) -> None:
 
 @contextlib.contextmanager
 def sums_in_order() -> Iterator[None]:
-    """Context manager and decorator that keeps the order of sums in graphs.
-
-    Otherwise TensorFlow merges three terms or more into one AddN, whose order, and so the last digits, depend
-    on timing. A loop's body is a separate graph, and needs its own decorator.
-    """
+    """Context manager and decorator that keeps the order of sums in a graph; loop bodies need their own."""
+    # TensorFlow would merge three terms or more into one AddN, whose order, and last digits, depend on
+    # timing.
     if NAME != "tensorflow":
         yield
         return

@@ -72,11 +72,8 @@ class NoFileError(OSError):
 
 
 def opened(file):
-    """Opens a regular file for reading; untrusted files are opened by it alone.
-
-    Raises OSError as `explained`, and NoFileError for a folder, a pipe or a device: the last two may block,
-    or never end.
-    """
+    """Opens a regular file for reading. Raises OSError as `explained`; for anything else, NoFileError."""
+    # Pipes and devices may block, or never end.
 
     def check(place):
         fits, received = stat.S_ISREG(os.stat(place).st_mode), "a folder, a pipe or a device"
@@ -154,10 +151,7 @@ def writable(folder):
 
 @contextlib.contextmanager
 def replacing(file, then=RETRY, if_new=False):
-    """Yields a binary file that replaces the path `file` once it is on disk; after an error nothing changes.
-
-    With `if_new`, a file that exists by then stays.
-    """
+    """Yields a binary file that atomically replaces `file`; with `if_new`, only if none exists by then."""
     # A unique name, so that two writers of the same file do not mix.
     aside = file.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
     with explained(f"to write {file}", then):

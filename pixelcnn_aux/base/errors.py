@@ -16,11 +16,7 @@ OTHER_BACKEND = (
 def expect(
     fits: object, expected: str, received: Any, remedy: str, *, kind: type[Exception] = ValueError
 ) -> None:
-    """Raises `kind` unless `fits`: "Expected {expected}. Received: {received}. {remedy}."
-
-    For public arguments and file contents, which are checked once, where they enter. The texts are always
-    evaluated: if they are costly, raise within an `if` instead.
-    """
+    """Raises `kind`, "Expected {expected}. Received: {received}. {remedy}.", unless `fits`."""
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
 

@@ -10,11 +10,8 @@ _PATIENCE, _INTERVAL = 5, 0.1  # seconds: before a late bar, and between redraws
 
 
 def progress_bar(count, unit="step", patience=0.0):
-    """Returns `update(done, **metrics)`, which shows the number of units done and the latest metrics.
-
-    A terminal shows a line that is redrawn; other output gets one line at the end. With a `patience`, in
-    seconds, only terminals show it, and only for work that takes longer.
-    """
+    """Returns `update(done, **metrics)`: a terminal line is redrawn; other output gets one at the end."""
+    # With a `patience`, in seconds, only terminals show it, and only for work that takes longer.
     start = drawn = time.perf_counter()
     first, begun = None, not patience
 

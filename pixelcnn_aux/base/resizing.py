@@ -13,10 +13,8 @@ def fit(image, image_size):
 
 
 def resize(image, image_size):
-    """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area it covers.
-
-    It equals `tf.image.resize(image, image_size, "area")` bit for bit: the same sums in float32, in order.
-    """
+    """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area it covers."""
+    # Bit for bit `tf.image.resize(image, image_size, "area")`: the same sums in float32, in order.
     rows, row_weights, height = _covered(image.shape[0], image_size[0])
     columns, column_weights, width = _covered(image.shape[1], image_size[1])
     sums = sum(

@@ -73,11 +73,8 @@ def straight(x: Tensor, units: float | Tensor) -> Tensor:
 
 
 def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
-    """Units per 1 of each output channel (the last axis) of a kernel: float [filters].
-
-    The largest power of two for which kernel and bias stay within `KERNEL` and `BIAS` units. Comparisons are
-    exact, and rounding again changes nothing.
-    """
+    """Units per 1 of each output channel: the most within `KERNEL` and `BIAS` units. float [filters]."""
+    # Comparisons are exact, and rounding again changes nothing.
     axes = tuple(range(len(kernel.shape) - 1))
     kernel, bias = (arrays.absolute(arrays.stop_gradient(x)) for x in (kernel, bias))
     fits = arrays.logical_and(

@@ -91,11 +91,10 @@ class Configured:
 
 
 def serialize(part: Any) -> Any:
-    """The JSON-serializable description of an object; None for None.
+    """The JSON-serializable description of an object, in Keras's format; None for None.
 
-    Keras's format without the module, which may change, build shapes and compilation. Raises ValueError if
-    the object's class is not registered, or no longer, or if its `get_config` omits an argument of the
-    constructor or has values that JSON does not preserve.
+    Raises ValueError if the class is not, or no longer, registered, or if its `get_config` omits an argument
+    of the constructor or has values that JSON does not preserve.
     """
     if part is None:
         return None

@@ -231,10 +231,7 @@ def known_sum(transform, likelihood, exact):
 
 
 def check_distribution(likelihood):
-    """Checks that a likelihood draws pixel values, and that its probabilities sum to one if colors are few.
-
-    Also within bounds, if it supports them.
-    """
+    """Checks draws of a likelihood, also within bounds, and that probabilities of few values sum to 1."""
     random, last = np.random.default_rng(0), likelihood.num_values - 1
     name, channels = type(likelihood).__name__, likelihood.num_channels
     # Large ones make extreme draws.

@@ -187,10 +187,7 @@ class Conditional:
         return x / unit
 
     def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
-        """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], the input of networks.
-
-        If `rounded`, they are multiples of a power of two: at most 255 of them for 256 values.
-        """
+        """Pixel values -> floats in [-1, 1] for networks; if `rounded`, multiples of a power of two."""
         num_values = (likelihood or self.likelihood).num_values
         images, half = arrays.cast(images, self.variable_dtype), (num_values - 1) / 2
         if self.rounded:
@@ -252,11 +249,7 @@ class Conditional:
     def features(
         self, auxiliary: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> list[Tensor]:
-        """f_w(x_hat): uint8 or uint16 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
-
-        Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
-        factor.
-        """
+        """f_w(x_hat): [B, h, w, c] -> float [B, h_k, w_k, F] each, finest first. Raises as `inputs`."""
         received, remedy = "an unconditional one", "Call it on one that has an embedding"
         expect(self.embedding is not None, "a conditional factor", received, remedy)
         images, embedding = self._checked_auxiliary(auxiliary), self.networks()[1]
@@ -332,9 +325,9 @@ class Conditional:
         auxiliary: ArrayLike | None = None,
         by: str | None = None,
     ) -> Tensor:
-        """log p(x | x_hat) in nats: images [B, H, W, C], [B, h, w, c] -> float [B] of the model's dtype.
+        """log p(x | x_hat) in nats: float [B] of the model's dtype. Raises ValueError as `inputs`.
 
-        If `exact`, it is -inf for images that contradict x_hat. Raises ValueError as `inputs`.
+        If `exact`, it is -inf for images that contradict x_hat.
         """
         inputs = self.inputs(images, auxiliary)
         return self._in_batches("batch_log_prob", inputs, inputs.images, by)
@@ -345,10 +338,7 @@ class Conditional:
         auxiliary: ArrayLike | None = None,
         by: str | None = None,
     ) -> Tensor:
-        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], whose sum is `log_prob`.
-
-        Arguments, errors and dtype are those of `log_prob`.
-        """
+        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], whose sum is `log_prob`."""
         inputs = self.inputs(images, auxiliary)
         return self._in_batches("batch_pixel_log_prob", inputs, inputs.images, by)
 
@@ -403,11 +393,8 @@ class Conditional:
         return PixelNats(nats, bound, entropy)
 
     def log_prob_given(self, inputs: Inputs, groups: list[Any]) -> Tensor:
-        """`log_prob` of images given each of several conditions, in groups [K, ...]: float [B, sum of K].
-
-        The condition of `inputs` is ignored. Keras's graphs compute bounds, and the layers before the first
-        one that takes a condition, once per group.
-        """
+        """`log_prob` given each of several conditions, in groups [K, ...]: float [B, sum of K]."""
+        # Keras's graphs compute bounds, and layers before the first conditional one, once per group.
         evaluate = self._group_log_prob
         if arrays.is_plain(inputs.images):
             evaluate = getattr(evaluate, "uncompiled", evaluate)
@@ -436,10 +423,9 @@ class Conditional:
     # Draws.
 
     def draw(self, request: DrawRequest) -> Tensor:
-        """Draws images, uint8 or uint16 [B, H, W, C], in NumPy unless the request says otherwise.
+        """Draws images [B, H, W, C], in NumPy unless the request says otherwise; in a traced graph, by it.
 
-        While a graph is traced, that graph draws. Raises ValueError as `check_scannable`, and for particles
-        in graphs.
+        Raises ValueError as `check_scannable`, and for particles in graphs.
         """
         self.check_scannable()
         is_traced = arrays.is_symbolic(request.log_scale_shift)

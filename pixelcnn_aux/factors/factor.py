@@ -223,10 +223,9 @@ class Factor(Conditional, keras.Model):
     def initialize_from_data(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
     ) -> None:
-        """Fits `g` and `b` of every layer to a batch: see `layers.Context`.
+        """Fits `g` and `b` of every layer to a batch: see `layers.Context`. Raises ValueError as `log_prob`.
 
-        Call it once, eagerly, before training; under a strategy, inside its scope. Arguments and errors are
-        those of `log_prob`; no images raise ValueError.
+        Call it once, eagerly, before training; under a strategy, inside its scope.
         """
         inputs = self.inputs(images, auxiliary)
         expected = "images to fit the first weights to"
@@ -304,10 +303,7 @@ class Factor(Conditional, keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        """The factor of a `get_config`, randomly initialized.
-
-        Raises ValueError for classes that are not registered, or other arguments.
-        """
+        """The factor of a `get_config`, randomly initialized. Raises ValueError for an invalid one."""
         serialization.check_entries(cls.__name__, config, serialization.arguments_of(cls))
         parts = {
             name: serialization.deserialize(config.get(name), kind) for name, kind in PARTS.items()

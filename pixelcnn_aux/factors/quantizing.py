@@ -10,10 +10,7 @@ from pixelcnn_aux.base.errors import expect
 
 
 def quantized(factor):
-    """The rounded arrays of an `ArrayFactor`: dict, network -> dict, path -> float32.
-
-    Raises ValueError, which names the layer, if a sum could reach 2 ** 24 units, and be inexact.
-    """
+    """Rounded arrays of an `ArrayFactor`: network -> path -> float32. Raises ValueError for inexact sums."""
     arrays, largest = {}, {}
     for part, weights in factor.network_weights.items():
         arrays[part] = {}

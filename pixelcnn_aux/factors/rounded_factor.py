@@ -38,10 +38,7 @@ class RoundedFactor(Factor):
         return super().with_fixed_sum(rounding.in_quarters(fixed_sum))
 
     def quantize_weights(self) -> None:
-        """Rounds the weights, so that a second rounding on any machine leaves them unchanged.
-
-        Raises ValueError, which names the layer, if a sum could reach 2 ** 24 units, and be inexact.
-        """
+        """Rounds the weights for good. Raises ValueError for a layer whose sums could reach 2 ** 24 units."""
         for name, arrays in quantized(ArrayFactor.of(self)).items():
             for path, weight in self.variables_by_path[name].items():
                 weight.assign(arrays[path])
