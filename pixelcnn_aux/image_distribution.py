@@ -59,13 +59,14 @@ class ImageDistribution(_Distribution):
         expect(model.image_size is not None, expected, "one of images of any size", remedy)
         if condition is not None:
             received, remedy = "some, and a model without a condition", "Leave it out"
-            expect(model.condition, "no condition", received, remedy)
-            values, value_shape = arguments.array("condition", condition), model.condition.shape
-            flat = conditions.checked(model.condition, arrays.reshape(values, (-1, *value_shape)))
+            own: Any = model.condition
+            expect(own, "no condition", received, remedy)
+            values = arguments.array("condition", condition)
+            flat = conditions.checked(own, arrays.reshape(values, (-1, *own.shape)))
             shape = [-1 if side is None else side for side in values.shape]
             condition = keras.ops.reshape(keras.ops.convert_to_tensor(flat), shape)
         self.model, self.condition = model, condition
-        self.image_shape = (*model.image_size, model.likelihood.num_channels)
+        self.image_shape = (*(model.image_size or ()), model.likelihood.num_channels)
         dtype = np.dtype(arguments.pixel_dtype(model.likelihood.num_values))
         options = tfd.NOT_REPARAMETERIZED, validate_args, True, parameters
         super().__init__(dtype, *options, name=name)

@@ -337,11 +337,10 @@ class AuxiliaryModel(serialization.Configured):
 
         Networks are evaluated once. Call it on `with_exact(True)` for both values of any model.
         """
-        images, condition = self._checked(images, condition)
-        both = self._by_factor("bound_and_exact", images, condition, by)
+        checked = self._checked(images, condition)
+        both, shape = self._by_factor("bound_and_exact", *checked, by), checked[0].shape[1:]
         bounds, exact = (
-            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
-            for i in range(2)
+            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, shape) for i in range(2)
         )
         return bounds, exact
 

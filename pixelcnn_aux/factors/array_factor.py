@@ -333,10 +333,9 @@ class ArrayFactor(Conditional):
             embedded = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
             return network.known_at_first(tile.evaluated(ones), embedded)
 
-        functions: Any = known_at_first, network.group_params
-        if not in_graph:
-            functions = map(_by_own_threads, functions)
-        return GroupScan(self, request, batch, *functions, in_graph)
+        wrap: Any = (lambda function: function) if in_graph else _by_own_threads
+        functions = wrap(known_at_first), wrap(network.group_params)
+        return GroupScan(self, request, batch, *functions, in_graph=in_graph)
 
     def drawn(self, features: list[Any], request: DrawRequest) -> Tensor:
         """Draws images in a graph that is being traced, given the features of their auxiliary images."""

@@ -206,14 +206,14 @@ class Conditional:
         """
         inputs = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
         likelihood, auxiliary = self.likelihood, inputs.auxiliary
-        images = check_images(inputs.images, likelihood.num_channels, likelihood.num_values)
-        condition = conditions.checked(self.condition, inputs.condition, images.shape[0])
+        checked = check_images(inputs.images, likelihood.num_channels, likelihood.num_values)
+        condition = conditions.checked(self.condition, inputs.condition, checked.shape[0])
         if self.embedding is not None:
             auxiliary = self._checked_auxiliary(auxiliary)
         else:
             expected = "no auxiliary images: this factor is unconditional"
             expect(auxiliary is None, expected, "some", "Give the images alone")
-        inputs = Inputs(images, auxiliary, condition)
+        inputs = Inputs(checked, auxiliary, condition)
         self.check_shapes(inputs)
         return inputs
 
@@ -230,11 +230,11 @@ class Conditional:
         expect(fits, expected, received, "Choose another image size")
         channels = self.auxiliary_likelihood.num_channels  # type: ignore[union-attr]
         shape = [batch, *sums.num_blocks(size, ratio), channels]
-        received = list(inputs.auxiliary.shape)
-        batch_sizes = {batch, received[0]} - {None}  # an unknown one may be equal
-        fits = len(batch_sizes) <= 1 and received[1:] == shape[1:]
+        actual = list(inputs.auxiliary.shape)
+        batch_sizes = {batch, actual[0]} - {None}  # an unknown one may be equal
+        fits = len(batch_sizes) <= 1 and actual[1:] == shape[1:]
         expected = f"auxiliary images of shape {shape} beside images of {list(inputs.images.shape)}"
-        expect(fits, expected, received, "Compute them by the model's transform")
+        expect(fits, expected, actual, "Compute them by the model's transform")
 
     def _checked_auxiliary(self, auxiliary):
         """Auxiliary images [B, h, w, c], checked."""
@@ -475,6 +475,5 @@ def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[
 
 
 def _zeros(side, likelihood):
-    """An image of zeros, [1, side, side, C]."""
     dtype = arguments.pixel_dtype(likelihood.num_values)
     return np.zeros([1, side, side, likelihood.num_channels], dtype)

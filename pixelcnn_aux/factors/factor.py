@@ -109,7 +109,6 @@ class Factor(Conditional, keras.Model):
         return layers.made(part, self.dtype_policy, self.rounded)
 
     def _check_takes_condition(self):
-        """Checks that all networks take the condition."""
         for part in self.networks() if self.condition else ():
             expect(
                 any(layer.h is not None for layer in layers.normalized_layers(part)),
@@ -198,7 +197,6 @@ class Factor(Conditional, keras.Model):
             return self._embed(inputs.auxiliary)
 
     def _evaluated(self, inputs):
-        """The parameters for `Inputs`."""
         if arrays.is_plain(inputs.images) and not self.needs_tensors():
             return self.plain()._evaluated(inputs)
         return self(inputs, training=False)
