@@ -11,6 +11,8 @@ from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.arguments import Config, Size
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.factors import checks
+from pixelcnn_aux.networks import architectures
 
 if TYPE_CHECKING:
     from pixelcnn_aux.auxiliary import Transform
@@ -79,8 +81,6 @@ def chain(
     Raises:
       ValueError: for arguments that do not fit each other; see `AuxiliaryModel`.
     """
-    from pixelcnn_aux.factors import checks
-
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
@@ -155,9 +155,7 @@ def pixelcnn_pp(
     return chain(
         [],
         image_size,
-        pa.networks.architectures.pixelcnn_pp(
-            blocks, resolutions, filters=filters, dropout=dropout
-        ),
+        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout),
         channels=channels,
         bits=bits,
         **options,
@@ -192,7 +190,7 @@ def grayscale(
     )
     each_filters = arguments.whole_each("filters", filters, 3, "network")
     grays, image, embedding = (
-        pa.networks.architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
+        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
         for blocks, filters in zip((gray_blocks, image_blocks, embedding_blocks), each_filters)
     )
     return chain(
@@ -246,15 +244,13 @@ def pyramid(
         [pa.auxiliary.HalfResolution() for _ in sizes[1:]],
         image_size,
         [
-            pa.networks.architectures.light(blocks, filters=filters, dropout=dropout)
+            architectures.light(blocks, filters=filters, dropout=dropout)
             if levels == 1
-            else pa.networks.architectures.pixelcnn_pp(
-                blocks, levels, filters=filters, dropout=dropout
-            )
+            else architectures.pixelcnn_pp(blocks, levels, filters=filters, dropout=dropout)
             for blocks, levels, filters in zip(each_blocks, each_resolutions, each_filters)
         ],
         embedding=[
-            pa.networks.architectures.super_resolution(
+            architectures.super_resolution(
                 embedding_blocks, max(depth, levels - 1), levels, filters=filters, dropout=dropout
             )
             for levels, filters in zip(each_resolutions, each_filters)
@@ -316,7 +312,6 @@ def parallel_pyramid(
         {"filters": n, "dropout": dropout}
         for n in arguments.whole_each("filters", filters, halvings, "scale")
     ]
-    architectures = pa.networks.architectures
     base_options: Any = {"filters": base_filters, "dropout": dropout}
     base: Any = architectures.light(base_blocks, **base_options)
     if base_parts is not None:
@@ -378,16 +373,12 @@ def grayscale_pyramid(
     )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
-        pa.networks.architectures.pixelcnn_pp(
-            n, resolutions, filters=image_filters, dropout=dropout
-        )
+        architectures.pixelcnn_pp(n, resolutions, filters=image_filters, dropout=dropout)
         for n in (image_blocks, image_embedding_blocks)
     )
     options_of_grays: Any = {"filters": filters, "dropout": dropout}
-    grays = pa.networks.architectures.light(blocks, **options_of_grays)
-    doubling = pa.networks.architectures.super_resolution(
-        embedding_blocks, depth, **options_of_grays
-    )
+    grays = architectures.light(blocks, **options_of_grays)
+    doubling = architectures.super_resolution(embedding_blocks, depth, **options_of_grays)
     return chain(
         [pa.auxiliary.Grayscale(bits), *(pa.auxiliary.HalfResolution() for _ in smaller)],
         image_size,
@@ -450,8 +441,6 @@ def _halvings(image_size, base_size):
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
     """The likelihood of the auxiliary image that a transform makes of an image with this likelihood."""
-    from pixelcnn_aux.factors import checks
-
     checks.check_declared(transform)
     channels, num_values = checks.declared_values(transform, likelihood)
     own = transform.likelihood()
@@ -478,8 +467,6 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 
 def _centered(likelihood, transform):
     """The likelihood, centered if it is a mixture and the transform declares a sum."""
-    from pixelcnn_aux.factors import checks
-
     can_center = type(likelihood) is pa.likelihoods.LogisticMixture and not likelihood.centered
     fixed_sum = checks.declared_sum(transform, likelihood) if can_center else None
     if fixed_sum is None:
