@@ -232,7 +232,7 @@ class ArrayFactor(Conditional):
     @property
     def weights(self) -> list[np.ndarray]:
         """All arrays, in the order of the Keras factor's weights; empty for an untrained factor."""
-        return [x for weights in self.plain().built.values() for x in weights.in_order()]
+        return [x for weights in self.plain().network_weights.values() for x in weights.in_order()]
 
     def get_config(self) -> Any:
         own = [name for name in PARTS if name not in self._networks]
