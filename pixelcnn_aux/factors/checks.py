@@ -26,7 +26,9 @@ def check_names(names):
     """Checks that factors have different names that are valid folder names other than "total"."""
     expected = "one factor or more, each with a name of its own"
     expect(names and len(set(names)) == len(names), expected, names, "Give others by `names`")
-    expected = "names of letters, digits, _ and -, in ASCII, not first _ or -, other than 'total', the sum"
+    expected = (
+        "names of letters, digits, _ and -, in ASCII, not first _ or -, other than 'total', the sum"
+    )
     for name in names:
         fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
         expect(fits and name != "total", expected, repr(name), "Give another by `names`")
