@@ -76,7 +76,7 @@ class PhotographsTest(helpers.TestCase):
         [images], how = self.model.colorize.call_args
         self.assertAllEqual(images, PHOTOGRAPHS[:1])
         self.assertEqual((how["seeds"], how["num"]), ([[5, 0]], 3))
-        with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which is there"):
+        with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which exists"):
             helpers.run_program(color, "a.tiff")
 
     def test_several_enlargements_the_likeliest_first(self):

@@ -94,7 +94,7 @@ class ReadTest(helpers.TestCase):
             (b"\xff\xfe\x00", json_of),
             (b'{"model": %s%s}' % (b"[" * 100, b"]" * 100), f"{json_of}more than 64 deep"),
             (b"[" * 100_000, f"{json_of}recursion"),
-            (b'{"model": 1, "model": 2}', f"{json_of}a key twice among .'model', 'model'."),
+            (b'{"model": 1, "model": 2}', f"{json_of}a duplicate key among .'model', 'model'."),
             (b'{"model": NaN}', f"{json_of}NaN, which is no number"),
             (b'{"model": %s}' % (b"1" * 5000), f"{json_of}limit"),
             (b'{"model": 1, "image_dir": []}', f"Expected image_dir in {file} as text or null"),
