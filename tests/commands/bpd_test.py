@@ -100,7 +100,7 @@ class ProgramTest(helpers.TestCase):
         unlabeled = data.Images(images.pixels)
         with mock.patch.object(data, "load", return_value=unlabeled):
             output = self.run_program(f"--workdir={run}", "--dataset=arrays")
-            self.assertIn("The images have no labels, so the model is told none\n", output)
+            self.assertIn("The images have no labels; evaluating without a condition\n", output)
             self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
             self.assertIs(self.found(run)["condition"], False)
             with self.assertRaisesRegex(ValueError, "Expected images with labels"):

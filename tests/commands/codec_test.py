@@ -170,9 +170,9 @@ class WholePicturesTest(FilesTest):
         (folder / "notes.txt").write_text("no picture")
         file = self.folder / "all.pxa"
         printed = self.run_codec("compress", folder, f"--out={file}")
-        self.assertIn("3 PNG, JPEG, TIFF or WebP files; left out are others: 1 .txt", printed)
+        self.assertIn("3 PNG, JPEG, TIFF or WebP files; skipped: 1 .txt", printed)
         self.assertIn("Wrote", printed)
-        self.assertIn("3 pictures: as they were written", self.run_codec("verify", file))
+        self.assertIn("3 pictures: reproduced exactly", self.run_codec("verify", file))
         self.run_codec("decompress", file, f"--out={out}")
         for name, pixels in images.items():
             self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)

@@ -152,7 +152,7 @@ class FlagsTest(helpers.TestCase):
             ):
                 self.run_program()
             self.assertEqual(caught.exception.code, 128 + number)
-            self.assertIn("The same command goes on", said.call_args.args[0])
+            self.assertIn("The same command resumes", said.call_args.args[0])
             self.assertEqual(self.trained()[0], ["grayscale"])
 
     def test_a_signal_of_which_tensorflow_makes_another_error(self):
