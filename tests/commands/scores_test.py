@@ -97,7 +97,7 @@ class ScoresTest(helpers.TestCase):
         none, noise = {"num_training": 0}, {"image_file": self.folder / "noise.npz"}
         for error, message, flags, *places in (
             (ValueError, r"of 4 x 6\. Received: large, of 9 x 12\.", none, "large.npz"),
-            (FileNotFoundError, r"data set \(arrays, .*Received: nowhere.npz", none, "nowhere.npz"),
+            (FileNotFoundError, r"data set \(arrays, .*nowhere.npz. Check", none, "nowhere.npz"),
             (ValueError, "Expected images of 3 channels.*Received: 1 of uint8", none, "gray.npz"),
             (ValueError, "different names. Received: own, own", none, "own.npz"),
             (ValueError, "indices from 0 to 7", {"map": 8, **none}),

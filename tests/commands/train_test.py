@@ -228,7 +228,7 @@ class FlagsTest(helpers.TestCase):
             ("grayscale", "--factor=grayscal", "grayscal. Did you mean 'grayscale'. Choose one"),
             ("grayscale", "--preset=smal", "smal. Did you mean 'small'. Choose one"),
             ("pyramd", "--seed=0", "'pyramd'. Did you mean 'pyramid'. Give one"),
-            ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Leave"),
+            ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Omit"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program(argument, model=model)
