@@ -1,5 +1,6 @@
 """Lossless compression of images with a model."""
 
+import functools
 import itertools
 import math
 import zlib
@@ -113,7 +114,7 @@ class Codec:
         tracker = _Progress(self.model, progress)
         for first in range(0, count, batch):
             part = np.stack(pixels[first : first + batch])
-            words, bits = self._coding.encode(part, tracker.begin(len(part), part.shape[1:3]))
+            words, bits = self._coding.encode(part, tracker.of_size(part.shape[1:3]))
             contents.streams.append(words)
             for name in bits:
                 contents.bits[name] += bits[name]
@@ -177,7 +178,7 @@ class Codec:
             checksums = contents.checksums[first : first + contents.batch]
             count = len(checksums)
             size = tuple(contents.size or contents.pictures[first][1:])
-            decoded = self._coding.decode(words, count, size, tracker.begin(count, size))
+            decoded = self._coding.decode(words, count, size, tracker.of_size(size))
             for checksum, pair in itertools.zip_longest(checksums, decoded):
                 yield pair if pair and _checksum(pair[0]) == checksum else None
 
@@ -218,25 +219,19 @@ def _raise_mismatch(contents, numbers, extent):
 
 
 class _Progress:
-    """Reports the number of finished pixels of full images, batch after batch."""
+    """Reports the number of finished pixels of full images."""
 
     def __init__(self, model, report):
-        self._model, self._report, self._before = model, report, 0
+        self._model, self._report, self._pixels = model, report, 0.0
 
-    def begin(self, count, size):
-        """Begins a batch; returns a function to call with numbers of coded pixels of factors."""
-        before = self._before
-        pixels = count * math.prod(size)
-        total = count * sum(map(math.prod, self._model.sizes(size).values()))
-        coded = 0
-        self._before += pixels
+    def of_size(self, size):
+        """A function to call with numbers of coded pixels of factors, for images of a size."""
+        factor_pixels = sum(map(math.prod, self._model.sizes(size).values()))
+        return functools.partial(self._add, math.prod(size) / factor_pixels)
 
-        def add(more):
-            nonlocal coded
-            coded += more
-            self._report(before + round(pixels * coded / total))
-
-        return add
+    def _add(self, share, coded):
+        self._pixels += share * coded
+        self._report(round(self._pixels))
 
 
 def _checksum(image):

@@ -60,15 +60,11 @@ class Coding:
             yield image[0], bits
 
     def _coded(self, coder, size, add, views=None):
-        """Yields each factor's name, image, uint8 [1, h, w, c], and bits, float32 [h, w].
-
-        `views` are the images to write by factor; None to read them.
-        """
+        """Yields (name, image [1, h, w, c], bits [h, w]) per factor; writes `views` by name, or reads."""
         image = None
         for name, factor_size in self._model.sizes(size).items():
-            code = self._code_waves
-            if isinstance(self._model.factors[name].network, ParallelPixelCNN):
-                code = self._code_groups
+            is_parallel = isinstance(self._model.factors[name].network, ParallelPixelCNN)
+            code = self._code_groups if is_parallel else self._code_waves
             image, bits = code(name, factor_size, image, coder, views and views[name], add)
             yield name, image, bits
 
@@ -156,10 +152,7 @@ class Coding:
 
 
 def _limits(bounds, mixture, shape):
-    """Lowest and highest values, and centers in `CENTERS`, of n pixels with C channels: int64 [3, C, n].
-
-    `bounds` is a function as for `Likelihood.draw`, for pixels of shape (..., C), or None.
-    """
+    """Lowest and highest values, and centers in `CENTERS`, of pixels of `shape` (..., C): int64 [3, C, n]."""
     *shape, channels = shape
     if bounds is None:
         unbounded = np.array([0, mixture.num_values - 1, 0])[:, np.newaxis, np.newaxis]

@@ -110,10 +110,11 @@ def check(contents):
 
 def write(contents):
     """Returns the bytes of a file of checked `Contents`. Raises ValueError for excessively long names."""
-    header = {**contents._asdict(), "dtype": "float32", "extras": _lengths(contents.extras)}
-    header["streams"] = [len(words) for words in contents.streams]
-    _check_streams(header["streams"], contents)
-    header = {name: header[name] for name in _FIELDS}
+    lengths = [len(words) for words in contents.streams]
+    _check_streams(lengths, contents)
+    fields = contents._asdict() | {"dtype": "float32", "streams": lengths}
+    fields["extras"] = _lengths(contents.extras)
+    header = {name: fields[name] for name in _FIELDS}
     text = json.dumps(header, separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
     parts = [MAGIC, struct.pack("<I", len(packed)), packed]
@@ -121,12 +122,10 @@ def write(contents):
     parts.append(contents.checksums.astype("<u4").tobytes())
     parts += [x for each in contents.extras for x in each.values()]
     body = b"".join(parts)
-    expect(
-        len(text) <= _max_header(body) and text.count(b",") <= _HEADER_VALUES + len(body),
-        f"at most {_max_header(body):,} bytes of pictures' names and sizes, in a file of {len(body):,}",
-        f"{len(text):,}",
-        "Give shorter names",
-    )
+    limit = _max_header(body)
+    fits = len(text) <= limit and text.count(b",") <= _HEADER_VALUES + len(body)
+    expected = f"at most {limit:,} bytes of pictures' names and sizes, in a file of {len(body):,}"
+    expect(fits, expected, f"{len(text):,}", "Give shorter names")
     return body + hashlib.sha256(body).digest()
 
 
@@ -135,19 +134,13 @@ def read(data):
     arguments.instance("data", data, bytes)
     fits, remedy = data.startswith(MAGIC[:-1]), "Give a file that `compress` wrote"
     expect(fits, "a compressed file of this codec", "another kind of file", remedy)
-    version = data[len(MAGIC) - 1 : len(MAGIC)]  # empty if the file is cut short
-    expect(
-        version in (b"", MAGIC[-1:]),
-        f"a file of format {MAGIC[-1]}",
-        f"one of format {int.from_bytes(version)}",
-        "Use the version of pixelcnn_aux that wrote it",
-    )
-    expect(
-        hashlib.sha256(data[:-32]).digest() == data[-32:],
-        "a whole file, as it was written",
-        "one that is damaged or cut short: its checksum differs",
-        "Get it again",
-    )
+    version = data[len(MAGIC) - 1 : len(MAGIC)] or MAGIC[-1:]  # empty if the file is cut short
+    expected, received = f"a file of format {MAGIC[-1]}", f"one of format {version[0]}"
+    remedy = "Use the version of pixelcnn_aux that wrote it"
+    expect(version == MAGIC[-1:], expected, received, remedy)
+    is_whole = hashlib.sha256(data[:-32]).digest() == data[-32:]
+    received = "one that is damaged or cut short: its checksum differs"
+    expect(is_whole, "a whole file, as it was written", received, "Get it again")
     expected, received = "a file as the codec writes it", "one with an impossible header"
     errors = KeyError, TypeError, ValueError, struct.error, zlib.error, RecursionError
     with restated(expected, received, "Get it again", *errors):
@@ -164,16 +157,14 @@ def _read(body):
     # a stream, of four bytes or more, has one.
     _require(text.count(b",") <= _HEADER_VALUES + len(body), "more values than its images can have")
     header = json.loads(text)
-    fits = isinstance(header, dict) and set(header) == {*_FIELDS}
-    _require(fits, "fields other than {}", ", ".join(_FIELDS))
-    lengths, extras = header.pop("streams"), header.pop("extras")
-    dtype = header.pop("dtype")
+    has_fields = isinstance(header, dict) and set(header) == {*_FIELDS}
+    _require(has_fields, "fields other than {}", ", ".join(_FIELDS))
+    lengths, extras, dtype = (header.pop(name) for name in ("streams", "extras", "dtype"))
     _require(dtype == "float32", "{!r:.80} as dtype, of a model that is not rounded", dtype)
     contents = Contents(**header, streams=[], checksums=np.zeros(0, np.uint32), extras=[])
     _check(contents)
     count = contents.count
-    fits = isinstance(lengths, list) and all(map(_is_whole, lengths))
-    _require(fits, "{!r:.80} as streams", lengths)
+    _require(isinstance(lengths, list) and _all_whole(lengths), "{!r:.80} as streams", lengths)
     _check_streams(lengths, contents)
     sizes = _sizes_of_extras(extras, contents)
     payload = body[start + length :]
@@ -199,23 +190,21 @@ def _check(contents):
         _require(fits and isinstance(picture[0], str), "{!r:.80} as a picture", picture)
     files = [name for name, *_ in pictures]
     for name in (contents.model, contents.name, *contents.bits, *contents.machine, *files):
-        fits = not _UNPRINTABLE.search(name)
-        _require(fits, "the name {!r:.80}, with a control character", name)
+        is_printable = not _UNPRINTABLE.search(name)
+        _require(is_printable, "the name {!r:.80}, with a control character", name)
     for name in files:
-        fits = name not in ("", ".", "..") and not re.search(r"[/\\]", name)
-        fits = fits and len(name.encode()) <= _MAX_NAME_BYTES
+        is_file_name = name not in ("", ".", "..") and not re.search(r"[/\\]", name)
+        fits = is_file_name and len(name.encode()) <= _MAX_NAME_BYTES
         _require(fits, "the name {!r:.80} of a picture", name)
     _require(len(set(files)) == len(files), "two pictures with the same name")
     sizes = [(height, width) for _, height, width in pictures]
-    lengths = itertools.chain(size or (1, 1), *sizes)
-    fits = (size is None or len(size) == 2) and all(_is_whole(length, 1) for length in lengths)
+    lengths = itertools.chain(size or (), *sizes)
+    fits = (size is None or len(size) == 2) and _all_whole(lengths, least=1)
     _require(fits, "heights and widths that are not integers above 0")
-    fits = all(_is_whole(number) for number in (count, *contents.bits.values()))
-    _require(fits, "counts that are not integers")
-    batch = contents.batch
+    _require(_all_whole([count, *contents.bits.values()]), "counts that are not integers")
     max_batch = 1 if size is None else min(MAX_BATCH, max(count, 1))
-    fits = _is_whole(batch, 1) and batch <= max_batch
-    _require(fits, "{!r:.80} images at once, {} at most", batch, max_batch)
+    fits = _all_whole([contents.batch], least=1) and contents.batch <= max_batch
+    _require(fits, "{!r:.80} images at once, {} at most", contents.batch, max_batch)
     largest = max(map(math.prod, [size] if size else sizes), default=1)
     _require(largest <= MAX_PIXELS, "images of {:,} pixels, {:,} at most", largest, MAX_PIXELS)
     num_tiles = sum(1 if size is None else math.prod(_grid(*each, size)) for each in sizes)
@@ -226,8 +215,8 @@ def _check(contents):
 def _check_streams(lengths, contents):
     """Raises ValueError for a wrong number of streams, or too few words for the pixels."""
     count, size, batch = contents.count, contents.size, contents.batch
-    fits = len(lengths) == -(-count // batch)
-    _require(fits, "{} images, {} at once, in {} streams", count, batch, len(lengths))
+    num_streams = -(-count // batch)
+    _require(len(lengths) == num_streams, "{} streams for {}", len(lengths), num_streams)
     for first, words in zip(range(0, count, batch), lengths):
         area = math.prod(size or contents.pictures[first][1:]) * min(batch, count - first)
         fits = area <= words * _PIXELS_PER_WORD
@@ -245,7 +234,7 @@ def _sizes_of_extras(extras, contents):
     for kind in itertools.chain(*extras):
         _require(kind in EXTRAS, "an extra of the kind {!r:.80}", kind)
     sizes = [size for each in extras for size in each.values()]
-    _require(all(map(_is_whole, sizes)), "extras of sizes that are not integers")
+    _require(_all_whole(sizes), "extras of sizes that are not integers")
     return sizes
 
 
@@ -263,8 +252,8 @@ def _max_header(body):
     return _HEADER_BYTES + _HEADER_BYTES_PER_BYTE * len(body)
 
 
-def _is_whole(value, least=0):
-    return type(value) is int and least <= value <= _MAX_INTEGER
+def _all_whole(values, least=0):
+    return all(type(x) is int and least <= x <= _MAX_INTEGER for x in values)
 
 
 def _require(fits, reason, *values):

@@ -31,8 +31,7 @@ class Encoder:
 
     def write(self, tables, values):
         """Like `code`, but returns nothing."""
-        tables = np.ascontiguousarray(tables)
-        self._coder.encode(values.astype(np.int32), _TABLES, tables)
+        self._coder.encode(values.astype(np.int32), _TABLES, np.ascontiguousarray(tables))
 
     def words(self):
         """Everything written so far: uint32 [n]."""
@@ -46,9 +45,8 @@ class Decoder:
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._bits_left = _FACTOR * 32 * len(words) + _SLACK
 
-    def code(self, tables, values=None):
+    def code(self, tables, _=None):
         """Like `Encoder.code`, but reads the values. Raises ValueError for words that no encoder wrote."""
-        del values
         tables = np.ascontiguousarray(tables)
         try:
             values = self._coder.decode(_TABLES, tables)

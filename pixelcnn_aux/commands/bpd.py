@@ -163,7 +163,7 @@ def define_flags():
         "--nocondition evaluates without them."
     )
     flags.DEFINE_bool("condition", None, condition)
-    compressing = "Also compresses the images, and prints the file's size."
-    flags.DEFINE_bool("bytes", False, compressing)
-    codecs = "Measures PNG and other files again, even if codecs.json has their figures."
-    flags.DEFINE_bool("codecs", False, codecs)
+    flags.DEFINE_bool("bytes", False, "Also compresses the images, and prints the size.")
+    flags.DEFINE_bool(
+        "codecs", False, "Measures PNG and other files, even if codecs.json has them."
+    )

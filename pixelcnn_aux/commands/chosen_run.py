@@ -33,8 +33,7 @@ def define_flags():
     """Defines the flags of a program that evaluates a run on images."""
     define_source()
     define_exact()
-    best = "Uses each factor's averaged weights of its best validation epoch, instead of the last."
-    flags.DEFINE_bool("best", False, best)
+    flags.DEFINE_bool("best", False, "Uses each factor's weights of the best validation epoch.")
 
 
 def define_source():
@@ -80,8 +79,7 @@ def define_draws(log_scale_shift=0.0):
     flags.DEFINE_integer("seed", 0, "The seed of all draws.", -(2**31), 2**31 - 1)
     shift = "Added to log-scales; negative values make draws less varied."
     flags.DEFINE_float("log_scale_shift", log_scale_shift, shift)
-    mode = "map takes the location of a drawn component instead of a draw from it."
-    flags.DEFINE_enum("mode", "sample", arguments.MODES, mode)
+    flags.DEFINE_enum("mode", "sample", arguments.MODES, "map: a drawn component's location.")
     define_label()
 
 
@@ -145,13 +143,17 @@ def image_flags():
     return {name: FLAGS[name].value for name in (*_IMAGES, *SHARES)}
 
 
+def depth(model):
+    """The channels and values of a model's images, as arguments of `data.load`: dict."""
+    likelihood = model.likelihood
+    return {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
+
+
 def images(folder, model, split):
     """Loads a split of the chosen data set, or of the one the run was trained on: `data.Images`."""
-    options = {**image_flags(), **source(folder)}
+    options = {**image_flags(), **source(folder), **depth(model)}
     dataset = options.pop("dataset")
     print(f"On the {split} images of {dataset}", flush=True)
-    options["channels"] = model.likelihood.num_channels
-    options["num_values"] = model.likelihood.num_values
     return data.load(dataset, split, model.image_size, **options)
 
 

@@ -59,10 +59,7 @@ def results(nats, labels):
 
 
 def calibration(nats, labels):
-    """Accuracy, calibration error and bins: dict.
-
-    `nats`, float64 [N, K], are log-likelihoods of images given each class; `labels` are int [N].
-    """
+    """Accuracy, calibration error and bins of log-likelihoods given each class, [N, K]: dict."""
     probs = np.exp(nats - nats.max(axis=1, keepdims=True))
     confidence = probs.max(axis=1) / probs.sum(axis=1)
     is_correct = nats.argmax(axis=1) == labels

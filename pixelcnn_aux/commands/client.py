@@ -141,6 +141,5 @@ def define_flags():
     flags.DEFINE_string("out", None, "The picture, a PNG file; replaces an existing one.")
     flags.DEFINE_integer("num", 16, "The number of images to draw.", 1, 1024)
     flags.DEFINE_integer("seed", 0, "The seed of all draws.", -(2**31), 2**31 - 1)
-    shift = "Added to log-scales; negative values make draws less varied."
-    flags.DEFINE_float("log_scale_shift", 0.0, shift)
+    flags.DEFINE_float("log_scale_shift", 0.0, "Added to log-scales; below 0 draws vary less.")
     chosen_run.define_label()

@@ -11,6 +11,7 @@ fills the hole at low resolution, by --particles weighted samples, and --workdir
 import numpy as np
 from absl import flags
 
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import upper_half
 from pixelcnn_aux.commands import photographs
 from pixelcnn_aux.data.image_folder import read_image
@@ -38,11 +39,9 @@ def read_mask(file):
     """Reads a mask from a picture: uint8 [1, H, W, 1], 1 for white and 0 for black pixels."""
     picture = read_image(file)
     invalid = picture[(picture != 0) & (picture != 255)]
-    if invalid.size:
-        raise ValueError(
-            f"Expected --mask as a picture of only black and white. Received: {file}, with a value of "
-            f"{invalid[0]}. Draw it without smooth edges, and save it as PNG."
-        )
+    received = f"{file}, with a value of {invalid[:1].sum()}"
+    remedy = "Draw it without smooth edges, and save it as PNG"
+    expect(not invalid.size, "--mask as a picture of only black and white", received, remedy)
     return picture[np.newaxis, ..., :1] // 255
 
 
@@ -51,7 +50,6 @@ def define_flags():
     flags.DEFINE_string("mask", None, "A picture that is white where photographs are known.")
     text = "The run or trained model that draws at low resolution; cifar10-pixelcnn if --workdir is unset."
     flags.DEFINE_string("scenes", None, text)
-    text = "Weighted samples per completion, of which one is kept; 1 with --jit."
-    flags.DEFINE_integer("particles", 64, text, 1, MAX_PARTICLES)
+    flags.DEFINE_integer("particles", 64, "Samples per completion; 1 with --jit.", 1, MAX_PARTICLES)
     flags.DEFINE_enum("known", None, ["half"], "Instead of --mask: the upper half is known.")
     flags.mark_flags_as_mutual_exclusive(["mask", "known"], required=True)

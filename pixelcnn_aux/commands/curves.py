@@ -186,9 +186,7 @@ def draw(runs, axes=_AXES, levels=()):
 
 
 def define_flags():
-    workdir = "A run, or the name of a trained model; more may follow. The newest run if unset."
-    flags.DEFINE_multi_string("workdir", [], workdir)
+    flags.DEFINE_multi_string("workdir", [], "Runs, or trained models; the newest run if unset.")
     flags.DEFINE_bool("whole", False, "Draws one curve per run, for the full image.")
-    level = "NAME=BITS: a dashed line at BITS per dimension; repeatable."
-    flags.DEFINE_multi_string("level", [], level)
+    flags.DEFINE_multi_string("level", [], "NAME=BITS: a dashed line at BITS; repeatable.")
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")

@@ -14,15 +14,16 @@ import importlib.util
 
 from absl import flags
 
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.demo import server
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    if importlib.util.find_spec("gradio") is None:
-        expected = "Expected Gradio, which makes the page. Received: no such package."
-        raise ImportError(f"{expected} Run pip install 'gradio>=6,<7'.")
+    has_gradio = importlib.util.find_spec("gradio")
+    remedy = "Run pip install 'gradio>=6,<7'"
+    expect(has_gradio, "Gradio, which makes the page", "no such package", remedy, kind=ImportError)
     with contextlib.suppress(AttributeError):  # only glibc has it
         # M_MMAP_THRESHOLD: memory of large arrays is returned to the system at once.
         ctypes.CDLL(None).mallopt(-3, 2**20)
@@ -38,5 +39,4 @@ def main():
 
 def define_flags():
     flags.DEFINE_integer("port", 7860, "The page's port; 0 takes any free one.", 0, 65535)
-    workdir = "A run to offer besides the package's models; repeatable."
-    flags.DEFINE_multi_string("workdir", [], workdir)
+    flags.DEFINE_multi_string("workdir", [], "A run to offer as well; repeatable.")

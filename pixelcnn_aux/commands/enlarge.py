@@ -21,5 +21,4 @@ def main(*files):
 
 def define_flags():
     photographs.define_flags("photographs")
-    times = "The factor of height and width: 2, 4, 8 or 16 for the model photographs."
-    flags.DEFINE_integer("times", 2, times)
+    flags.DEFINE_integer("times", 2, "The factor: 2, 4, 8 or 16 for the model photographs.")

@@ -31,10 +31,8 @@ def main():
 def define_flags():
     chosen_run.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
-    max_batch = "The maximum number of images per request."
-    flags.DEFINE_integer("max_batch", 256, max_batch, 1, 2**31 - 1)
-    signatures = "The signatures to export, such as log_prob,auxiliaries; all if unset."
-    flags.DEFINE_list("signatures", None, signatures)
+    flags.DEFINE_integer("max_batch", 256, "Maximum images per request.", 1, 2**31 - 1)
+    flags.DEFINE_list("signatures", None, "To export, such as log_prob,auxiliaries; all if unset.")
     flags.DEFINE_bool("jit", False, "Compiles drawing with XLA, once per batch size.")
     size = "Height and width, such as 512,768, required for a model of any image size."
     flags.DEFINE_list("image_size", None, size)

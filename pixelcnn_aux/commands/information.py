@@ -45,8 +45,9 @@ def main():
         print(f"\nExposure {exposure:g}, sigma {noise.sigma:g}", flush=True)
         clean = {split: x * (exposure / largest) for split, x in images.items()}
         result = measure(noise, clean, out / f"exposure-{exposure:g}-sigma-{noise.sigma:g}")
-        fields = ("information", "entropy", "noise_entropy")
-        bits = {name: getattr(result, name)._asdict() for name in fields}
+        bits = {
+            x: getattr(result, x)._asdict() for x in ("information", "entropy", "noise_entropy")
+        }
         rows.append({"exposure": exposure, "sigma": noise.sigma, **bits})
     print_table(rows)
     names = ("dataset", "noise", "side", "num_images", "epochs", "seed")
@@ -73,14 +74,8 @@ def measure(noise, clean, folder):
     measured = [x.astype(arguments.pixel_dtype(2**bits)) for x in noisy]
     network = {"topology": pa.networks.topology.flat(2), "filters": 16}
     model = pa.chain([], [FLAGS.side] * 2, network, channels=FLAGS.channels, bits=bits)
-    settings = pa.Training(
-        epochs=FLAGS.epochs,
-        steps_per_epoch=STEPS,
-        batch_size=16,
-        learning_rate=4e-3,
-        muon_ratio=12.5,
-        flip=False,
-    )
+    options = {"batch_size": 16, "learning_rate": 4e-3, "muon_ratio": 12.5, "flip": False}
+    settings = pa.Training(epochs=FLAGS.epochs, steps_per_epoch=STEPS, **options)
     pa.train(model, settings, *measured[:2], folder, seed=FLAGS.seed)
     model = pa.load(folder)
     return information.estimate(model, measured[2], noise, clean["test"], seed=FLAGS.seed)
@@ -114,21 +109,16 @@ def draw(rows):
 
 
 def define_flags():
-    workdir = "The folder of the results; runs/information-NOISE if unset."
-    flags.DEFINE_string("workdir", None, workdir)
+    flags.DEFINE_string("workdir", None, "For the results; runs/information-NOISE if unset.")
     flags.DEFINE_string("dataset", "photos", "The data set of the measured images.")
     chosen_run.define_images()
     flags.DEFINE_integer("channels", 3, "Channels of the images.", 1, 16)
     flags.DEFINE_integer("bits", 8, "Bits per value of the images.", 1, 16)
-    noise = "The noise of the measurements."
-    flags.DEFINE_enum("noise", "poisson", ("poisson", "gaussian", "both"), noise)
+    flags.DEFINE_enum("noise", "poisson", ("poisson", "gaussian", "both"), "The kind of noise.")
     exposure = "The clean value of the brightest pixel, in counts or value steps; repeatable."
     flags.DEFINE_multi_float("exposure", [4, 16, 64, 256, 1024], exposure, 1e-3, 2**16)
-    sigma = "Standard deviation of Gaussian noise, in value steps; repeatable."
-    flags.DEFINE_multi_float("sigma", [2.0], sigma)
+    flags.DEFINE_multi_float("sigma", [2.0], "Of Gaussian noise, in value steps; repeatable.")
     flags.DEFINE_integer("side", 16, "The squares' side, in pixels.", 1, arguments.LARGEST)
     flags.DEFINE_integer("num_images", 256, "The number of held-out squares.", 2, 2**16)
-    epochs = f"Epochs of {STEPS} steps of 16 squares."
-    flags.DEFINE_integer("epochs", 6, epochs, 1, 10**6)
-    seed = "The seed of squares, noise, training and bootstrap."
-    flags.DEFINE_integer("seed", 0, seed, 0, 2**30)
+    flags.DEFINE_integer("epochs", 6, f"Epochs of {STEPS} steps of 16 squares.", 1, 10**6)
+    flags.DEFINE_integer("seed", 0, "Of squares, noise, training and bootstrap.", 0, 2**30)

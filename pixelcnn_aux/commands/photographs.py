@@ -27,8 +27,7 @@ def define_flags(workdir, num=1, log_scale_shift=-0.3):
     flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
     out = "The picture, a PNG file, or the folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
-    text = "Pictures per photograph, the likeliest first: NAME-1.png and so on."
-    flags.DEFINE_integer("num", num, text, lower_bound=1)
+    flags.DEFINE_integer("num", num, "Pictures per photograph, the likeliest first.", 1)
     chosen_run.define_draws(log_scale_shift=log_scale_shift)
     flags.DEFINE_bool("jit", False, "Compiles drawing with XLA: minutes at first, then faster.")
 

@@ -170,8 +170,7 @@ def define_flags():
     side = "The height and width of images drawn by a model of any image size."
     flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)
     flags.DEFINE_string("given", None, "Draws given this auxiliary image of test images.")
-    known = "Keeps the upper half of test images, and draws the rest."
-    flags.DEFINE_enum("known", None, ["half"], known)
+    flags.DEFINE_enum("known", None, ["half"], "Keeps the upper half of test images.")
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
     flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each makes its own picture
     out = f"The picture ({', '.join(image_grid.SUFFIXES)}); a file in WORKDIR if unset."

@@ -133,5 +133,6 @@ def define_flags():
     chosen_run.define_workdir()
     chosen_run.define_label()
     chosen_run.define_exact()
-    out = "The table, which replaces an existing one; standard output if unset."
-    flags.DEFINE_string("out", None, out)
+    flags.DEFINE_string(
+        "out", None, "The table, replacing an older one; if unset, standard output."
+    )

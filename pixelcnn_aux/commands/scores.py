@@ -96,25 +96,21 @@ def main():
 def compared_sets(model, images):
     """The in-distribution set, the sets --against it, and the controls: dict, name -> `ScoredSet`."""
     own = belonging(images, FLAGS.num_images)
-    likelihood = model.likelihood
-    options = {
-        "channels": likelihood.num_channels,
-        "num_values": likelihood.num_values,
-        "data_dir": FLAGS.data_dir,
-        "cache_dir": FLAGS.cache_dir,
-    }
+    folders = {"data_dir": FLAGS.data_dir, "cache_dir": FLAGS.cache_dir}
     sets = [own]
     for place in FLAGS.against:
         name, dataset, path = find_set(place)
-        other = data.load(dataset, FLAGS.split, None, **path, **options)
+        depth = chosen_run.depth(model)
+        other = data.load(dataset, FLAGS.split, None, **path, **folders, **depth)
         sets.append(of_size(name, other, images.image_size))
     if FLAGS.control:
         sets.append(resized_twice(own))
-        if "WebP" in lossless_files.holding(likelihood):  # 8-bit images, which fit JPEG, too
+        if "WebP" in lossless_files.holding(model.likelihood):  # 8-bit images, which fit JPEG, too
             sets.append(as_jpeg(own))
     names = [scored.name for scored in sets]
-    are_unique, remedy = len(set(names)) == len(names), "Rename a file or a folder"
-    expect(are_unique, "sets of different names", ", ".join(names), remedy)
+    are_unique = len(set(names)) == len(names)
+    received, remedy = ", ".join(names), "Rename a file or a folder"
+    expect(are_unique, "sets of different names", received, remedy)
     return dict(zip(names, sets))
 
 
@@ -138,11 +134,11 @@ def find_set(place):
     if not path:
         return dataset, dataset, {}
     path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Expected the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of "
-            f"image files, or NAME=PATH for --against. Received: {place}. Check its spelling."
-        )
+    expected = (
+        f"the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of image files, "
+        "or NAME=PATH for --against"
+    )
+    expect(path.exists(), expected, place, "Check its spelling", kind=FileNotFoundError)
     flag, default = ("image_dir", "folder") if path.is_dir() else ("image_file", "arrays")
     return dataset or path.stem, dataset or default, {flag: path}
 
@@ -154,7 +150,7 @@ def of_size(name, images, size):
     sizes = dict.fromkeys(image.shape[:2] for image in pixels)
     if set(sizes) == {tuple(size)}:
         return ScoredSet(name, np.stack(pixels), indices, "as they are")
-    listed = ", ".join([*map(_by, list(sizes)[:MAX_SIZES]), *["..."] * (len(sizes) > MAX_SIZES)])
+    listed = ", ".join(map(_by, list(sizes)[:MAX_SIZES])) + ", ..." * (len(sizes) > MAX_SIZES)
     remedy = "Resizing leaves traces that scores detect: give images of that size, or --resize"
     expect(FLAGS.resize, f"sets of images of {_by(size)}", f"{name}, of {listed}", remedy)
     prepared = (
@@ -210,11 +206,10 @@ def write_table(path, sets, results):
     """Writes a CSV table with a row per image."""
     with disk.replacing(path) as opened:
         table = csv.writer(codecs.getwriter("utf-8")(opened), lineterminator="\n")
-        for position, (name, scored) in enumerate(sets.items()):
-            names = _columns(results[name])
-            if not position:
-                table.writerow(["set", "index", *(f"{score}_{factor}" for score, factor in names)])
-            values = zip(*(results[name][score][factor] for score, factor in names))
+        columns = _columns(next(iter(results.values())))
+        table.writerow(["set", "index", *(f"{score}_{factor}" for score, factor in columns)])
+        for name, scored in sets.items():
+            values = zip(*(results[name][score][factor] for score, factor in columns))
             for index, row in zip(scored.indices, values):
                 table.writerow([name, index, *map("{:.6f}".format, row)])
 
@@ -224,22 +219,23 @@ def detections(results, exchanged, seed):
 
     The sets `exchanged` appear a second time, with all labels exchanged at random.
     """
-    (_, belonging), *others = results.items()
+    (_, own), *others = results.items()
+    table = {name: _detect_each(own, other, seed) for name, other in others}
+    for name in exchanged:
+        table[f"{name}, exchanged"] = _detect_each(own, results[name], seed, exchange=True)
+    return table
 
-    def detect(x, other, exchange):
+
+def _detect_each(own, other, seed, exchange=False):
+    """`scores.detect` for each score and factor, after a random exchange of labels if `exchange`."""
+    table = {score: {} for score in own}
+    for score, factor in _columns(own):
+        x, y = own[score][factor], other[score][factor]
         if exchange:
-            both = np.random.default_rng(seed).permutation(np.concatenate([x, other]))
-            x, other = both[: len(x)], both[len(x) :]
-        return scores.detect(x, other, seed)._asdict()
-
-    def of_all(other, exchange=False):
-        return {
-            score: {name: detect(x, other[score][name], exchange) for name, x in by_factor.items()}
-            for score, by_factor in belonging.items()
-        }
-
-    table = {name: of_all(other) for name, other in others}
-    return table | {f"{name}, exchanged": of_all(results[name], True) for name in exchanged}
+            both = np.random.default_rng(seed).permutation(np.concatenate([x, y]))
+            x, y = np.split(both, [len(x)])
+        table[score][factor] = scores.detect(x, y, seed)._asdict()
+    return table
 
 
 def print_table(table):
@@ -312,8 +308,7 @@ def define_flags():
     chosen_run.define_part("The number of images per set, spread evenly over it")
     against = "A set to compare: a data set, a .npz file, a folder, or NAME=PATH; repeatable."
     flags.DEFINE_multi_string("against", [], against)
-    resize = "Crops and resizes sets --against whose size differs."
-    flags.DEFINE_bool("resize", False, resize)
+    flags.DEFINE_bool("resize", False, "Crops and resizes sets --against of other sizes.")
     control = (
         "Adds controls that are independent of image content: the sets with labels exchanged at random, and "
         "the images of --dataset against themselves, resized twice and as JPEG."

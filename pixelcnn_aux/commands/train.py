@@ -54,17 +54,17 @@ def define_flags():
         ("init", None, "A run or trained model to start from; its networks choose the preset."),
     ):
         flags.DEFINE_string(name, default, text)
-    classes = "Makes the model conditional on this many classes, by the data set's labels."
-    flags.DEFINE_integer("classes", None, classes, lower_bound=1)
+    flags.DEFINE_integer(
+        "classes", None, "Conditions the model on the labels of this many classes.", 1
+    )
     chosen_run.define_images()
     flags.DEFINE_integer("channels", None, "Channels of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Bits per value of the images; 8 if unset.", 1, 16)
     flags.DEFINE_integer("seed", 0, "The seed of initial weights, data order and dropout masks.")
-    integer, boolean = flags.DEFINE_integer, flags.DEFINE_bool
-    define = {int: integer, int | None: integer, bool: boolean}
+    integer = flags.DEFINE_integer
+    define = {int: integer, int | None: integer, bool: flags.DEFINE_bool}
     for field in dataclasses.fields(training.Training):
-        more = _HELP.get(field.name, "")
-        text = f"Overrides the preset's value, for the trained factors{more}."
+        text = f"Overrides the preset's value{_HELP.get(field.name, '')}."
         define.get(field.type, flags.DEFINE_float)(field.name, None, text)
     flags.DEFINE_bool("remat", False, "Saves memory for time: evaluates blocks twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
@@ -117,9 +117,7 @@ def train(name, strategy, stop):
         for factor, defaults in preset.training.items()
     }
     size = None if any(x.crop for x in settings.values()) else model.image_size
-    options = chosen_run.image_flags()
-    options["channels"] = model.likelihood.num_channels
-    options["num_values"] = model.likelihood.num_values
+    options = {**chosen_run.image_flags(), **chosen_run.depth(model)}
     images = (data.load(dataset, split, size, **options) for split in ("train", "validation"))
     training.train(
         model,

@@ -229,7 +229,7 @@ def _draw_several(report, models, name, picture, prepare, seed, shift):
         with _unfinished_shown(report, drawing, factors):
             drawn += zip(*drawn_with_bits(model, call, draw_options, one_by_one))
     drawn.sort(key=operator.itemgetter(1))
-    report(step(f"Drew {DRAWS} by {name}, the likeliest first, of {picture.taken(pixels)}"))
+    report(step(f"Drew {DRAWS} by {name}, the likeliest first, of {picture.described(pixels)}"))
 
 
 def compress(report, models, name, picture):
@@ -249,9 +249,9 @@ def compress(report, models, name, picture):
         [bits] = lossless_files.bits_per_dim(file_format, picture[np.newaxis])
         sizes[file_format] = round(bits * picture.size / 8)
     rows = [[x, f"{n:,}", f"{8 * n / picture.size:.3f}"] for x, n in sizes.items()]
-    if chosen.kind:
+    if chosen.format:
         bits = 8 * chosen.num_bytes / (3 * math.prod(chosen.size))
-        file = f"your {chosen.kind} file, {uploads.in_words(chosen.size)}"
+        file = f"your {chosen.format} file, {uploads.in_words(chosen.size)}"
         rows.append([file, f"{chosen.num_bytes:,}", f"{bits:.3f}"])
     caption = f"Files of the same {uploads.in_words(picture.shape)}"
     files = Table(caption, ["file", "bytes", BITS], rows)
@@ -261,7 +261,7 @@ def compress(report, models, name, picture):
     remedy = "Report this to the authors"
     is_same = np.array_equal(decoded, picture)
     expect(is_same, "the same picture", "a different one", remedy, kind=RuntimeError)
-    text = f"Compressed {chosen.taken(picture)}; the file restores the same pixels"
+    text = f"Compressed {chosen.described(picture)}; the file restores the same pixels"
     images = (picture, "The picture"), *maps
     report(Step(text, None, images, (picture, maps[0][0]), tables, data))
 
@@ -314,7 +314,7 @@ def score(report, models, name, picture):
     pixel_bits = pa.scores.pixel_bits(model, image)
     maps = (map_of_excess(plain(x), bits - entropy) for x, (bits, entropy) in pixel_bits.items())
     cropped = "" if size is None else ", its center"
-    text = f"Scored {picture.taken(image)}{cropped}"
+    text = f"Scored {picture.described(image)}{cropped}"
     table = Table(f"In {BITS}", ["score", *map(plain, names)], rows)
     report(Step(text, None, (*images, *maps), None, (table,)))
 

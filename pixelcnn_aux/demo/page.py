@@ -159,7 +159,7 @@ def _picture(editor, examples, first):
     label = "The picture"
     pixels = first and uploads.enlarged(first.pixels)
     preview = gr.Image(pixels, label=label, alt_text=label, height=200, **options)
-    message = gr.HTML(first and first.taken(first.pixels), elem_id="picture-message")
+    message = gr.HTML(first and first.described(first.pixels), elem_id="picture-message")
     images = [(x.pixels, name.partition(".")[0]) for name, x in examples.items()]
     options |= {"columns": 3, "allow_preview": False, "elem_classes": "pixels"}
     label = "Examples, of scikit-image"
@@ -175,7 +175,7 @@ def _picture(editor, examples, first):
             return error_html(error), *[gr.skip()] * 3, None
         large = uploads.enlarged(picture.pixels)
         box = gr.skip() if path else None  # an example empties the file box
-        text = picture.taken(picture.pixels)
+        text = picture.described(picture.pixels)
         return text, picture, gr.update(value=large, visible=True), large, box
 
     def choose_example(event: gr.SelectData) -> tuple:

@@ -30,14 +30,14 @@ _PAINTED = 512  # approximate side of a picture to paint on, in pixels
 
 
 class Picture(NamedTuple):
-    """A picture of the page; `kind`, such as "JPEG", and `num_bytes` describe an uploaded file."""
+    """A picture of the page; `format`, such as "JPEG", and `num_bytes` describe an uploaded file."""
 
     pixels: Any  # uint8 [H, W, 3], at most about `KEPT_PIXELS`
     size: tuple[int, int]  # height and width of its file
-    kind: str = ""
+    format: str = ""
     num_bytes: int = 0
 
-    def taken(self, pixels):
+    def described(self, pixels):
         """Describes the pixels [h, w, C] used of the picture, which may be resized."""
         resized = "reduced" if pixels.shape[:2] < self.size else "enlarged"
         resized = f", {resized} from {in_words(self.size)}"
@@ -87,8 +87,8 @@ def picture(path):
             if opened.mode not in pictures.MODES:
                 raise ValueError(f"pixels of the mode {opened.mode}, whose colors would change")
             decoding.turn_upright(opened)
-            pixels, kind = decoding.rgb(opened), opened.format
-    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2], kind, len(contents))
+            pixels = decoding.rgb(opened)
+    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2], opened.format, len(contents))
 
 
 def photograph(name):

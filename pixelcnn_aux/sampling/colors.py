@@ -47,16 +47,16 @@ def colorize(model, images, request, num):
     colored = np.empty((count, num or 1, height, width, 3), drawn.dtype)
     last = model.likelihood.num_values - 1
     for k, (pictures, own) in enumerate(zip(colored, drawn)):
-        given = by_leaf(lambda x, k=k: x[k : k + 1], (grays, request.condition))
+        conditions = by_leaf(lambda x, k=k: x[k : k + 1], (grays, request.condition))
         if not is_reduced:
-            order = _order(model, own, given) if num else [0]
+            order = _order(model, own, conditions) if num else [0]
             pictures[:] = own[order, :height, :width]
             continue
         tints = [_STRENGTH * _tints(own.mean(axis=0))]
         if num:
             tints, *marks = _clusters(own, num_colorings, request.seeds[k])
             candidates = _mixed(small[k].astype(np.int32), tints, last).astype(own.dtype)
-            tints = tints[_order(model, candidates, given, *marks)]
+            tints = tints[_order(model, candidates, conditions, *marks)]
         for picture, tint in zip(pictures, tints):
             _color(picture, lumas[k], small[k], tint, last)
     return colored if num else colored[:, 0]
@@ -94,19 +94,22 @@ def _draw(model, request, grays, seeds):
     """Draws images given grays [B, h, w, 1] with seeds [B, n, 2]: [B, n, h, w, 3]."""
     *_, gray_name, image_name = model.factors
     batch, count, _ = seeds.shape
-    request, given = by_leaf(lambda x: np.repeat(x, count, axis=0), (request, grays))
+    request, repeated = by_leaf(lambda x: np.repeat(x, count, axis=0), (request, grays))
     request = request._replace(seeds=seeds.reshape(-1, 2))
     if model.image_size:
         model = model.with_image_size(grays.shape[1:3])
-    drawn = sample(model, request, {gray_name: given}, None, None)[image_name]
+    drawn = sample(model, request, {gray_name: repeated}, None, None)[image_name]
     return drawn.reshape(batch, count, *drawn.shape[1:])
 
 
-def _order(model, images, given, *marks):
-    """Orders images [n, h, w, 3] by the sum of their ranks in likelihood, given a condition, and marks."""
+def _order(model, images, conditions, *marks):
+    """Orders images [n, h, w, 3] by the sum of their ranks in likelihood and marks: int [n].
+
+    `conditions` are the grays and the model's condition, one row each.
+    """
     *_, factor = model.factors.values()
-    given = by_leaf(lambda x: np.repeat(x, len(images), axis=0), given)
-    marks = *marks, -np.asarray(factor.log_prob(Inputs(images, *given)))
+    conditions = by_leaf(lambda x: np.repeat(x, len(images), axis=0), conditions)
+    marks = *marks, -np.asarray(factor.log_prob(Inputs(images, *conditions)))
     ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
     return np.lexsort((marks[0], sum(ranks)))
 

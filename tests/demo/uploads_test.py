@@ -92,7 +92,7 @@ class PictureTest(FilesTest):
         self.assertEqual(found.pixels.shape, (418, 627, 3))
         self.assertEqual(found[1:], ((600, 900), "PNG", len(file)))
         said = "627 x 418 pixels, reduced from 900 x 600 pixels"
-        self.assertEqual(found.taken(found.pixels), said)
+        self.assertEqual(found.described(found.pixels), said)
         self.assertEqual(uploads.reduced(noise(1, 16, 3), 4).shape, (1, 8, 3))
 
 
