@@ -52,11 +52,12 @@ def colorize(model, images, request, num):
             order = _order(model, own, conditions) if num else [0]
             pictures[:] = own[order, :height, :width]
             continue
-        tints = [_STRENGTH * _tints(own.mean(axis=0))]
         if num:
             tints, *marks = _clusters(own, num_colorings, request.seeds[k])
             candidates = _mixed(small[k].astype(np.int32), tints, last).astype(own.dtype)
             tints = tints[_order(model, candidates, conditions, *marks)]
+        else:
+            tints = [_STRENGTH * _tints(own.mean(axis=0))]
         for picture, tint in zip(pictures, tints):
             _color(picture, lumas[k], small[k], tint, last)
     return colored if num else colored[:, 0]
