@@ -120,9 +120,7 @@ class ProgramTest(helpers.TestCase):
             with failing, self.assertRaises(NotImplementedError):
                 self.run_program(*arguments)
             self.assertEqual(self.found(run)["num_images"], 2)
-            with self.assertRaisesRegex(
-                ValueError, "with whole numbers.*with floats in grayscale, image"
-            ):
+            with self.assertRaisesRegex(ValueError, "with integers.*floats in grayscale, image"):
                 self.run_program(f"--workdir={self.run_folder}", "--dataset=photos", "--bytes")
 
     def test_weights_that_are_not_finite_have_no_figure(self):
