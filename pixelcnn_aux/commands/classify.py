@@ -1,8 +1,8 @@
-"""Classifies images by a model of classes, by Bayes' rule: pixelcnn-aux classify --workdir runs/mine.
+"""Classifies images by class-conditional models and Bayes' rule: pixelcnn-aux classify --workdir runs/mine.
 
-Prints accuracy and expected calibration error (of ten bins of confidence): of the chain, and of its first
-factors alone, which show how much of the class is in 8 x 8 pixels. Writes them to WORKDIR/classify.json, and
-a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
+Prints the accuracy and the expected calibration error (ten bins of confidence) of the whole chain and of its
+leading factors, which show, for instance, how much 8 x 8 pixels tell about the class. Writes both to
+WORKDIR/classify.json, and a reliability diagram (accuracy against confidence) to WORKDIR/classify.png.
 """
 
 import numpy as np
@@ -21,17 +21,19 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    times = getattr(model.condition, "num_classes", 1)
-    model = chosen_run.for_work(model, times * chosen_run.pixels(images, count))
+    num_classes = getattr(model.condition, "num_classes", 1)
+    model = chosen_run.for_work(model, num_classes * chosen_run.pixels(images, count))
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
-    bar, done, nats = progress_bar(count, "image"), 0, []
+    bar = progress_bar(count, "image")
+    done = 0
+    nats = []
     for batch in images.batches(64, count):
         nats.append({k: np.asarray(x) for k, x in model.log_probs_by_class(batch).items()})
         bar(done := done + len(batch))
     nats = {name: np.concatenate([x[name] for x in nats]) for name in model.factors}
-    found = results(nats, labels)
-    for name, result in found.items():
+    calibrations = results(nats, labels)
+    for name, result in calibrations.items():
         print(
             f"up to {name:16} accuracy {result['accuracy']:.4f}, "
             f"calibration error {result['calibration_error']:.4f}"
@@ -40,46 +42,51 @@ def main():
     by_class = (f"{names[label]} {x:.3f}" for label, x in result["by_class"].items())
     print(f"accuracy by class: {', '.join(by_class)}")
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
-    disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": found})
-    plots.write(out / "classify.png", diagram(found), bbox_inches="tight")
+    disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": calibrations})
+    plots.write(out / "classify.png", diagram(calibrations), bbox_inches="tight")
     print(f"Wrote {out / 'classify.json'} and {out / 'classify.png'}")
 
 
 def results(nats, labels):
-    """The `calibration` of the factors up to each, of images with a label: dict, factor name -> dict."""
-    found, so_far, known = {}, 0.0, labels >= 0
+    """`calibration` up to and including each factor, over labeled images: dict, factor name -> dict."""
+    is_labeled = labels >= 0
+    cumulative = 0.0
+    calibrations = {}
     for name, x in nats.items():
-        so_far = so_far + x[known].astype(np.float64)
-        found[name] = calibration(so_far, labels[known])
-    return found
+        cumulative = cumulative + x[is_labeled].astype(np.float64)
+        calibrations[name] = calibration(cumulative, labels[is_labeled])
+    return calibrations
 
 
 def calibration(nats, labels):
-    """Accuracy, calibration error and bins of log-likelihoods given each class, float64 [N, K]: dict."""
+    """Accuracy, calibration error and bins of log-likelihoods given each class, [N, K]: dict."""
     probs = np.exp(nats - nats.max(axis=1, keepdims=True))
     confidence = probs.max(axis=1) / probs.sum(axis=1)
-    right = nats.argmax(axis=1) == labels
+    is_correct = nats.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     rows = [
         {
             "share": float(np.mean(bins == k)),
             "confidence": float(confidence[bins == k].mean()),
-            "accuracy": float(right[bins == k].mean()),
+            "accuracy": float(is_correct[bins == k].mean()),
         }
         for k in np.unique(bins)
     ]
     error = sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in rows)
-    by_class = {int(k): float(right[labels == k].mean()) for k in np.unique(labels)}
-    how = {"by_class": by_class, "calibration_error": error, "bins": rows}
-    return {"accuracy": float(right.mean()), **how}
+    return {
+        "accuracy": float(is_correct.mean()),
+        "by_class": {int(k): float(is_correct[labels == k].mean()) for k in np.unique(labels)},
+        "calibration_error": error,
+        "bins": rows,
+    }
 
 
-def diagram(found):
-    """A figure of `results`: a line for each factor, above the diagonal where its confidence is too low."""
+def diagram(calibrations):
+    """A figure of `results`: a line per factor, above the diagonal where it is underconfident."""
     figure = plots.figure(figsize=(4, 4))
     panel = figure.subplots()
     panel.plot([0, 1], [0, 1], color="gray", linewidth=0.8)
-    for name, result in found.items():
+    for name, result in calibrations.items():
         points = [(row["confidence"], row["accuracy"]) for row in result["bins"]]
         panel.plot(*zip(*points), marker="o", markersize=3, label=f"up to {name}")
     panel.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))

@@ -1,4 +1,4 @@
-"""Drawing pictures from each photograph, as color, enlarge and complete do."""
+"""Draws pictures from photographs, for the commands color, enlarge and complete."""
 
 import contextlib
 import functools
@@ -23,60 +23,60 @@ FLAGS = flags.FLAGS
 
 
 def define_flags(workdir, num=1, log_scale_shift=-0.3):
-    """Defines the flags of all three; the arguments are defaults."""
+    """Defines the flags of these commands; the arguments are defaults."""
     flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
-    out = "The picture, a PNG file, or a folder for pictures, which may be new; the current one if unset."
+    out = "The picture, a PNG file, or the folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
-    several = "How many pictures of each photograph: NAME-1.png and so on, the likeliest first."
-    flags.DEFINE_integer("num", num, several, lower_bound=1)
+    flags.DEFINE_integer("num", num, "Pictures per photograph, the likeliest first.", 1)
     chosen_run.define_draws(log_scale_shift=log_scale_shift)
-    flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
+    flags.DEFINE_bool("jit", False, "Compiles drawing with XLA: minutes at first, then faster.")
 
 
-def draw_each(files, ending, call, scenes=None, **own):
-    """Writes --num pictures that a model draws of each photograph as new PNG files.
+def draw_each(files, ending, call, scenes=None, **options):
+    """Draws --num pictures from each photograph, and writes them as new PNG files.
 
-    `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword: with `num`, one call draws all in order; `scenes` is
-    the name of a model.
+    `call(photographs)`, for [B, H, W, 3] copies of a photograph, returns the name of a drawing method and its
+    positional arguments; `options` are keyword arguments. With `num`, one call draws all pictures in order.
+    `scenes` is the name of a model.
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     photographs = [read_image(file) for file in files]
     outputs = _outputs(files, ending)
     model = pa.load(FLAGS.workdir)
     if scenes:
-        own["scenes"] = pa.load(scenes)
-    count = 1 if "num" in own else FLAGS.num
-    how = {
+        options["scenes"] = pa.load(scenes)
+    count = 1 if "num" in options else FLAGS.num
+    options = {
         "seeds": [[FLAGS.seed, k] for k in range(count)],
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
         "condition": chosen_run.label_condition(model, count),
-        **own,
+        **options,
     }
     repeated = (np.broadcast_to(x, (count, *x.shape)) for x in photographs)
-    draw = functools.partial(sampling.drawn_with_bits, how=how, has_bits=count > 1)
+    draw = functools.partial(sampling.drawn_with_bits, how=options, has_bits=count > 1)
     calls = [functools.partial(draw, call=call(x)) for x in repeated]
     start = time.perf_counter()
     with contextlib.closing(processes.in_order(model, calls)) as results:
-        for file, places in zip(files, outputs):
-            print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
+        for file, paths in zip(files, outputs):
+            print(f"Drawing from {file} with {FLAGS.workdir} ...", flush=True)
             drawn, bits = next(results)
-            for output, k in zip(places, np.argsort(bits, kind="stable")):
+            for output, k in zip(paths, np.argsort(bits, kind="stable")):
                 with disk.new_file(output) as opened:
                     Image.fromarray(drawn[k]).save(opened, "PNG")
                 height, width, _ = drawn[k].shape
-                what = f"{height} x {width}" + (f", {bits[k]:.3f} bits/dim" if count > 1 else "")
+                score = f", {bits[k]:.3f} bits/dim" if count > 1 else ""
                 seconds = time.perf_counter() - start
-                print(f"Wrote {output}: {what}, after {seconds:.1f} s", flush=True)
+                text = f"{height} x {width}{score}, after {seconds:.1f} s"
+                print(f"Wrote {output}: {text}", flush=True)
 
 
 def _outputs(files, ending):
-    """The paths of the pictures of each photograph, new ones, in a folder that is there then."""
+    """New paths for each photograph's pictures; makes their folder."""
     out = pathlib.Path(FLAGS.out or ".")
     if out.suffix and not out.is_dir():
-        expected, remedy = "one photograph for one picture", "Name a folder by --out"
+        expected, remedy = "one photograph for one picture", "Name a folder with --out"
         expect(len(files) == 1, expected, f"{len(files)}, and --out {out}", remedy)
         outputs = [[out]]
     else:

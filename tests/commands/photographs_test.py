@@ -136,7 +136,9 @@ class PhotographsTest(helpers.TestCase):
             self.assertAllEqual(call.kwargs["condition"], [label])
             self.model.colorize.reset_mock()
         self.model.condition = pa.conditions.Vector(2)
-        with self.assertRaisesRegex(ValueError, "of classes for --label.*--label 2.*vectors of 2"):
+        with self.assertRaisesRegex(
+            ValueError, "class-conditional model for --label.*--label 2.*vectors of 2"
+        ):
             helpers.run_program(color, "a.tiff", "--label=2")
 
     def test_enlargements(self):

@@ -398,7 +398,7 @@ class FolderTest(ExportTestCase):
             said = helpers.run_program(export_program, *asked, chosen)
         how = {"max_batch": 7, "jit_compile": True, "names": ["log_prob", "sample"]}
         made.assert_called_once_with("run", "models", **how, image_size=[8, 12])
-        self.assertIn("client cannot ask for it: add auxiliaries", said)
+        self.assertIn("client needs the signature auxiliaries", said)
 
     def test_versions_count_up_and_nothing_else_is_left(self):
         """An export that is refused leaves nothing, and what a killed one left is removed."""
