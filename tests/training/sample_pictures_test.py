@@ -88,7 +88,7 @@ class RunTest(helpers.TestCase):
                     steps.append(event.step)
         self.assertEqual(steps, [8, 16])
         traces = logs / "plugins" / "profile"
-        self.assertIn(f"Traced steps 11 to 15 of this factor: in {traces}; tensor", self.output)
+        self.assertIn(f"Traced steps 11 to 15 of this factor into {traces}; tensor", self.output)
         [trace] = traces.glob("*/*.xplane.pb")
         for name in (b"train", b"step_num"):  # how the trace shows a step
             self.assertIn(name, trace.read_bytes())
@@ -161,11 +161,11 @@ class SamplesTest(helpers.TestCase):
 
 class ProfileTest(helpers.TestCase):
     def test_a_run_that_ends_before_the_trace_begins_or_ends(self):
-        few = "Expected more than 10 steps, to trace those after. Received: "
+        few = "Expected more than 10 steps, to trace the later ones. Received: "
         for count, expected, number in (
             (4, f"{few}4\n", 0),
             (10, f"{few}10\n", 2),
-            (12, "Traced steps 11 to 12 of this factor: in ", 2),
+            (12, "Traced steps 11 to 12 of this factor into ", 2),
         ):
             toggles = []
             with (

@@ -79,7 +79,7 @@ class CheckpointsTest(helpers.TestCase):
             last.write_bytes(contents)
             self.assertRestores(1, warned=2)
         first.write_bytes(b"not a checkpoint")
-        self.assertRefused(r"whole checkpoint.*step-2\.s.*step-1\.s.*remove the folder")
+        self.assertRefused(r"intact checkpoint.*step-2\.s.*step-1\.s.*remove the folder")
 
     def test_a_signal_and_errors_of_the_machine_are_no_damage(self):
         self.save(1, 2)
