@@ -47,7 +47,7 @@ class LoadTest(FilesTest):
         images, [line] = self.load_logged()
         skipped = sorted([*broken, "pipe.png", "dangling.png", "vast.png"])
         self.assertEqual(images.skipped, tuple(skipped))
-        reasons = "damaged, or no PNG.*: 'a/tr.*, 'empty.jpg', .*a link to nowhere: 'dangling.png'"
+        reasons = "damaged, or no PNG.*: 'a/tr.*, 'empty.jpg', .*a broken link: 'dangling.png'"
         self.assertRegex(line, f"8 of 10.*{reasons}")
         for name in skipped:
             self.assertIn(name, line)

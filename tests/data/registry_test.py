@@ -103,7 +103,7 @@ class RegisterTest(tf.test.TestCase):
             registry._registered.pop("mine", None)
             data.register("mine")(my_loader)
             message = (
-                rf"\(32, 32\) .*'mine', for 'train'\. Received: {received}\. Mend my_loader in "
+                rf"\(32, 32\) .*'mine', for 'train'\. Received: {received}\. Fix my_loader in "
             )
             with self.assertRaisesRegex(ValueError, message):
                 data.load("mine", "train")
