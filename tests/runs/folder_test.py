@@ -243,7 +243,7 @@ class WeightsTest(helpers.TestCase):
         self.image.weights.write_bytes(b"no arrays")
         self.image.checkpoints.mkdir()
         (self.image.checkpoints / "step-3.safetensors").touch()
-        self.assertRefused("damaged.*Run training again, which writes it anew from its last")
+        self.assertRefused("damaged.*Run training again, which rewrites it from its last")
 
     def test_a_pipe_is_not_waited_for(self):
         for file in (self.image.weights, self.image.training):

@@ -42,7 +42,7 @@ class TrainingTest(tf.test.TestCase):
             ("condition_dropout", 1.5, "condition_dropout from 0 to 1"),
             ("decay", 1.5, "decay above 0, of at most 1.*=1.5"),
             ("fall", 1.5, "fall above 0, of at most 1.*=1.5"),
-            ("fall", 0.5, "a decay or a fall.*both"),
+            ("fall", 0.5, "decay or fall of.*both"),
             ("mixed_precision", "False", "mixed_precision of True or False"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -84,7 +84,7 @@ class TrainTest(helpers.TestCase):
         trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
         self.assertAllClose(trained, expected, atol=1e-7)
         with self.assertRaisesRegex(
-            ValueError, f"'grayscale' with the weights of the run.*, {earlier}. Received: others"
+            ValueError, f"'grayscale' with the weights of the run.*, {earlier}. Received: changed"
         ):
             self.train(again, model=model)  # trained since
         self.assertFalse(again.exists())

@@ -370,7 +370,7 @@ class TrainTest(helpers.TestCase):
     def test_another_run_and_a_second_process_are_refused(self):
         before, more, few = helpers.contents(self.folder), helpers.pictures(7), helpers.pictures(2)
         validation = "grayscale.validation_images: 2 instead of 3"
-        others = "Expected the {} of the run in .*, in the same order.*others or in another order"
+        others = "Expected the {} of the run in .*, in the same order.*different or reordered"
         decay = dataclasses.replace(self.setting, decay=0.5)
         for model, changes, message in (
             (self.first, {"seed": 1}, "seed: 1 instead of 0"),
