@@ -284,8 +284,14 @@ class DicomTest(tf.test.TestCase):
         for contents, message in (
             (dicom(pixels)[:-9], "damaged DICOM file"),
             (dicom(pixels + np.uint16(4096)), "a value of .* 4,095 at most"),
-            (dicom(pixels.astype(np.int16) - 999, signed=True), "int16 values from -.* whole numbers"),
-            (dicom(pixels, FloatPixelData=floats, BitsAllocated=32), "float32 values from .*, whole"),
+            (
+                dicom(pixels.astype(np.int16) - 999, signed=True),
+                "int16 values from -.* whole numbers",
+            ),
+            (
+                dicom(pixels, FloatPixelData=floats, BitsAllocated=32),
+                "float32 values from .*, whole",
+            ),
             (dicom(np.stack([pixels] * 2), NumberOfFrames=2), "2 images of 4 x 6"),
         ):
             with self.assertRaisesRegex(ValueError, message):

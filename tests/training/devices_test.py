@@ -254,5 +254,7 @@ class DefaultTest(helpers.TestCase):
             os.environ.pop("TF_CONFIG", None)
             self.assertIsNone(training.default_strategy())
             os.environ["TF_CONFIG"] = "{}"
-            with self.assertRaisesRegex(ValueError, "Expected a single host.*Received: a TF_CONFIG"):
+            with self.assertRaisesRegex(
+                ValueError, "Expected a single host.*Received: a TF_CONFIG"
+            ):
                 training.default_strategy()
