@@ -156,8 +156,8 @@ def _connected(name):
             hub = "the Hugging Face Hub"
             expected = f"{hub} to answer about {name}"
             if status in (401, 403):
-                kind, remedy = PermissionError, "Log in (hf auth login) with such a token"
-                expected = f"to be logged in to {hub} with a token for this access to {name}"
+                kind, remedy = PermissionError, "Log in (hf auth login) with a token that may"
+                expected = f"to be logged in to {hub} as someone who may use {name}"
             elif status == 412:
                 remedy, expected = "Push again", f"{name} as it was when this push began"
             raise kind(f"Expected {expected}. Received: {received}. {remedy}.") from error
