@@ -50,7 +50,6 @@ def decode(folder, contents):
 
 
 def theirs(images):
-    """`ours` for other file formats."""
     formats = dict(lossless_files.FORMATS)
     if best := formats.pop("JPEG XL", None):
         formats |= {"JPEG XL, effort 7": [{**best[0], "effort": 7}], "JPEG XL, effort 9": best}

@@ -24,7 +24,6 @@ FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # instead of bfloat16
 
 
 def by_onnx(saved, arrays):
-    """Outputs of a SavedModel under ONNX Runtime: dict, name -> array."""
     file = saved / "model.onnx"
     convert = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", file]
     subprocess.run(convert, check=True, capture_output=True)
@@ -34,7 +33,6 @@ def by_onnx(saved, arrays):
 
 
 def by_openvino(saved, arrays):
-    """Outputs of a SavedModel under OpenVINO: dict, name -> array."""
     model = openvino.convert_model(saved)
     results = openvino.compile_model(model, "CPU", FLOAT32)(arrays)
     return {name: x for output, x in results.items() for name in output.names}

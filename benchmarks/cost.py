@@ -206,15 +206,14 @@ def _block_names(layer):
 
 
 def flops(operations):
-    """int, the multiplications and additions in convolutions and products of matrices, and in no others.
+    """FLOPs of convolutions and matrix products alone: int.
 
-    Raises ValueError for an operation that runs a graph of its own, whose arithmetic would be missed.
+    Raises ValueError for an operation that runs a graph of its own, whose FLOPs would be missed.
     """
-    return 2 * sum(map(_multiplications, operations))  # each of which is added to something
+    return 2 * sum(map(_multiplications, operations))  # each with an addition
 
 
 def num_bytes(tensors):
-    """The memory of a list of `tf.Tensor`, in bytes: int."""
     return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors)
 
 

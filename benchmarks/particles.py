@@ -22,7 +22,6 @@ HOLE = (slice(None), [0, 0, 1], [1, 2, 0])  # three pixels, before and among kno
 
 
 def tiny(name):
-    """A model of `NAMES`, and its image's condition."""
     flat, half = pa.networks.topology.flat(1), pa.networks.topology.super_resolution(1, 1)
     transforms = [pa.auxiliary.HalfResolution()] if name == "pyramid" else []
     embedding = [None, {"topology": half, "filters": 6}][: len(transforms) + 1]
@@ -67,7 +66,6 @@ def shares(model, condition, images, draws, particles):
 
 
 def variation(shares, probs):
-    """Total variation distance between two distributions."""
     return np.abs(shares - probs).sum() / 2
 
 

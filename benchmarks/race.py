@@ -175,7 +175,6 @@ def plan(runs, file):
 
 
 def minutes(points):
-    """Minutes until so many of the `POINTS`: float."""
     return points * FLAGS.minutes / POINTS
 
 
@@ -200,7 +199,6 @@ def report(finished):
 
 
 def draw(finished):
-    """Draws a figure of {name: bits at all points}."""
     rows = {}
     for name, bits in finished.items():
         points = enumerate(bits, start=1)

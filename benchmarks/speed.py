@@ -60,7 +60,6 @@ def main():
 
 
 def measure(name, factor, size):
-    """Prints a factor's table."""
     parameters, other = factor.as_keras().network.count_params(), None
     print("\n{}: {} x {} pixels, {:,} parameters".format(name, *size, parameters))
     if isinstance(factor.likelihood, pa.likelihoods.LogisticMixture):

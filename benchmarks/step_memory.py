@@ -19,7 +19,6 @@ FLAGS = flags.FLAGS
 
 
 def measure(preset, batch_size, mixed, remat, runs):
-    """(bytes, seconds) of a step, measured in a process of its own."""
     model = tools.build(preset)
     before = tools.peak_bytes()
     [*_, name] = model.factors

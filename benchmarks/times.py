@@ -37,7 +37,6 @@ SMALL = (32, 32)
 
 
 def draw(model, batch, **options):
-    """Function that draws a batch."""
     return functools.partial(model.sample, [[0, k] for k in range(batch)], **options)
 
 
@@ -74,14 +73,12 @@ def celeba(batch):
 
 
 def cifar10(batch):
-    """As `sides`."""
     models = {name: tools.build(presets.PYRAMID[name]) for name in ("parallel", "small")}
     draws = {name: draw(model, batch) for name, model in models.items()}
     yield SMALL, {**draws, TFP: rival.drawing_step(batch, SMALL)}
 
 
 def exact(batch):
-    """As `sides`."""
     preset = presets.PYRAMID["cifar10"]
     [*_, name] = preset.training
     training = dataclasses.replace(preset.training[name], batch_size=batch, mixed_precision=True)
@@ -96,7 +93,6 @@ def exact(batch):
 
 
 def training(batch):
-    """As `sides`."""
     model = pa.pixelcnn_pp(blocks=2, filters=64, dropout=0.5)
     distribution = rival.like(model.factors["image"].network, SMALL)
     step = rival.training_step(distribution, ADAM.learning_rate)

@@ -28,7 +28,6 @@ class LazyModule(types.ModuleType):
 
 
 def define_preset(model, preset):
-    """Defines --model and --preset, with these defaults."""
     models = list(presets.BY_MODEL)
     flags.DEFINE_enum("model", model, models, "The training program.")
     flags.DEFINE_string("preset", preset, "Its preset, or one added by a plugin.")
@@ -137,10 +136,9 @@ def peak_bytes():
 
 
 class Table:
-    """A table that is printed row by row."""
+    """Prints rows of `columns`, a dict, heading -> format: "<20" for names, "9.3f" for numbers."""
 
     def __init__(self, columns):
-        """`columns` is a dict, heading -> format of the cells: "<20" for names, "9.3f" for numbers."""
         self._formats = list(columns.values())
         self.add(*columns)
 

@@ -40,9 +40,7 @@ def default_folder():
     return pathlib.Path(folder, "pixelcnn_aux").absolute()
 
 
-def load(
-    cache_dir, *, dataset, folder, split, image_size, files, decoded, channels=3, num_values=256
-):
+def load(cache_dir, dataset, folder, split, image_size, files, decoded, channels=3, num_values=256):
     """Returns a split's memory-mapped images [N, H, W, C], and a dict of skipped files: name -> reason.
 
     Decodes them unless `cache_dir` has those of the same `files` (`files.described_files`). `decoded` returns
@@ -78,7 +76,7 @@ def _read(array, key, dtype):
             return None
         with disk.opened(array):  # checks that it is a regular file
             pixels = np.lib.format.open_memmap(array, mode="r")
-        blocks = _blocks(pixels)
+        blocks = range(math.ceil(pixels.nbytes / _BLOCK))
         size = pixels.offset + pixels.nbytes
         header = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(blocks)
         if header != (record["shape"], dtype, size, len(record["crc32"])):
@@ -122,16 +120,12 @@ def _write(array, key, shape, dtype, decoded):
         with contextlib.suppress(OSError):
             aside.unlink()
     pixels = np.lib.format.open_memmap(array, mode="r")
-    checksums = _checksums(pixels, _blocks(pixels))
+    checksums = _checksums(pixels, range(math.ceil(pixels.nbytes / _BLOCK)))
     record = {"key": key, "shape": pixels.shape, "skipped": skipped, "crc32": checksums}
     with disk.replacing(manifest, _ELSEWHERE) as file:
         file.write(json.dumps(record).encode())
     logging.info("Decoded %d images into %s, %.1f MB", count, array, pixels.nbytes / 1e6)
     return pixels, skipped
-
-
-def _blocks(pixels):
-    return range(math.ceil(pixels.nbytes / _BLOCK))
 
 
 def _checksums(pixels, blocks):

@@ -39,16 +39,9 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
         return image
 
     if image_dir is not None:
-        return files.load(
-            "celeb_a",
-            split,
-            image_size,
-            image_dir=image_dir,
-            cache_dir=cache_dir,
-            fit=fit,
-            splits_of=functools.partial(map, split_of),
-            kind=_KIND,
-        )
+        splits_of = functools.partial(map, split_of)
+        where = {"image_dir": image_dir, "cache_dir": cache_dir}
+        return files.load("celeb_a", split, image_size, fit, splits_of, _KIND, **where)
     builder = tfds.builder("celeb_a", data_dir)
     expect(
         builder.is_prepared(),
@@ -68,15 +61,8 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
                 yield from ((None, image) for image in images)
 
     names = sorted(path.name for path in folder.iterdir())
-    pixels, _ = cache.load(
-        cache_dir,
-        dataset="celeb_a",
-        folder=folder,
-        split=split,
-        image_size=image_size,
-        files=files.described_files(folder, names),
-        decoded=decoded,
-    )
+    described = files.described_files(folder, names)
+    pixels, _ = cache.load(cache_dir, "celeb_a", folder, split, image_size, described, decoded)
     return Images(pixels)
 
 

@@ -26,12 +26,12 @@ def load(
     dataset,
     split,
     image_size,
-    *,
-    image_dir,
-    cache_dir,
     fit,
     splits_of,
     kind,
+    *,
+    image_dir,
+    cache_dir,
     channels=3,
     num_values=256,
     labels=None,
@@ -76,17 +76,9 @@ def load(
         reasons = {name: reason for name, reason in results.items() if isinstance(reason, str)}
         pixels = [image for name, image in results.items() if name not in reasons]
     else:
-        pixels, reasons = cache.load(
-            cache_dir,
-            dataset=dataset,
-            folder=image_dir,
-            split=split,
-            image_size=image_size,
-            files=described_files(image_dir, names),
-            decoded=decoded,
-            channels=channels,
-            num_values=num_values,
-        )
+        place = cache_dir, dataset, image_dir, split, image_size
+        described = described_files(image_dir, names)
+        pixels, reasons = cache.load(*place, described, decoded, channels, num_values)
     decoding.log_gray(num_gray, len(pixels), image_dir)
     reasons |= dict.fromkeys(by_split[None], "of no split")
     skipped = sorted(reasons, key=pathlib.PurePath)

@@ -1,6 +1,5 @@
 """Data set `folder`: all image files below a folder, cropped and resized, or whole."""
 
-import functools
 import hashlib
 import os
 
@@ -45,20 +44,20 @@ def folder(
     validation, test = (100 * share for share in (SHARES | shares).values())
     expected = "validation_share and test_share below 1 in all, which leaves images to train on"
     expect(validation + test < 100, expected, shares, "Give lower ones")
-    by_hash = functools.partial(split_by_hash, validation=validation, test=test)
-    return files.load(
-        "folder",
-        split,
-        image_size,
-        image_dir=image_dir / split if has_splits else image_dir,
-        cache_dir=cache_dir,
-        fit=lambda image: image if image_size is None else fit(image, image_size),
-        splits_of=(lambda names: [split] * len(names)) if has_splits else by_hash,
-        kind=_WHOLE if has_splits else _BY_HASH.format(100 - validation - test, validation, test),
-        channels=channels,
-        num_values=num_values,
-        labels=labels,
-    )
+    if has_splits:
+        kind, image_dir = _WHOLE, image_dir / split
+    else:
+        kind = _BY_HASH.format(100 - validation - test, validation, test)
+
+    def splits_of(names):
+        return [split] * len(names) if has_splits else split_by_hash(names, validation, test)
+
+    def fitted(image):
+        return image if image_size is None else fit(image, image_size)
+
+    options = {"channels": channels, "num_values": num_values, "labels": labels}
+    options |= {"image_dir": image_dir, "cache_dir": cache_dir}
+    return files.load("folder", split, image_size, fitted, splits_of, kind, **options)
 
 
 def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:

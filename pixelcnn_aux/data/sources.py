@@ -62,7 +62,6 @@ def gathered(source, with_labels=False):
 
 
 def _elements(source):
-    """An iterator over the elements of a source."""
     if hasattr(source, "as_numpy_iterator"):
         ends = int(source.cardinality()) != _INFINITE
         remedy = "Leave out its repeat(): training itself repeats and shuffles images"

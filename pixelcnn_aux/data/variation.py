@@ -72,7 +72,6 @@ def _as_jpeg(picture, draws):
 
 
 def _toned(picture, draws):
-    """Changes gamma, contrast and color cast."""
     channels = len(picture.getbands())
     gamma, contrast = np.exp(draws.normal(0, 0.25, 2))
     cast = np.exp(draws.normal(0, 0.08, channels))

@@ -125,8 +125,6 @@ _STAND_INS["_codecs.encode"] = lambda text, _: text
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads lists, numbers, strings, and `_Call`s in place of arrays."""
-
     def find_class(self, module, name):
         module = module.replace("numpy._core.", "numpy.core.")  # moved in NumPy 2
         stand_in = _STAND_INS.get(f"{module}.{name}")

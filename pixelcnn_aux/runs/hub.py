@@ -90,13 +90,9 @@ def upload(name, folder):
         old = _run_files(info)
         operations = [CommitOperationDelete(file) for file in old if file not in added]
         operations += [CommitOperationAdd(file, path) for file, path in added.items()]
-        commit = api.create_commit(
-            repository,
-            operations,
-            commit_message="A model of pixelcnn_aux",
-            revision=revision,
-            parent_commit=info.sha,  # mixed with a concurrent push, the files would not be a run
-        )
+        options = {"commit_message": "A model of pixelcnn_aux", "revision": revision}
+        # Mixed with a concurrent push, the files would not be a run.
+        commit = api.create_commit(repository, operations, parent_commit=info.sha, **options)
     return f"hf://{repository}@{commit.oid}"
 
 

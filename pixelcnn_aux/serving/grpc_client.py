@@ -161,7 +161,6 @@ class Client:
         return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
 
     def _predict(self, signature, arrays, outputs):
-        """Sends one request, and returns its checked answer."""
         rows = len(next(iter(arrays.values())))
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature
@@ -205,7 +204,6 @@ class Client:
         return PredictionServiceStub(grpc.insecure_channel(self.server, [*options.items()]))
 
     def _expect(self, fits, expected, received):
-        """Raises RuntimeError unless an answer fits."""
         expected = f"{expected:.300} in an answer of {self.server}"
         remedy = (
             f"Serve an export of this package there as {self.model}, with the signature auxiliaries"

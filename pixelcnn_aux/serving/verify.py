@@ -97,7 +97,6 @@ def _requests(model, names):
 
 
 def _expect(fits, expected, received):
-    """Raises RuntimeError unless an export fits."""
     remedy = (
         "Nothing was exported: try another device, one with more memory, or another version of "
         "TensorFlow"

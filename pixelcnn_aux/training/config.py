@@ -36,7 +36,6 @@ _CHECKS: dict[str, Any] = {
     "flip": (arguments.flag,),
     "mixed_precision": (arguments.flag,),
 }
-_OPTIONAL = ("muon_ratio", "crop", "condition_dropout", "decay", "fall")  # or None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,10 +67,11 @@ class Training:
     condition_dropout: float | None = None
 
     def __post_init__(self) -> None:
-        for name, (check, *limits) in _CHECKS.items():
-            value = getattr(self, name)
-            if value is not None or name not in _OPTIONAL:
-                object.__setattr__(self, name, check(name, value, *limits))
+        for field in dataclasses.fields(self):
+            check, *limits = _CHECKS[field.name]
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, check(field.name, value, *limits))
         is_one_schedule = None in (self.decay, self.fall)
         expect(is_one_schedule, "decay or fall of the learning rate", "both", "Leave one out")
 
@@ -179,19 +179,19 @@ class RunConfig:
             record["labels_crc32"] = list(map(zlib.crc32, values))
         return record
 
-    def check_images(self, before):
+    def check_images(self, recorded):
         """Raises ValueError if the recorded settings have as many images with another checksum."""
         now = self.recorded_images
-        before = before or now
+        recorded = recorded or now
         remedy = (
             "Give them in a fixed order, without shuffle, since training shuffles them itself, or choose "
             "another --workdir"
         )
         for name in ("images", "validation_images"):
             checksum = f"{name}_crc32"
-            same = before.get(name) != now[name] or before.get(checksum) == now[checksum]
+            changed = recorded.get(name) == now[name] and recorded.get(checksum) != now[checksum]
             expected = f"the {name} of the run in {self.folder}, in the same order"
-            expect(same, expected, "as many, but different or reordered", remedy)
+            expect(not changed, expected, "as many, but different or reordered", remedy)
 
     def call(self, event, *args):
         """Calls the method `event` of all Keras callbacks, on the chief alone."""

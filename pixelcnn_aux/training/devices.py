@@ -125,10 +125,7 @@ class Hosts:
 
 
 def mixed_policy():
-    """Name of this machine's mixed-precision policy: float16 on GPUs without bfloat16, else bfloat16.
-
-    Logs a warning for a processor that may be slow in bfloat16.
-    """
+    """This machine's policy: float16 on GPUs without bfloat16, else bfloat16, with a warning if slow."""
     capabilities = _capabilities_of_gpus()
     if any(capability and capability < (8, 0) for capability in capabilities):
         return "mixed_float16"

@@ -129,18 +129,11 @@ def train(
     if config.init and new:
         initial = first_weights.fitting(config.init, model, names, new=new, as_loaded=init is None)
     description = {"seed": config.seed, "model": model.description()}
-    # Only the chief compares them with the folder.
-    hosts.check_agree(
-        **description,
-        **config.recorded_images,
-        factors=names,
-        init=config.init,
-        callbacks=len(config.callbacks),
-        **{
-            field.name: [getattr(settings, field.name) for settings in trainings.values()]
-            for field in dataclasses.fields(Training)
-        },
-    )
+    shared = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
+    for field in dataclasses.fields(Training):
+        shared[field.name] = [getattr(settings, field.name) for settings in trainings.values()]
+    # Only the chief compares these with the folder.
+    hosts.check_agree(**description, **config.recorded_images, **shared)
     if hosts.chief:
         config.folder.create({**config.images.source, **description})
     config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
@@ -151,7 +144,6 @@ def train(
 
 
 def _trainings(training, model, names):
-    """dict, name -> `Training` of the factors to train."""
     trainings = training.training if isinstance(training, Preset) else training
     if isinstance(trainings, Training):
         trainings = dict.fromkeys(model.factors, trainings)
@@ -260,7 +252,6 @@ def _run_epochs(state):
 
 
 def _stopped_by_callback(state):
-    """Whether a callback has set `stop_training` on the chief."""
     if not state.config.callbacks:
         return False
     (stops,) = state.config.hosts.from_chief([np.float32(state.factor.stop_training)])

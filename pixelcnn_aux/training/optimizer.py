@@ -63,8 +63,8 @@ class AveragingAdam(keras.optimizers.Adam):
 
     Attributes:
       averages: list of Keras variables, the average of each weight, in the order of the weights.
-      observe: function or None, called within a step with each weight's gradient, summed over replicas and
-        without loss scaling.
+      observe: function, called within a step with each weight's gradient, summed over replicas and without
+        loss scaling.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class AveragingAdam(keras.optimizers.Adam):
         **kwargs: Any,
     ):
         super().__init__(learning_rate, beta_1, beta_2, **kwargs)
-        self.observe: Callable[[Any], Any] | None = None
+        self.observe: Callable[[Any], Any] = lambda gradient: None
 
     def build(self, variables):
         if self.built:
@@ -102,7 +102,6 @@ class AveragingAdam(keras.optimizers.Adam):
         super()._distributed_tf_update_step(distribution, pairs, learning_rate)
 
     def _begin_step(self, dtype):
-        """Computes the values that all weights of a step share."""
         step = ops.cast(self.iterations + 1, dtype)
         self._to_weight = 1.0 - ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
         if backend.NAME == "tensorflow":
@@ -111,16 +110,12 @@ class AveragingAdam(keras.optimizers.Adam):
             self._powers = beta_1**step, beta_2**step
 
     def update_step(self, gradient, variable, learning_rate):
-        self._observe(gradient)
+        self.observe(gradient)
         if backend.NAME == "tensorflow" and not self.amsgrad:
             self._apply_adam(gradient, variable, learning_rate)
         else:
             super().update_step(gradient, variable, learning_rate)
         self._update_average(variable)
-
-    def _observe(self, gradient):
-        if self.observe is not None:
-            self.observe(gradient)
 
     def _update_average(self, variable):
         average = self.averages[self._get_variable_index(variable)]
@@ -211,7 +206,7 @@ class AveragingMuon(AveragingAdam):
         """Batched `update_step` for kernels of one shape: a fraction of the time."""
         momenta = [self._momentums[self._get_variable_index(x)] for x in variables]
         for gradient, momentum in zip(gradients, momenta):
-            self._observe(gradient)
+            self.observe(gradient)
             self.assign(momentum, self.momentum * momentum + gradient)
         directions = (self.momentum * m + gradient for gradient, m in zip(gradients, momenta))
         matrices = ops.stack([ops.reshape(x, (-1, x.shape[-1])) for x in directions])

@@ -23,16 +23,11 @@ _DEMO_PYRAMID = {**_OUR_PYRAMID, "filters": 24, "dropout": 0.0}
 
 # No dropout: a few epochs do not overfit.
 _SMALL = {"filters": 32, "dropout": 0.0}
-_GRAYSCALE_BLOCKS = {"gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
+_SMALL_PYRAMID = {"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID}
+_SMALL_GRAYSCALE = {**_SMALL, "gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
 
 # 28 x 28 grayscale images with classes, as in MNIST; few, hence dropout.
-_DIGITS = {
-    "image_size": (28, 28),
-    "channels": 1,
-    "condition": Classes(10),
-    "filters": 32,
-    "dropout": 0.3,
-}
+_DIGITS = {"image_size": (28, 28), "channels": 1, "condition": Classes(10), "dropout": 0.3}
 
 # Photographs, whose larger images are drawn along diagonals. Five components take half the time of ten.
 _FAST = {"base_parts": 8}
@@ -63,6 +58,10 @@ _pyramid = functools.partial(Preset, constructor=models.pyramid)
 def _ours(epochs, steps, batch_size, learning_rate=4e-3, **options):
     options |= {"learning_rate": learning_rate, "muon_ratio": 12.5}
     return Training(epochs=epochs, steps_per_epoch=steps, batch_size=batch_size, **options)
+
+
+def _each(names, *settings, **options):
+    return {name: _ours(*each, **options) for name, each in zip(names.split(), settings)}
 
 
 def _photographs(epochs, model, vary=False, rounded=False):
@@ -99,31 +98,28 @@ GRAYSCALE = {
     # Minutes in mixed precision: 3.068 bits (grays 0.276, image 2.792).
     "demo": _grayscale(
         dataset="photos",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS},
+        model=_SMALL_GRAYSCALE,
         training={"grayscale": _ours(3, 100, 16), "image": _ours(5, 100, 8)},
     ),
     # python -m train.grayscale --preset small
     # 96 minutes in mixed precision, of one core and later two: 3.204 bits (grays 0.476, image 2.729).
     "small": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS},
+        model=_SMALL_GRAYSCALE,
         training={"grayscale": _ours(5, 500, 16), "image": _ours(24, 500, 8)},
     ),
     # python -m train.grayscale --preset medium --classes 10
     # 9.3 hours of one core in mixed precision: 3.069 bits (grays 0.464, image 2.605).
     "medium": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": 48},
-        training={
-            "grayscale": _ours(52, 500, 16, condition_dropout=0.2),
-            "image": _ours(48, 1000, 8, condition_dropout=0.2),
-        },
+        model={**_SMALL_GRAYSCALE, "filters": 48},
+        training=_each("grayscale image", (52, 500, 16), (48, 1000, 8), condition_dropout=0.2),
     ),
     # python -m train.grayscale --preset large --classes 10
     # Wider networks. Not trained to the end here: some 40 hours of one core in mixed precision.
     "large": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": [64, 80, 80]},
+        model={**_SMALL_GRAYSCALE, "filters": [64, 80, 80]},
         training={
             "grayscale": _ours(40, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
             "image": _ours(56, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
@@ -165,7 +161,7 @@ PIXELCNN = {
     # Handwritten digits and their classes.
     "digits": _pixelcnn(
         dataset="arrays",
-        model={**_DIGITS, "resolutions": 2, "blocks": 2},
+        model={**_DIGITS, "filters": 32, "resolutions": 2, "blocks": 2},
         training={"image": _ours(10, 300, 16, flip=False)},
     ),
     # python -m train.pixelcnn --preset cifar10
@@ -184,51 +180,33 @@ PYRAMID = {
     "demo": _pyramid(
         dataset="photos",
         model={"image_size": (32, 32), **_DEMO_PYRAMID},
-        training={"8x8": _ours(3, 200, 16), "16x16": _ours(5, 200, 8), "32x32": _ours(6, 200, 8)},
+        training=_each("8x8 16x16 32x32", (3, 200, 16), (5, 200, 8), (6, 200, 8)),
     ),
     # python -m train.pyramid --preset small
     # 99 minutes of one core in mixed precision: 3.354 bits (0.314, 0.785, 2.256). By Adam alone
     # 3.430 after as many steps.
     "small": _pyramid(
         dataset="cifar10",
-        model={"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID},
-        training={
-            "8x8": _ours(6, 1000, 16),
-            "16x16": _ours(12, 1000, 8),
-            "32x32": _ours(36, 1000, 4),
-        },
+        model=_SMALL_PYRAMID,
+        training=_each("8x8 16x16 32x32", (6, 1000, 16), (12, 1000, 8), (36, 1000, 4)),
     ),
     # python -m train.pyramid --preset medium
     # Three resolutions, and larger networks. 166 minutes of one core in mixed precision: 3.250 bits (0.310,
     # 0.775, 2.165).
     "medium": _pyramid(
         dataset="cifar10",
-        model={
-            "image_size": (32, 32),
-            **_SMALL,
-            **_OUR_PYRAMID,
-            "filters": [32, 32, 48],
-            "blocks": 2,
-            "resolutions": 3,
-        },
-        training={
-            "8x8": _ours(5, 1000, 16),
-            "16x16": _ours(16, 1000, 8),
-            "32x32": _ours(12, 1000, 8),
-        },
+        model={**_SMALL_PYRAMID, "filters": [32, 32, 48], "blocks": 2, "resolutions": 3},
+        training=_each("8x8 16x16 32x32", (5, 1000, 16), (16, 1000, 8), (12, 1000, 8)),
     ),
     # python -m train.pyramid --preset small_celeba --image_dir img_align_celeba
     # By Adam alone, in 31 minutes of mixed precision, on 3,750 of CelebA's images:
     # 2.949 bits of 569 others.
     "small_celeba": _pyramid(
         dataset="celeb_a",
-        model={"image_size": (64, 64), **_SMALL, **_OUR_PYRAMID},
-        training={
-            "8x8": _ours(4, 500, 16),
-            "16x16": _ours(4, 500, 16),
-            "32x32": _ours(8, 500, 8),
-            "64x64": _ours(24, 250, 4),
-        },
+        model={**_SMALL_PYRAMID, "image_size": (64, 64)},
+        training=_each(
+            "8x8 16x16 32x32 64x64", (4, 500, 16), (4, 500, 16), (8, 500, 8), (24, 250, 4)
+        ),
     ),
     # python -m train.pyramid --preset parallel
     # Four evaluations for each of the two larger scales. 149 minutes of one core in mixed precision: 3.465
@@ -236,11 +214,7 @@ PYRAMID = {
     "parallel": _parallel(
         dataset="cifar10",
         model={"image_size": (32, 32), "halvings": 2},
-        training={
-            "quarter": _ours(6, 1000, 16),
-            "half": _ours(20, 1000, 8),
-            "image": _ours(40, 1000, 8),
-        },
+        training=_each("quarter half image", (6, 1000, 16), (20, 1000, 8), (40, 1000, 8)),
     ),
     # python -m train.pyramid --preset parallel_celeba --image_dir img_align_celeba
     # Images of 128 x 128, and squares of them for the largest scale. 90 minutes of one core in mixed
@@ -249,10 +223,8 @@ PYRAMID = {
         dataset="celeb_a",
         model={"halvings": 4},
         training={
-            "sixteenth": _ours(4, 500, 16),
-            "eighth": _ours(4, 1000, 8),
-            "quarter": _ours(5, 1000, 8),
-            "half": _ours(5, 1000, 4),
+            **_each("sixteenth eighth", (4, 500, 16), (4, 1000, 8)),
+            **_each("quarter half", (5, 1000, 8), (5, 1000, 4)),
             "image": _ours(8, 1000, 4, crop=64),
         },
     ),
@@ -273,12 +245,8 @@ PYRAMID = {
     # Handwritten digits and their classes.
     "digits": _pyramid(
         dataset="arrays",
-        model={**_OUR_PYRAMID, **_DIGITS, "base_size": (7, 7)},
-        training={
-            "7x7": _ours(5, 300, 16, flip=False),
-            "14x14": _ours(10, 300, 16, flip=False),
-            "28x28": _ours(10, 300, 16, flip=False),
-        },
+        model={**_OUR_PYRAMID, **_DIGITS, "filters": 32, "base_size": (7, 7)},
+        training=_each("7x7 14x14 28x28", (5, 300, 16), (10, 300, 16), (10, 300, 16), flip=False),
     ),
     # python -m train.pyramid --preset cifar10
     # Not trained to the end here; the paper's figure is 3.32 bits.
@@ -325,10 +293,8 @@ PYRAMID = {
             "resolutions": 2,
         },
         training={
-            "grayscale_8x8": _ours(3, 200, 16),
-            "grayscale_16x16": _ours(3, 200, 8),
-            "grayscale": _ours(3, 200, 8),
-            "image": _ours(6, 100, 16),
+            **_each("grayscale_8x8 grayscale_16x16", (3, 200, 16), (3, 200, 8)),
+            **_each("grayscale image", (3, 200, 8), (6, 100, 16)),
         },
     ),
 }

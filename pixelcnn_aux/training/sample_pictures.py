@@ -57,13 +57,8 @@ class Samples:
         image, auxiliary, condition = model.inputs(images.take(indices), condition)[state.name]
         count = NUM if auxiliary is None and condition is None else len(image)
         seeds = np.array([[state.seed, index] for index in range(count)], np.int32)
-        request = DrawRequest(
-            seeds,
-            np.zeros(count, np.float32),
-            condition,
-            size=tuple(image.shape[1:3]),
-            auxiliary=auxiliary,
-        )
+        options = {"size": tuple(image.shape[1:3]), "auxiliary": auxiliary}
+        request = DrawRequest(seeds, np.zeros(count, np.float32), condition, **options)
         num_values = factor.likelihood.num_values
         rows = [image_grid.to_rgb(sampling.draw_factor(model, factor, request), num_values)]
         if auxiliary is not None:

@@ -33,9 +33,7 @@ class TrainingState:
 
     def __init__(self, config, name, training, policy=None, initial=None):
         """A new state has the weights `initial`, a list of arrays, or draws them from the seed if None."""
-        self.config = config
-        self.name = name
-        self.training = training
+        self.config, self.name, self.training = config, name, training
         self.folder = config.folder[name]
         self.validation_images = config.validation_images
         if training.crop is not None:
@@ -46,15 +44,9 @@ class TrainingState:
 
         is_new = not find_checkpoints(self.folder.checkpoints)
         self.average = self._new_factor(initial, is_new)
-        self.take = steps.make(
-            config.model,
-            name,
-            config.hosts.from_chief(self.average.get_weights()),
-            training,
-            strategy=config.hosts.strategy,
-            policy=policy,
-            remat=config.remat,
-        )
+        weights = config.hosts.from_chief(self.average.get_weights())
+        options = {"strategy": config.hosts.strategy, "policy": policy, "remat": config.remat}
+        self.take = steps.make(config.model, name, weights, training, **options)
         self.factor = self.take.factor
         self.optimizer = self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)

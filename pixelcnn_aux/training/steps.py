@@ -126,11 +126,9 @@ class _TensorFlowStep(_Step):
 class _JaxStep(_Step):
     def __init__(self, *args):
         super().__init__(*args)
-        self.variables = (
-            self.factor.trainable_variables,
-            self.factor.non_trainable_variables,
-            self.optimizer.variables,
-        )
+        factor, optimizer = self.factor, self.optimizer
+        weights, buffers = factor.trainable_variables, factor.non_trainable_variables
+        self.variables = (weights, buffers, optimizer.variables)
         # Donates the state's memory to the next state.
         self._step = jax.jit(self._after, donate_argnums=0)
         self._state = None
