@@ -50,7 +50,7 @@ class TrainingTest(tf.test.TestCase):
 
 
 class StopTest(tf.test.TestCase):
-    """In loop_test.py is where signals stop training."""
+    """loop_test.py has tests of signals during training."""
 
     def test_a_second_signal_ends_the_process(self):
         with (
@@ -61,7 +61,7 @@ class StopTest(tf.test.TestCase):
         ):
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
-        ended.assert_called_once_with(130)  # as of a process that Ctrl-C ends
+        ended.assert_called_once_with(130)  # the exit status after Ctrl-C
 
     def test_a_signal_that_is_noted_says_so(self):
         with mock.patch("os.write") as written, self.assertRaises(training.Stopped):
