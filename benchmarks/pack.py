@@ -118,42 +118,41 @@ def write_run(folder, model, packed, in_8_bits=()):
         if isinstance(factor, RoundedFactor):
             write_whole(factor, target.weights)
         else:
-            kernels = kernels_in_8_bits(factor) if name in in_8_bits else {}
-            write_rounded(source.weights, target.weights, kernels)
+            exceptions = kernels(factor, direction) if name in in_8_bits else {}
+            write_rounded(source.weights, target.weights, exceptions)
         seconds += rows[-1]["seconds"]
     return seconds
 
 
 def write_whole(factor, file):
     """Writes the weights of a quantized `RoundedFactor`, with kernels as int8."""
-    whole = {}
-    for layer in layers.normalized_layers(factor.as_keras()):
+
+    def units(layer):
         kernel = layer.kernel()
-        units = keras.ops.round(kernel * rounding.kernel_units(kernel, layer.bias()))
-        whole[id(layer.v)] = np.asarray(keras.ops.convert_to_numpy(units), np.int8)
-    arrays = {
-        name: whole.get(id(weight), np.asarray(weight.value))
-        for name, weight in serialization.named_weights(factor.as_keras()).items()
-    }
-    tensors.write(file, arrays, tensors.identity(factor))
+        scaled = kernel * rounding.kernel_units(kernel, layer.bias())
+        return keras.ops.convert_to_numpy(keras.ops.round(scaled))
+
+    named = serialization.named_weights(factor.as_keras())
+    arrays = {name: np.asarray(weight.value) for name, weight in named.items()}
+    tensors.write(file, {**arrays, **kernels(factor, units)}, tensors.identity(factor))
 
 
-def kernels_in_8_bits(factor):
-    """Directions of kernels, whose lengths do not matter: dict, name of a weight -> int8 array."""
-    names = {
-        id(weight): name for name, weight in serialization.named_weights(factor.as_keras()).items()
-    }
-    kernels = {}
-    for layer in layers.normalized_layers(factor.as_keras()):
-        v = np.asarray(layer.v.value)
-        others = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
-        kernel = np.round(127 * v / np.abs(v).max(axis=others, keepdims=True))
-        kernels[names[id(layer.v)]] = kernel.astype(np.int8)
-    return kernels
+def direction(layer):
+    """A layer's kernel from -127 to 127, where its length does not matter."""
+    v = np.asarray(layer.v.value)
+    axes = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
+    return np.round(127 * v / np.abs(v).max(axis=axes, keepdims=True))
 
 
-def write_rounded(file, smaller, kernels):
-    """Copies a file of weights as float16, except for `kernels`, dict name -> array."""
+def kernels(factor, values):
+    """dict, name of a kernel's weight -> int8 array of `values(layer)`."""
+    parts = {id(layer.v): layer for layer in layers.normalized_layers(factor.as_keras())}
+    named = serialization.named_weights(factor.as_keras()).items()
+    return {k: values(parts[id(x)]).astype(np.int8) for k, x in named if id(x) in parts}
+
+
+def write_rounded(file, smaller, exceptions):
+    """Copies a file of weights as float16, except for `exceptions`, dict name -> array."""
     arrays, notes = tensors.read(file)
     expected = "weights from -65,504 to 65,504, which 16 bits hold"
     for name, array in arrays.items():
@@ -161,7 +160,7 @@ def write_rounded(file, smaller, kernels):
         received = f"larger ones in the array {name} of {file}"
         expect(fits, expected, received, "Train with a lower learning rate")
     small = {name: array.astype(np.float16) for name, array in arrays.items()}
-    tensors.write(smaller, {**small, **kernels}, notes)
+    tensors.write(smaller, {**small, **exceptions}, notes)
 
 
 def define_flags():

@@ -152,7 +152,8 @@ class Client:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         rows = max([1, *(len(array) for array in arrays.values() if array.ndim)])
         if misfit := interface.misfit(arrays, inputs, rows):
-            expect(False, *misfit, "Correct the inputs")
+            expected, received = misfit
+            expect(False, expected, received, "Correct the inputs")
         step = max(1, min(BATCH_SIZE, max_batch, MAX_BYTES // interface.most_bytes(outputs, 1)))
         parts = [
             self._predict(signature, {k: x[at : at + step] for k, x in arrays.items()}, outputs)
