@@ -144,7 +144,7 @@ class TrainedTest(helpers.TestCase):
         """Measured on the first images; packing that improves the bits is accepted."""
         self.assertNotPacked(ValueError, "Expected a new name. Received: tiny", name="tiny")
         with mock.patch.object(splits, "mean_bits", side_effect=[2.0, 3.0]):  # the run's, packed
-            self.assertNotPacked(ValueError, "bits per dimension at most.*Received: 1.0")
+            self.assertNotPacked(ValueError, "at most 0.001 bits per dimension.*Received: 1.0")
         with mock.patch.object(splits, "mean_bits", side_effect=RuntimeError):
             self.assertNotPacked(RuntimeError, "")
         self.addCleanup(shutil.rmtree, trained.FOLDER / "better")
