@@ -67,8 +67,8 @@ def celeba(batch):
     """As `sides`; with new models for each batch size, whose first graphs have that size."""
     pyramid = tools.build(presets.PYRAMID["celeba"])
     models = {"pyramid": pyramid, "PixelCNN++": pa.pixelcnn_pp(pyramid.image_size)}
-    for kind, jit_compile in {"": False, ", XLA": True}.items():
-        draws = {x + kind: draw(y, batch, jit_compile=jit_compile) for x, y in models.items()}
+    for suffix, jit_compile in {"": False, ", XLA": True}.items():
+        draws = {x + suffix: draw(y, batch, jit_compile=jit_compile) for x, y in models.items()}
         yield pyramid.image_size, draws
 
 
@@ -87,9 +87,9 @@ def exact(batch):
     steps = {x: tools.training_step(y, name, training) for x, y in models.items()}
     yield SMALL, {f"{x}, training step": step for x, step in steps.items()}
     halves = auxiliary(models["paper"], batch)
-    for kind, jit_compile in {"draw": False, "draw, XLA": True}.items():
+    for label, jit_compile in {"draw": False, "draw, XLA": True}.items():
         options = {"given": halves, "jit_compile": jit_compile}
-        yield SMALL, {f"{x}, {kind}": draw(y, batch, **options) for x, y in models.items()}
+        yield SMALL, {f"{x}, {label}": draw(y, batch, **options) for x, y in models.items()}
 
 
 def training(batch):

@@ -40,8 +40,8 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
 
     if image_dir is not None:
         splits_of = functools.partial(map, split_of)
-        where = {"image_dir": image_dir, "cache_dir": cache_dir}
-        return files.load("celeb_a", split, image_size, fit, splits_of, _KIND, **where)
+        folders = {"image_dir": image_dir, "cache_dir": cache_dir}
+        return files.load("celeb_a", split, image_size, fit, splits_of, _KIND, **folders)
     builder = tfds.builder("celeb_a", data_dir)
     expect(
         builder.is_prepared(),

@@ -30,9 +30,9 @@ def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
       uint8 [side, side, C].
     """
     draws = np.random.Generator(np.random.Philox(key=key))
-    where = draws.random(2)
+    position = draws.random(2)
     if draws.random() < _UNCHANGED:
-        return training_batches.square(image, side, *where)
+        return training_batches.square(image, side, *position)
 
     def chance(share):
         return draws.random() < share
@@ -40,7 +40,7 @@ def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
     source_side = side
     if chance(0.5):
         source_side = min(int(side * draws.uniform(1, 2)), *image.shape[:2])
-    picture = Image.fromarray(training_batches.square(image, source_side, *where).squeeze())
+    picture = Image.fromarray(training_batches.square(image, source_side, *position).squeeze())
     if chance(0.2):
         picture = _as_jpeg(picture, draws)
     picture = picture.resize((side, side), draws.choice(_FILTERS))

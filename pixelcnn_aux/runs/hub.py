@@ -148,12 +148,13 @@ def _connected(name):
                 raise  # to `explained`
             received = f"{type(error).__name__}, {' '.join(str(error).split()):.200}"
             status = isinstance(error, errors.HfHubHTTPError) and error.response.status_code
-            kind, remedy = ConnectionError, "Check the connection, and try again"
+            error_type, remedy = ConnectionError, "Check the connection, and try again"
             hub = "the Hugging Face Hub"
             expected = f"{hub} to answer about {name}"
             if status in (401, 403):
-                kind, remedy = PermissionError, "Log in (hf auth login) with a token that may"
+                error_type = PermissionError
+                remedy = "Log in (hf auth login) with a token that may"
                 expected = f"to be logged in to {hub} as someone who may use {name}"
             elif status == 412:
                 remedy, expected = "Push again", f"{name} as it was when this push began"
-            raise kind(f"Expected {expected}. Received: {received}. {remedy}.") from error
+            raise error_type(f"Expected {expected}. Received: {received}. {remedy}.") from error

@@ -66,7 +66,7 @@ def signatures_of_chain(images, condition=None):
         "max_batch": Tensor(tf.int32, ()),
         **dict.fromkeys(sizes, Tensor(tf.int32, ())),
     }
-    given = {
+    draws_given = {
         f"given_{name}": Signature(
             {**drawing, "auxiliary": images[name]},
             {**{later: images[later] for later in names[at:]}, **drawn},
@@ -77,7 +77,7 @@ def signatures_of_chain(images, condition=None):
         "serving_default": sample,
         "sample": sample,
         "map": sample,
-        **given,
+        **draws_given,
         "complete": Signature({**drawing, **full, **mask}, sample.outputs),
         "log_prob": Signature({**full, **conditions}, dict.fromkeys(likelihoods, FLOATS)),
         "log_density_and_gradient": Signature(

@@ -61,8 +61,9 @@ class Hosts:
             (role, task) for role in ("chief", "worker") for task in range(len(spec.get(role, ())))
         ]
         self.num = max(1, len(workers))
-        here = self.num > 1 and (resolver.task_type, resolver.task_id)
-        self._position = workers.index(here) if here else 0
+        self._position = 0
+        if self.num > 1:
+            self._position = workers.index((resolver.task_type, resolver.task_id))
         self.chief = self._position == 0
 
     def rows(self, batch_size):

@@ -53,11 +53,11 @@ def fitting(init, model, names, *, new, as_loaded=False):
         expect(fits, expected, received, remedy)
         print(f"{name}: first weights from {init}", flush=True)
     if new == names and not (weights or as_loaded):
-        there = ", ".join(name for name in run.factors if name not in run.untrained)
+        trained_names = ", ".join(name for name in run.factors if name not in run.untrained)
         expected = (
             f"a run to start from with weights that fit one of the factors {', '.join(names)}"
         )
-        received = f"{init}, with {there or 'none'}, of other names, shapes or meaning"
+        received = f"{init}, with {trained_names or 'none'}, of other names, shapes or meaning"
         same = " --preset ".join(preset_like(init, *presets.BY_MODEL))
         same = f"train {same}, which has its networks" if same else "a preset of the same networks"
         expect(False, expected, received, f"Choose another --init, or {same}")

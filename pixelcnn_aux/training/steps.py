@@ -76,8 +76,8 @@ class _TensorFlowStep(_Step):
         losses = self.strategy.run(self._on_a_replica, (parts,))
         # Keras divides a replica's loss by their number.
         loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        taken = self.optimizer.iterations.value > steps
-        return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
+        is_updated = self.optimizer.iterations.value > steps
+        return loss, tf.where(is_updated, tf.sqrt(self._squares), np.nan)
 
     def _on_a_replica(self, parts):
         """Updates the weights by the mean gradient of the micro-batches; returns their mean loss."""
@@ -99,9 +99,9 @@ class _TensorFlowStep(_Step):
         if scaled and self.strategy.num_replicas_in_sync > 1:
             # Keras decides whether float16 overflowed from the first replica's gradients, before the
             # reduction: spread an overflow on any replica to all.
-            here = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # 0 or NaN
+            nan = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # or 0
             replica = tf.distribute.get_replica_context()
-            gradients[0] += replica.all_reduce(tf.distribute.ReduceOp.SUM, here)
+            gradients[0] += replica.all_reduce(tf.distribute.ReduceOp.SUM, nan)
         self.optimizer.apply(gradients, self.factor.trainable_variables)
         return loss
 
