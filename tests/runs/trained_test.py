@@ -153,7 +153,7 @@ class TrainedTest(helpers.TestCase):
             mock.patch.object(pack, "NUM_IMAGES", 4),
         ):
             output = pack_run(self.mine, "better")
-        self.assertIn("packed: -1.00000 bits per dimension on 4 validation images\n", output)
+        self.assertIn("packing: -1.00000 bits per dimension on 4 validation images\n", output)
         self.assertIn("better", trained.pretrained())
 
     def test_weights_beyond_those_of_16_bits_are_refused_by_name(self):
