@@ -123,7 +123,7 @@ class ArraysTest(FilesTest):
         self.assertFalse(target.exists())
 
     def test_what_may_fill_the_memory_is_refused_before_it_is_read(self):
-        """Compressed arrays above the limit, and other methods, which inflate whatever they hold at once."""
+        """Compressed arrays above the limit, and other methods, which inflate everything at once."""
         for method, limit, message in (
             (zipfile.ZIP_BZIP2, 10**9, "compressed by ZIP's method 12"),
             (zipfile.ZIP_LZMA, 10**9, "compressed by ZIP's method 14"),

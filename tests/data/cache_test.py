@@ -49,7 +49,7 @@ class CacheTest(helpers.TestCase):
         self.assertEqual(again, decoded)
 
     def assertLoadsAgain(self, file, damaged):
-        """Damage of a file is found, logged, and decoded again."""
+        """Damage is found and logged, and the images are decoded again."""
         for contents in damaged:
             file.write_bytes(contents)
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:

@@ -51,7 +51,7 @@ def tiff_file(pixels, **options):
 
 class KindsTest(tf.test.TestCase):
     def test_pixels_are_those_that_tensorflow_decodes(self):
-        """By which models were trained and figures computed."""
+        """Models were trained, and figures computed, with these."""
         pixels = noise(37, 50, 3).repeat(3, axis=0).repeat(3, axis=1)
         files = [
             encoded(pixels[:height, :width], "JPEG", mode, quality=quality, **options)
@@ -104,7 +104,7 @@ class KindsTest(tf.test.TestCase):
                 decoding.decode(contents)
 
     def test_one_channel_and_16_bits(self):
-        """As they are: PNG and TIFF files of either byte order."""
+        """Unchanged: PNG and TIFF files of either byte order."""
         deep = np.random.default_rng(0).integers(0, 2**16, (8, 6)).astype(np.uint16)
         for kind, values in (("PNG", deep), ("TIFF", deep), ("TIFF", deep.astype(">u2"))):
             found = decoding.decode(saved(Image.fromarray(values), kind), 1, 2**16)
@@ -174,7 +174,7 @@ class OrientationTest(tf.test.TestCase):
                 self.assertAllEqual(decoding.decode(file), expected, f"{kind} {orientation}")
 
     def test_damaged_exif(self):
-        """It turns nothing, unless another entry is damaged, which Pillow cannot write again."""
+        """It turns nothing, except where only another entry is damaged."""
         turned = (274, 3, 1, 6)
         for contents in (
             *(tiff((274, 3, 1, 9)), tiff((275, 3, 1, 6)), tiff(), tiff(turned)[:20]),
@@ -188,7 +188,7 @@ class OrientationTest(tf.test.TestCase):
 
 class DamageTest(tf.test.TestCase):
     def count_refused(self, damaged, whole=None, kind=(3, 256)):
-        """How many files are refused; the others have the same pixels, or pixels of the same shape."""
+        """The number of refused files; the others have the same pixels, or pixels of the same shape."""
         refused = 0
         for contents in damaged:
             try:
@@ -223,7 +223,7 @@ class DamageTest(tf.test.TestCase):
             self.assertGreaterEqual(refused, len(ends) - more)
 
     def test_no_part_of_16_bit_colors_is_made_up(self):
-        """Where a damaged TIFF file claims another size: tifffile would fill in zeros."""
+        """A damaged TIFF file may claim another size, which tifffile would fill with zeros."""
         file = tiff_file(noise(8, 8, 3).astype(np.uint16))
         damaged = [flipped(file, at) for at in range(400)]  # all before the pixels
         self.assertGreater(self.count_refused(damaged, kind=(3, 2**16)), 50)

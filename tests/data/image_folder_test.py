@@ -55,7 +55,7 @@ class LoadTest(FilesTest):
         taken(images.training_batches(4, seed=0), 3)
 
     def test_losses_are_logged(self):
-        """Images of 16 bits are left out; gray images are used, and a line counts them."""
+        """Images of 16 bits are left out; gray images are used and counted in a line."""
         kinds = {"a.tif": ("TIFF", "L"), "b.WebP": ("WEBP", "RGB"), "c.png": ("PNG", "1")}
         for name, kind in kinds.items():
             self.write(name, encoded(noise(8, 8, 3), *kind))
@@ -89,7 +89,7 @@ class LoadTest(FilesTest):
         self.assertEqual(colors(), [20, 11])
 
     def test_errors_of_the_system_are_raised(self):
-        """Images would be missing without a word otherwise, or be taken for broken."""
+        """Otherwise images would silently be missing, or be taken for broken."""
         self.write_png("a.png")
         closed = self.write_png("closed/b.png")
 
@@ -159,7 +159,7 @@ class FolderTest(FilesTest):
         self.assertAllClose(shares, [0.93, 0.02, 0.05], atol=0.005)
 
     def test_three_files_have_one_in_each_split(self):
-        """And a folder of 92 keeps its splits, but for the one of the lowest hash."""
+        """A folder of 92 keeps its splits, except for the file with the lowest hash."""
         names = [f"brick{i}.png" for i in range(92)]
         one_by_one = [splits_of([name])[0] for name in names]  # by the hash of each alone
         self.assertEqual([one_by_one.count(split) for split in data.SPLITS], [89, 0, 3])
@@ -229,7 +229,7 @@ class FolderTest(FilesTest):
             self.assertAllEqual(resizing.fit(pixels, size), np.round(expected))
 
     def test_scans_of_16_bits(self):
-        """Decoded, cropped and kept as they are; one of too many values is left out and named."""
+        """Decoded, cropped and cached unchanged; one with too large values is left out and named."""
         self.fill_other_splits()
         scans = np.random.default_rng(0).integers(0, 4096, (3, 8, 10)).astype(np.uint16)
         scans[2, 4, 4] = 5000

@@ -46,7 +46,7 @@ class ImagesTest(tf.test.TestCase):
                 self.images.batches(*arguments)
 
     def test_conditions_go_with_their_images(self):
-        """Some are unknown in training: of each image anew in every epoch, by the seed, also later."""
+        """Training drops some, different ones in each epoch, by the seed and from any step on."""
         kind, order = conditions.Classes(50), {"batch_size": 8, "seed": 3}
         images = data.from_arrays(numbered(50), labels=np.arange(50))
         self.assertAllEqual(images.condition(kind, [3, 1]), [3, 1])

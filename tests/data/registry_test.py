@@ -52,7 +52,7 @@ class RegisterTest(tf.test.TestCase):
         self.enterContext(mock.patch.dict(registry._registered))
 
     def test_a_loader_receives_what_it_takes(self):
-        """Checked and absolute; of what was not given, None."""
+        """Checked and absolute paths, or None."""
         received = {}
 
         @data.register("mine")
