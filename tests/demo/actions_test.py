@@ -65,7 +65,7 @@ class ActionsTest(helpers.TestCase):
         cls.models = Models(list(cls.name.values()))
 
     def last(self, action):
-        """The last step of an action. The share grows while the text stays the same."""
+        """The last step of an action, whose share grows while its text stays the same."""
         *before, last = action
         texts = [step.text for step in before]
         shares = [(texts.index(step.text), step.share) for step in before]
@@ -104,7 +104,7 @@ class ActionsTest(helpers.TestCase):
         self.assertEqual(imported, "[]")
 
     def test_images_are_drawn_scale_by_scale(self):
-        """They equal images drawn all at once."""
+        """They equal images drawn at once."""
         cases = ("pyramid", None, True), ("gray", None, False), ("classes", 2, False)
         for key, label, is_map in cases:
             model, how = self.models.load(self.name[key]), {"shift": -0.5, "is_map": is_map}
@@ -155,7 +155,7 @@ class ActionsTest(helpers.TestCase):
         self.assertAllEqual(drawn, expected)
 
     def test_unfinished_images_are_seen(self):
-        """Of networks that decide pixels in raster order or in groups: more and more of the image."""
+        """By networks that decide pixels in raster order or in groups: growing parts of the image."""
         for key, draw in (
             ("gray", lambda model: model.sample(2)["image"]),
             ("rounded", lambda model: model.enlarge(PICTURE[np.newaxis], 2)),
@@ -202,7 +202,7 @@ class ActionsTest(helpers.TestCase):
             self.assertNotAllEqual(image[region], PICTURE[region])
 
     def test_completions_by_scenes(self):
-        """By the default model; what is painted of a picture that is reduced is drawn, and a little more."""
+        """By the default model; the hole in a reduced picture covers the painted region."""
         models, default = mock.Mock(), mock.create_autospec(pa.AuxiliaryModel, instance=True)
         default.image_size, default.likelihood.num_values = None, 256
         default.complete.side_effect = lambda images, *args, **how: images
@@ -285,7 +285,7 @@ class WorkTest(helpers.TestCase):
         self.assertGreater(most.min(), 150)
 
     def test_work_is_followed(self):
-        """By the latest report of each period."""
+        """The latest report of each period counts."""
         seen = threading.Event()
 
         def work(report):
