@@ -36,7 +36,7 @@ class ReferencesTest(tf.test.TestCase):
                 self.assertAllEqual(layer.b, expected.b)
 
     def assert_refused(self, importer, variables, name, array, message, **size):
-        """Without the variables whose names begin so, or with one array in the place of one of them."""
+        """Without the variables with this prefix, or with `array` in place of one."""
         changed = {k: v for k, v in variables.items() if not k.startswith(name)}
         changed |= {} if array is None else {name: array}
         with self.subTest(name=name, message=message):

@@ -97,7 +97,7 @@ class ReadVariablesTest(helpers.TestCase):
         self.assert_refused([("a", np.array([(1, 2)], "f4,f4"))], "dicts or sets")  # in its dtype
 
     def test_one_array_under_many_names_is_refused(self):
-        """A small file of them would fill the memory."""
+        """A small file could fill the memory."""
         array = np.zeros(1000, np.float32)
         self.read(python_2_pickle({str(name): array for name in range(99)}))  # its own bytes each
         self.assert_refused([(str(name), array) for name in range(99)], "each array once")
