@@ -109,7 +109,7 @@ class GatedResidualBlockTest(tf.test.TestCase):
         self.assertAllClose(found, expected)
 
     def test_a_condition_adds_its_own_bias_to_each_unit(self):
-        """Also when the block is evaluated again in the backward pass, outside of the context."""
+        """Also when the backward pass evaluates the block again, outside of the context."""
         condition = tf.constant(normal(2, 3))
         with layers.context(condition=condition):
             layer = block(kernel_size=(1, 1))

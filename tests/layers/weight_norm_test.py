@@ -60,7 +60,7 @@ class KernelTest(tf.test.TestCase):
                 self.assertAllClose(y, expected)
 
     def test_shifted_convolutions_see_nothing_below_nor_on_the_right(self):
-        """Transposed ones reach nothing above nor, if they see the left, on the left."""
+        """Transposed ones reach nothing above, and nothing on the left if they see the left."""
         x = images(*IMAGE)
         for height, width in (2, 3), (3, 3), (2, 1):
             side = (width - 1) // 2
