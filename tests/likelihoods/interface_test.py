@@ -45,7 +45,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
                 self.assertEqual((drawn.dtype, drawn.shape), (tf.int32, pixels.shape))
 
     def test_probabilities_of_all_values_of_one_channel(self):
-        """Where no more than `_log_prob` is defined, also in a graph of any number of pixels."""
+        """With only `_log_prob` defined; also in a graph of any number of pixels."""
         coin, logits = Coin(), np.array([[-1.0], [0.5], [3.0]])
         spec = [tf.TensorSpec([None, 1], tf.float64), tf.TensorSpec([None], tf.int32)]
 
@@ -90,7 +90,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         ("bounded_draw", "_bounded_draw", lambda own, x: own.draw(x, x, bounds=len)),
     )
     def test_what_a_subclass_gives_is_of_its_pixels(self, method, call):
-        """Else it would broadcast in a sum over pixels, which would be wrong in silence."""
+        """Other shapes would broadcast in sums over pixels: a silent error."""
         right = [2, 5, 3] if method.endswith("draw") else [2, 5]
         for wrong in ([2, 5, 1], [2, 4], []):
             attributes = {method: lambda self, *args, shape=wrong: tf.zeros(shape)}
@@ -102,7 +102,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
-    """Given arrays of NumPy, likelihoods compute with NumPy alone what they compute with tensors."""
+    """With NumPy arrays, likelihoods compute the same as with tensors, by NumPy alone."""
 
     @parameterized.product(
         likelihood=(

@@ -37,7 +37,7 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             self.assertAllEqual(dist.log_mass(np.float64(0), np.float64(255)), 0.0)
 
     def test_mass_is_precise_far_from_the_location(self):
-        """There, next to all of an interval's mass is that of the nearest value, a bin of exp(-1 / scale)."""
+        """There the nearest value has nearly all of an interval's mass: 1 - exp(-1 / scale)."""
         dist = likelihoods.DiscretizedLogistic(loc=np.float32([5.0, 250.0]), scale=[0.5, 0.5])
         mass = dist.log_mass(np.float32([205, 40]), np.float32([230, 50]))
         self.assertAllClose(mass, [-199.5 / 0.5, -199.5 / 0.5], rtol=1e-6)
@@ -135,7 +135,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllClose(received[i], np.log(expected), rtol=1e-7, atol=1e-9)
 
     def test_values_outside_have_no_probability(self):
-        """Nor do they disturb those beside them."""
+        """They do not disturb the others."""
         likelihood = likelihoods.LogisticMixture(centered=True)
         params = tf.constant(random_params(300), tf.float32)
         low, high, center, pixels = random_bounds(300)
@@ -155,7 +155,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(np.isfinite(gradient), np.ones([300, 100]))
 
     def test_finite_at_the_extremes(self):
-        """With bounds and without, also where all values are the first or the last one."""
+        """With and without bounds, also where all values are the first or the last."""
         params = extreme_params(2048)
         low, high, center, pixels = random_bounds(4096)
         first, last = 0 * pixels, 0 * pixels + 255
@@ -182,7 +182,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(16.0, 8.0)
     def test_centered_is_another_way_to_write_the_parameters(self, unit):
-        """That of the mixture with the same locations and scales."""
+        """The mixture has the same locations and scales."""
         centered = likelihoods.LogisticMixture(3, True, unit)
         plain = likelihoods.LogisticMixture(3)
         params = random_params(200, num_components=3)
@@ -205,7 +205,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(drawn, plain.draw(same, noise, -0.3, bounds=bounds))
 
     def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
-        """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""
+        """A wide component has little mass in an interval: here about as much as the other's tail."""
         likelihood = likelihoods.LogisticMixture(num_components=2)
         pixels = np.array(list(itertools.product(range(100, 104), repeat=3)))
         noise = random_noise(likelihood, NUM_DRAWS, bounded=True)

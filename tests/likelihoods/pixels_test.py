@@ -104,7 +104,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllGreater(probabilities(one, narrowest, [[32768], [32767]]), 0.01)
 
     def test_truncated_draws_of_sixteen_bits_are_quantiles(self):
-        """Of what is as wide as all values, or far wider: of each value as many as it is likely."""
+        """Also of distributions wider than all values: shares equal probabilities."""
         uniforms = (np.arange(4000, dtype=np.float32) + 0.5) / 4000
         for low, high, scale in ((40_000, 40_003, 1e7), (0, 2**16 - 1, 1e9), (65_530, 65_535, 0.5)):
             dist = likelihoods.DiscretizedLogistic(np.float64(30_000.0), scale, 2**16)
