@@ -26,7 +26,7 @@ class CreateTest(helpers.TestCase):
         self.mine = RunFolder(self.folder)
 
     def test_a_new_folder_which_the_same_run_goes_on_in(self):
-        """Beside a process that is in the middle of making it."""
+        """While another process is creating it."""
         self.folder.mkdir(parents=True)
         (self.folder / f"writing.{os.getpid() + 1}-0123abcd").write_text("{")
         self.mine.create(CONFIG)
@@ -61,7 +61,7 @@ class CreateTest(helpers.TestCase):
         self.assertEqual(helpers.contents(self.folder), {"thesis.tex": b"years of work"})
 
     def test_another_process_that_is_faster(self):
-        """Also on a disk without hard links: its description is there just before this one's."""
+        """Also on a disk without hard links: the other description appears just before."""
         small, message = {**CONFIG, "preset": "small"}, 'preset: "demo" instead of "small"'
         for refused, other in (
             (FileExistsError, CONFIG),
@@ -154,7 +154,7 @@ class WeightsTest(helpers.TestCase):
             self.assertAllEqual(weight, np.full(weight.shape, value))
 
     def assertRefused(self, message, best=False):
-        """Loading says so, with the factor and the file, and changes no weight."""
+        """Loading fails with the factor and the file, and changes no weight."""
         file = self.image.best if best else self.image.weights
         with self.assertRaisesRegex(ValueError, f"'image' in {file}.*{message}"):
             helpers.load_weights(self.image, self.factor, best)
@@ -186,7 +186,7 @@ class WeightsTest(helpers.TestCase):
         self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
 
     def assertBest(self, step, bits, best):
-        """After weights of a step and bits are saved, the best ones are those of `best`: step and bits."""
+        """Saves weights of a step and its bits; the best ones are then those of `best`: (step, bits)."""
         self.set_weights(float(step))
         self.image.save_if_best(self.factor, step, bits)
         self.assertTrue(helpers.load_weights(self.image, self.factor, best=True))
@@ -229,7 +229,7 @@ class WeightsTest(helpers.TestCase):
             self.assertTrue(helpers.load_weights(self.image, self.factor))
 
     def test_weights_that_are_damaged_of_another_dtype_or_not_finite(self):
-        """A finished run writes its average anew, if it has a checkpoint."""
+        """A finished run with a checkpoint rewrites its average."""
         name = "image/pixel_cnn/above/b"
         for value, message in (
             (np.int32(1), f"int32 in the array {name}, expected floats"),

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import pathlib
 import re
 import shutil
 import sys
@@ -69,7 +70,7 @@ class HubTest(helpers.TestCase):
         self.enterContext(mock.patch.object(constants, "HF_HUB_CACHE", cache))
 
     def log_in(self, token=stand_in.TOKEN, endpoint=None):
-        """Later calls are by a user with this token; False is none."""
+        """Later calls use this token; False is none."""
         api = functools.partial(HfApi, endpoint=endpoint or self.endpoint, token=token)
         self.enterContext(mock.patch.object(huggingface_hub, "HfApi", api))
 
@@ -78,7 +79,7 @@ class HubTest(helpers.TestCase):
         return pa.push(pa.load(self.folder / "mine"), NAME, **options)
 
     def hold(self):
-        """Puts the run into the repository, as if somebody had uploaded it. Returns its files."""
+        """Puts the run into the repository without `pa.push`; returns its files."""
         run = helpers.contents(self.folder / "mine")
         self.hub.commits["me/tiny"] = [
             {**run, "card.json": b"{}", "README.md": b"", ".gitattributes": b""}
@@ -124,7 +125,7 @@ class HubTest(helpers.TestCase):
         self.assertEqual(sorted(self.hub.files("me/tiny")), sorted(kept))
 
     def test_figures_are_those_of_the_model(self):
-        """As it was loaded, last or best; a changed model has none."""
+        """Of the loaded weights, last or best; a changed model has none."""
         model = pa.load(self.folder / "mine")
         pa.push(model.with_exact(False), NAME)
         self.assertNotIn("card.json", self.hub.files("me/tiny"))
@@ -141,39 +142,25 @@ class HubTest(helpers.TestCase):
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), model.log_prob(IMAGES))
 
     def test_only_what_a_run_has_is_public(self):
-        """No file that a link leads to, and nothing but numbers in a table."""
+        """No targets of links, and only numbers in tables."""
         secret = self.folder / "secret"
         secret.write_text("a private key\nof two lines\n")
         (elsewhere := self.folder / "elsewhere").mkdir()
         (elsewhere / "metrics.csv").write_text("a,b\n1,2\n")
         log_in = json.dumps({"auths": {"registry": "token"}})
-        for file, make, kind, message in (
-            (
-                "image/metrics.csv",
-                lambda x: x.symlink_to(secret),
-                ValueError,
-                "to lie there.*a link to",
-            ),
-            (
-                "image/training.json",
-                lambda x: x.symlink_to(secret),
-                ValueError,
-                "to lie there.*a link",
-            ),
-            ("config.json", self.linked, ValueError, "to lie there.*a link to"),
-            ("linked", lambda x: x.symlink_to(elsewhere), ValueError, "to lie there.*a link to"),
-            (
-                "image/metrics.csv",
-                lambda x: x.mkdir(),
-                OSError,
-                "regular file as .*metrics.csv. Received: a folder",
-            ),
-            (
-                "image/metrics.csv",
-                os.mkfifo,
-                OSError,
-                "regular file as .*metrics.csv. Received: a folder, a pipe",
-            ),
+
+        def link_to(place):
+            return lambda file: file.symlink_to(place)
+
+        link = ValueError, "to lie there.*a link to"
+        irregular = OSError, "regular file as .*metrics.csv. Received: a folder, a pipe"
+        for file, make, (kind, message) in (
+            ("image/metrics.csv", link_to(secret), link),
+            ("image/training.json", link_to(secret), link),
+            ("config.json", link_to(self.folder / "mine" / "config.json"), link),
+            ("linked", link_to(elsewhere), link),
+            ("image/metrics.csv", pathlib.Path.mkdir, irregular),
+            ("image/metrics.csv", os.mkfifo, irregular),
         ):
             folder = helpers.temporary_folder(self) / "mine"
             shutil.copytree(self.folder / "mine", folder)
@@ -195,12 +182,8 @@ class HubTest(helpers.TestCase):
         self.assertEqual(json.loads(files["image/training.json"]), {})
         self.assertEmpty({"image/metrics.csv", "card.json"} & files.keys())
 
-    def linked(self, file):
-        """Makes a link to the description of the run."""
-        file.symlink_to(self.folder / "mine" / file.name)
-
     def test_the_later_of_two_pushes_at_once_is_refused(self):
-        """Files of both would be no run."""
+        """Mixed files would be no run."""
         listed, other = hub._run_files, helpers.tiny_model()
 
         def meanwhile(info):
@@ -214,7 +197,7 @@ class HubTest(helpers.TestCase):
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), other.log_prob(IMAGES))
 
     def test_a_model_of_the_hub_is_pushed_with_its_facts(self):
-        """Its cache consists of links."""
+        """The cache of the Hub consists of links."""
         pushed = self.push()
         model = pa.load(NAME)
         model.loaded_from = pushed  # of a commit, which stays
@@ -282,7 +265,7 @@ class HubTest(helpers.TestCase):
         self.assertEqual(sorted(self.hub.served), sorted(["card.json", "config.json", *OF_FACTORS]))
 
     def assertRefused(self, message):
-        """Loading raises the error, and no file was read."""
+        """Loading fails before any file is downloaded."""
         with self.assertRaisesRegex(ValueError, message):
             pa.load(NAME)
         self.assertEmpty(self.hub.served)

@@ -141,7 +141,7 @@ class TrainedTest(helpers.TestCase):
         self.assertEqual(helpers.contents(trained.FOLDER), before)
 
     def test_the_cost_of_rounding(self):
-        """Of the first images; weights that it makes better are kept."""
+        """On the first images; better weights are kept."""
         self.assertNotPacked(ValueError, "Expected a new name. Received: tiny", name="tiny")
         with mock.patch.object(splits, "mean_bits", side_effect=[2.0, 3.0]):  # the run's, packed
             self.assertNotPacked(ValueError, "bits per dimension at most.*Received: 1.0")
@@ -216,7 +216,7 @@ class TrainedTest(helpers.TestCase):
         self.assertEqual(trained.outputs(mine), mine)
 
     def test_programs_without_a_run(self):
-        """They take the default and photographs, say so, and write beside the runs, not into the package."""
+        """They use the default model and photographs, say so, and write to the folder of runs."""
         before = helpers.contents(trained.FOLDER)
         for arguments, expected in (([], "photos"), (["--dataset=cifar10"], "cifar10")):
             with (
