@@ -66,7 +66,7 @@ class PicturesTest(helpers.TestCase):
         self.assertAllClose(found[:, far], picture[:, far], rtol=0, atol=5)
 
     def test_colors_are_those_of_a_mean_twice_as_strong(self):
-        """Whatever all draws together have none of."""
+        """Noise that cancels out over all draws does not show."""
         noise = np.random.default_rng(0).integers(-40, 40, (16, 1, 1, 3))
         found = []
         for each in (0, np.concatenate([noise, -noise])):
@@ -93,7 +93,7 @@ class SeveralTest(helpers.TestCase):
     PICTURE = np.full((8, 12, 1), LUMA, np.uint8)
 
     def colored(self, nats=lambda reds: -abs(reds), tints=TINTS, noise=1, **how):
-        """What red and blue of three colorings have more than their luma, [3, 2], and the colorings.
+        """Red and blue minus luma of three colorings, [3, 2], and the colorings.
 
         `nats` are the log-likelihoods of uniform pictures by their red tint.
         """
@@ -115,7 +115,7 @@ class SeveralTest(helpers.TestCase):
         return found[:, 4, 5, ::2].astype(float) - self.LUMA, found
 
     def test_they_are_of_groups_of_draws(self):
-        """The nearest to the mean of all first, where hues and likelihoods do not say otherwise."""
+        """The nearest to the mean comes first, other things being equal."""
         for seeds in (None, [3, 4]):
             tints, _ = self.colored(seeds=seeds)
             self.assertAllClose(tints, self.TINTS[:3], rtol=0, atol=2)
@@ -174,7 +174,7 @@ class AsSeenWholeTest(helpers.TestCase):
         ((70, 500), (8, 58)),
     )
     def test_sizes(self, size, expected):
-        """They are multiples of 2, as the network needs."""
+        """Multiples of 2, as the network needs."""
         network = {"topology": pa.networks.topology.pixelcnn_pp(1, 2), "filters": 4}
         model = helpers.random_chain([Grayscale()], (8, 8), network)
         images = helpers.pictures(1, size=size)

@@ -6,7 +6,6 @@ from unittest import mock
 import numpy as np
 from absl.testing import parameterized
 
-import pixelcnn_aux as pa
 from benchmarks import particles
 from pixelcnn_aux import layers, sampling
 from pixelcnn_aux.auxiliary import Grayscale
@@ -14,7 +13,7 @@ from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sampling.particles import Particles
 from pixelcnn_aux.scanning.diagonals import DiagonalScan
 from tests import custom, helpers
-from tests.agreement_test import SMALL, build, labels
+from tests.agreement_test import build, labels
 
 tiny = functools.cache(particles.tiny)
 SEEDS = np.array([[1, 2], [3, 4], [1, 2]], np.int32)
@@ -23,9 +22,9 @@ SEEDS = np.array([[1, 2], [3, 4], [1, 2]], np.int32)
 @functools.cache
 def parallel():
     """A pyramid that decides groups of pixels, of the size of `particles.tiny`."""
-    bits = {"channels": 1, "bits": particles.BITS}
-    made = pa.parallel_pyramid(particles.SIZE, halvings=1, num_components=2, **SMALL, **bits)
-    for factor in helpers.randomized(made).factors.values():
+    how = {"channels": 1, "bits": particles.BITS, "base_parts": None}
+    made = helpers.tiny_parallel(particles.SIZE, **how)
+    for factor in made.factors.values():
         for layer in layers.normalized_layers(factor):
             layer.g.assign(2.0 * layer.g)
     return made
@@ -58,7 +57,7 @@ def completed(model, count, seeds=SEEDS, **how):
 
 class DistributionTest(helpers.TestCase):
     def assertTends(self, model, condition=None):
-        """From another distribution, by one particle, to that given all that is known."""
+        """One particle has another distribution, 64 nearly the one given all known pixels."""
         images, probs = particles.completions(model, condition)
         shares = (particles.shares(model, condition, images, 400, count) for count in (1, 64))
         one, many = (particles.variation(x, probs) for x in shares)
@@ -74,7 +73,7 @@ class DistributionTest(helpers.TestCase):
 
     @parameterized.parameters(True, False)
     def test_grays_and_their_colors(self, exact):
-        """Of a bound: pairs of images, which need not agree."""
+        """Also a bound: pairs of images, which need not agree."""
         how = {"channels": 3, "bits": 1, "exact": exact, "centered": exact}
         model = helpers.random_chain([custom.SmallGray()], (1, 3), **how)
         for factor in model.factors.values():
@@ -100,7 +99,7 @@ class DistributionTest(helpers.TestCase):
 
 
 class StateTest(helpers.ImagesTestCase):
-    """Particles take all that a scan knows about them along."""
+    """Resampled particles keep their scan's state."""
 
     @parameterized.parameters("colors", "deep_chain", "classes", "bound", "several_resolutions")
     def test_as_by_a_scan_that_knows_pixels_alone(self, name):
@@ -135,7 +134,7 @@ class StateTest(helpers.ImagesTestCase):
 
     @parameterized.parameters("bound", "deep_chain", "classes", "parallel")
     def test_weights_of_images_that_are_known(self, name):
-        """They are the model's own probabilities."""
+        """They equal the model's probabilities."""
         model, how = build(name), {key: x[:3] for key, x in labels(name).items()}
         images = helpers.pictures(3, size=model.image_size)
         with mock.patch.object(Particles, "weigh", autospec=True) as weigh:
@@ -150,7 +149,7 @@ class StateTest(helpers.ImagesTestCase):
             self.assertEqual(list(completed(build("colors"), 1)), ["x0", "x1"])
 
     def test_noise(self):
-        """That of the first particle is that of a draw; none has another's."""
+        """The first particle has a draw's noise; all particles differ."""
         made = Particles(SEEDS[:2], 3)
         factor, seeds = build("colors").factors["x1"], made.each(SEEDS[:2])
         found = sampling.noise(factor, seeds, made.streams(1), (2, 3))
@@ -158,7 +157,7 @@ class StateTest(helpers.ImagesTestCase):
         self.assertLen(set(found.ravel()), found.size)
 
     def test_resampling(self):
-        """As often as weights say, of those requests alone that have few; all that is theirs follows."""
+        """By weight, only where the effective sample size is low; images follow."""
         made, rows = Particles(SEEDS[:2], 4), np.arange(8)
         made.weigh(np.log([0.25, 1e-9, 0.5, 0.25, 1, 1, 1, 1]))
         self.assertAllClose(made.effective(), [8 / 3, 4.0])
@@ -175,16 +174,6 @@ class StateTest(helpers.ImagesTestCase):
 
 
 class PicturesTest(helpers.TestCase):
-    @parameterized.parameters("plain", "pyramid")
-    def test_a_picture_of_the_models_size(self, name):
-        model, _ = tiny(name)
-        images, mask = particles.completions(model, None)[0][:3], np.ones((3, *particles.SIZE, 1))
-        mask[particles.HOLE] = 0
-        mask = mask.astype(np.uint8)
-        [*_, expected] = model.sample(SEEDS, known=images, mask=mask, particles=8).values()
-        found = model.complete(images, mask, SEEDS, particles=8)
-        self.assertAllEqual(found, expected)
-
     def test_any_size(self):
         made, images = parallel().with_image_size(None), np.zeros((2, 3, 5, 1), np.uint8)
         mask = np.ones_like(images)

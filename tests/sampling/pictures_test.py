@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-import pixelcnn_aux as pa
 from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.base.inputs import DrawRequest
@@ -59,7 +58,7 @@ class ModelsSizeTest(helpers.TestCase):
 
     @parameterized.parameters(2, 4)
     def test_enlargements(self, times):
-        """Scales in between are drawn at lower log-scales."""
+        """Scales in between have lower log-scales."""
         images, shifts = halved(helpers.pictures(2, size=(8, 8)), times), np.array([0.5, -1.0])
         given = {f"{8 // times}x{8 // times}": images}
         if times == 4:
@@ -76,7 +75,7 @@ class ModelsSizeTest(helpers.TestCase):
 
 
 class AnySizeTest(helpers.TestCase):
-    """Exact models draw what agrees with what they are given."""
+    """Draws of exact models agree with the given images."""
 
     @parameterized.parameters((1, 1), (3, 17), (9, 11))
     def test_completions(self, *size):
@@ -98,7 +97,7 @@ class AnySizeTest(helpers.TestCase):
 
 
 class WholeTest(helpers.TestCase):
-    """A model of one size draws larger pictures as one of that size does."""
+    """A model of one size draws larger pictures like a model of their size."""
 
     def test_enlargements(self):
         whole = pyramid().with_image_size((20, 24))  # PICTURES, padded to whole blocks
@@ -124,16 +123,14 @@ def scenes():
 @functools.cache
 def photographs():
     """Images of any size, with a half and a quarter of it."""
-    parts = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
-    made = pa.parallel_pyramid(halvings=2, base_blocks=1, num_components=2, **parts)
-    return helpers.randomized(made)
+    return helpers.tiny_parallel(halvings=2)
 
 
 class ScenesTest(helpers.TestCase):
     """The small picture around a hole is drawn by another model."""
 
     def completed(self, images, mask, model=None, **how):
-        """The completions, and the calls that drew their parts: the small ones, and the enlargements."""
+        """The completions, and the calls that drew the small parts and the enlargements."""
         model = model or photographs()
         spied = mock.patch.object(pictures, "draw", side_effect=pictures.draw)
         with spied as draw:
@@ -150,7 +147,7 @@ class ScenesTest(helpers.TestCase):
         return small.args[1].size, large.args[1].size
 
     def test_the_part_around_a_hole(self):
-        """It takes half of what scenes see where it can, and twice that as far as the model enlarges."""
+        """The hole spans at most half of the scene where the model's enlargements allow."""
         rows = slice(20, 24)
         self.assertEqual(self.sizes(np.s_[20:24, 20:22]), ((4, 4), (8, 8)))
         self.assertEqual(self.sizes(np.s_[20:25, 20:22]), ((4, 4), (16, 16)))
@@ -165,7 +162,7 @@ class ScenesTest(helpers.TestCase):
 
     @parameterized.parameters(True, False)
     def test_the_small_picture_is_what_known_pixels_leave(self, exact):
-        """Scenes draw it within these bounds, and it is what the model enlarges."""
+        """Scenes draw it within these bounds, and the model enlarges it."""
         images, mask = helpers.pictures(1, size=(8, 8)), np.ones((1, 8, 8, 1), np.uint8)
         mask[:, 3:6, 3:7] = 0
         how = {"model": pyramid(exact), "log_scale_shift": -0.5, "particles": 4}
@@ -185,7 +182,7 @@ class ScenesTest(helpers.TestCase):
         self.assertAllEqual(sampling.draw(scenes(), *rows, 4)["image"], given)
 
     def test_what_is_drawn_joins_what_is_around_it(self):
-        """At every scale: pixels that are off the grid of blocks make up for no other ones."""
+        """At every scale, also off the grid of blocks."""
         images, mask = np.full((1, 8, 8, 3), 100, np.uint8), np.ones((1, 8, 8, 1), np.uint8)
         mask[:, 3:6, 3:8] = 0
         steps = np.array([[1, 1, 1, 1, 1], [1, 2, 2, 2, 2], [1, 1, 1, 1, 1]])[..., np.newaxis]
@@ -197,12 +194,12 @@ class ScenesTest(helpers.TestCase):
             self.assertAllEqual(halved(found, 8 // given.shape[1]), given)
 
     def shifts(self, images, mask, model=None, **how):
-        """Those of the full pictures' log-scales, [B, H, W]."""
+        """The shifts of the full pictures' log-scales, [B, H, W]."""
         _, _, calls = self.completed(images, mask, model, **how)
         return np.concatenate([call.args[3]["image"]["log_scale_shift"] for call in calls])
 
     def test_what_is_drawn_varies_as_what_is_around_it(self):
-        """As what is nearby, and of the same brightness; unknown pixels do not matter."""
+        """As nearby pixels of the same brightness; unknown pixels have no influence."""
         random = np.random.default_rng(0)
         noise = random.integers(-30, 31, (1, 32, 64, 3))
         noise[:, :, 32:] = 0
