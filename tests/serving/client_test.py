@@ -159,7 +159,7 @@ class ClientTest(toy.ServedTest):
             spy.assert_not_called()
 
     def test_without_the_package(self):
-        """The client needs it, an export does not."""
+        """The client needs it; exports do not."""
         self.addCleanup(importlib.reload, grpc_client)
         absent = {x: None for x in sys.modules if x.startswith("tensorflow_serving")}
         self.enter_context(mock.patch.dict(sys.modules, absent))
@@ -169,7 +169,7 @@ class ClientTest(toy.ServedTest):
 
 
 class HostileTest(toy.ServedTest):
-    """Servers that answer wrongly."""
+    """Servers with wrong answers."""
 
     def assert_refused(self, address, signature, message):
         """Asserts that a request soon ends in an error of one line."""
@@ -253,7 +253,7 @@ class HostileTest(toy.ServedTest):
             self.assert_refused(address, "sample", message)
 
     def answering(self, metadata=None, answer=None, compression=None):
-        """HOST:PORT of a server that answers with these bytes, and to `auxiliaries` correctly."""
+        """HOST:PORT of a server that answers with these bytes, but to `auxiliaries` correctly."""
         if metadata is None:
             right = model_server.metadata_response(self.toys["toy"].signature_defs)
             metadata = right.SerializeToString()

@@ -174,7 +174,7 @@ class SignaturesTest(ExportTestCase):
         self.assertIs(functions["serving_default"], functions["auxiliaries"])
 
     def test_models_of_images_of_any_size(self):
-        """They are exported at one size."""
+        """Their exports have one size."""
         run = self.folder / "any_size"
         few = {"parts": (1, 1, 1, 1), "base_parts": 1}
         model = helpers.make_run(run, codec_helpers.model(**few))
@@ -199,7 +199,7 @@ class SignaturesTest(ExportTestCase):
                 signatures(model)
 
     def test_compiled_and_one_row_a_request(self):
-        """It is compared with the model in a process without this package."""
+        """A process without this package compares it with the model."""
         # One factor is exported sooner.
         size = {"filters": 2, "blocks": 1, "resolutions": 1, "num_components": 1}
         model = pa.pixelcnn_pp(helpers.SIZE, **size)
@@ -401,7 +401,7 @@ class FolderTest(ExportTestCase):
         self.assertIn("client cannot ask for it: add auxiliaries", said)
 
     def test_versions_count_up_and_nothing_else_is_left(self):
-        """An export that is refused leaves nothing, and what a killed one left is removed."""
+        """A refused export leaves nothing, and leftovers of a killed one are removed."""
         base = self.folder / "several" / "tiny"
         for name in ("7", ".writing-x/variables"):
             (base / name).mkdir(parents=True)
@@ -424,7 +424,7 @@ class FolderTest(ExportTestCase):
         self.assertEqual(os.listdir(out / "tiny"), [".lock"])
 
     def test_a_run_that_is_still_training(self):
-        """Verification uses the weights that were exported, not those of a later step."""
+        """Verification uses the exported weights, not those of a later step."""
         run, save = self.folder / "training", tf.saved_model.save
         helpers.make_run(run, self.model)
 
@@ -442,7 +442,7 @@ class FolderTest(ExportTestCase):
             self.assertAllClose(found, factor.get_weights(), rtol=0, atol=0)
 
     def export_a_little(self, out, run=None, error=None, **arguments):
-        """Exports one trivial signature. Returns the model that verification receives."""
+        """Exports one trivial signature; returns the model passed to verification."""
         little = tf.Module()
         little.double = tf.function(lambda x: {"double": 2 * x})
         spec = tf.TensorSpec([None], tf.float32, "x")
@@ -458,7 +458,7 @@ class FolderTest(ExportTestCase):
         return model
 
     def test_no_folder_to_write_to(self):
-        """It is refused before the model is loaded."""
+        """The refusal comes before the model is loaded."""
         file = self.folder / "file"
         file.write_text("mine")
         self.enter_context(mock.patch.object(exporting, "load", self.fail))
@@ -482,7 +482,7 @@ class FolderTest(ExportTestCase):
         self.assertFalse(out.exists())
 
     def test_what_the_server_takes_besides(self):
-        """Warm-up requests are answered; a server runs as a user of its own."""
+        """Warm-up requests work, and another user can read the export."""
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o755)
         names = []
         for request in warm_up_requests(self.path):
