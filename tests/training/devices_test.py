@@ -184,7 +184,7 @@ class DevicesTest(helpers.TestCase):
         self.check("devices", "devices")
 
     def test_two_hosts(self):
-        """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise.
+        """Only the chief writes, and all hosts have equal averages, even if one rounds differently.
 
         A callback of the chief stopped all of them, after as many epochs as the other runs have.
         """
@@ -194,7 +194,7 @@ class DevicesTest(helpers.TestCase):
             self.assertAllEqual(weights[1][key], weights[0][key])
 
     def test_hosts_that_were_given_different_arguments(self):
-        """All of them say what differs, before the chief has written anything."""
+        """Each names the difference before the chief writes anything."""
         for index in range(2):
             self.processes[f"host {index}"].join(300)
             here = f"here with seed={index}, decay=[{0.5 + index / 4}, {0.5 + index / 4}]. Start"
@@ -249,7 +249,7 @@ class DefaultTest(helpers.TestCase):
                     training.default_strategy()
 
     def test_jax_refuses_several_hosts(self):
-        """Each of them would train the whole run."""
+        """Each host would train the whole run."""
         with mock.patch.object(backend, "NAME", "jax"), mock.patch.dict(os.environ):
             os.environ.pop("TF_CONFIG", None)
             self.assertIsNone(training.default_strategy())

@@ -29,7 +29,7 @@ class FittingTest(helpers.TestCase):
     """Of networks most of which have weights of the same shapes."""
 
     def fitting(self, earlier, model, names=None):
-        """(the names of the factors that start from a model's weights, the output)."""
+        """(names of the factors that start from the earlier weights, output)."""
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder, earlier)
         names = names or list(model.factors)
@@ -72,7 +72,7 @@ class TrainTest(helpers.TestCase):
         return model, output.getvalue()
 
     def test_a_run_keeps_the_first_weights_that_it_had(self):
-        """From the run that its model was loaded from, which is not read again, or from `init`."""
+        """From the run of its loaded model, which is not read again, or from `init`."""
         folder = helpers.temporary_folder(self)
         earlier, run, again = str(folder / "earlier"), folder / "run", folder / "again"
         other = helpers.tiny_model()

@@ -94,7 +94,7 @@ class Interrupting(data.Images):
 
 
 class StoppedRunTest(helpers.TestCase):
-    """Whatever stops a run, it ends where one that nothing stops ends, bit for bit.
+    """A stopped run that resumes ends like an uninterrupted one, bit for bit.
 
     In `tests/faults` it is killed too, and compiled.
     """
@@ -138,7 +138,7 @@ class StoppedRunTest(helpers.TestCase):
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
     def test_checkpoints_in_the_middle_of_long_epochs(self):
-        """Where a run is killed in one, the steps since the last of them are lost."""
+        """A run killed in one loses the steps since its last checkpoint."""
         killed = mock.Mock(side_effect=KeyboardInterrupt)
         with mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
             with self.assertRaises(KeyboardInterrupt):
@@ -165,7 +165,7 @@ class StoppedRunTest(helpers.TestCase):
         self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
 
     def test_finished(self):
-        """Perhaps killed after its last checkpoint and before it wrote the weights."""
+        """Killed after its last checkpoint, before the weights were written."""
         shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
         RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
@@ -217,7 +217,7 @@ class StoppedRunTest(helpers.TestCase):
 
 
 class NotFiniteTest(helpers.TestCase):
-    """A run that diverges ends with an error, and leaves what was good."""
+    """A diverging run ends with an error, and keeps its good files."""
 
     @classmethod
     def setUpClass(cls):
@@ -244,7 +244,7 @@ class NotFiniteTest(helpers.TestCase):
             self.assertTrue(np.isfinite(value).all())
 
     def assertWritesNothing(self, message):
-        """A run whose first metrics are not finite leaves none of its own, nor any weights."""
+        """A run whose first metrics are not finite writes no metrics and no weights."""
         with self.assertRaisesRegex(RuntimeError, message):
             train(self.folder)
         files = {x for x in helpers.contents(self.folder / "grayscale") if "logs/" not in x}
@@ -284,7 +284,7 @@ class NotFiniteTest(helpers.TestCase):
 
 
 class TrainTest(helpers.TestCase):
-    """One folder, three calls: one factor, then the others, then nothing is left to do."""
+    """Three calls in one folder: one factor, then the others, then none."""
 
     setting = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1, batch_size=4)
     images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
@@ -476,7 +476,7 @@ class CallbacksTest(helpers.TestCase):
         self.assertEqual(loaded.name, "grayscale")
 
     def test_a_run_that_one_has_ended_resumes_exactly(self):
-        """On purpose after its second epoch, and by an error after the third."""
+        """On purpose after the second epoch, and by an error after the third."""
         folder = helpers.temporary_folder(self) / "run"
         # Bits get fewer: none after the first are the most.
         stopping = keras.callbacks.EarlyStopping("val_bits_per_dim", mode="max", patience=0)

@@ -43,7 +43,7 @@ class TableTest(helpers.TestCase):
 
 class EpochMeterTest(helpers.TestCase):
     def test_metrics_are_those_of_its_steps_alone(self):
-        """Without the waiting before it, and the norm of a step that overflowed."""
+        """Without earlier waiting, and without the norm of a step that overflowed."""
         batches = types.SimpleNamespace(waited=50.0)
         meter = metrics.EpochMeter(3, batches, lambda step, bits, norm: None, shows=False)
         for step, outcome in enumerate([(3.0, math.nan), (4.0, 2.0), (5.0, 4.0)]):

@@ -104,7 +104,7 @@ class MuonTest(helpers.TestCase):
         self.assertAllEqual(orthogonalized(tf.zeros([1, 4, 3])), np.zeros([1, 4, 3]))
 
     def test_steps(self):
-        """Kernels as Jordan et al., 2024, have it; the others as Adam; averages of both."""
+        """Kernels as in Jordan et al., 2024; the others as in Adam; averages of both."""
         random = np.random.default_rng(0)
         shapes = [(2, 3, 4), (5,), (2, 3, 4), (6, 4)]
         starts = [random.normal(size=shape) for shape in shapes]

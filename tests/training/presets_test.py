@@ -52,7 +52,7 @@ class PaperTest(tf.test.TestCase):
         self.enter_context(layers.counting_parameters())
 
     def test_optimization(self):
-        """Every epoch has as many steps as there are whole batches in the paper's training images."""
+        """An epoch has as many steps as the paper's training images fill batches."""
         color = Training(
             epochs=200, steps_per_epoch=781, batch_size=64, learning_rate=1e-3, decay=0.99999
         )

@@ -45,7 +45,7 @@ def tiles(file):
 
 
 class RunTest(helpers.TestCase):
-    """A run with samples after each epoch and a trace, beside one without."""
+    """A run with samples after each epoch and a trace, and one without."""
 
     @classmethod
     def setUpClass(cls):

@@ -41,7 +41,7 @@ class CheckpointsTest(helpers.TestCase):
         return [step for step, _ in find_checkpoints(self.folder)]
 
     def assertRestores(self, step, warned=None):
-        """The checkpoint of this step is restored; a warning names that of the step `warned`, if any."""
+        """Restores the checkpoint of this step; a warning names the one of step `warned`, if any."""
         named = variables()
         named["weights/0"].assign([9.0, 9.0])
         with mock.patch.object(training_state.logging, "warning") as warning:
