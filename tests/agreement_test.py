@@ -38,9 +38,10 @@ CHAINS = {
     ),
     "deep_chain": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4), {}),
     "scans": ([HighBits(9, of=10), HalfResolution()], (4, 4), {"channels": 1, "bits": 10}),
-    "halved_scans": ([HalfResolution(), HighBits(4, of=10)], (4, 4), {"channels": 1, "bits": 10}),
+    "halved_scans": ([HalfResolution(), HighBits(4, of=10)], (4, 4), {"channels": 2, "bits": 10}),
     "low": ([Grayscale()], (4, 6), {"network": {**FLAT, **LOW}, "embedding": [None, FLAT]}),
     "classes": ([Grayscale()], (4, 6), {"condition": pa.conditions.Classes(3)}),
+    "vectors": ([Grayscale(2)], (4, 6), {"condition": pa.conditions.Vector(2)}),
     # Several rows at once, and wider than the steps that are kept.
     "waves": ([HalfResolution()], (6, 24), {"network": TWO}),
     "tall_kernels": (
@@ -63,7 +64,9 @@ def build(name):
 
 
 def labels(name):
-    return {"condition": np.array([0, 1, 2, -1, 0])} if name == "classes" else {}
+    values = {"classes": [0, 1, 2, -1, 0], "vectors": [[0.5, -1], [0, 2], [0, 0], [1, 1], [-2, 0]]}
+    kind = build(name).condition
+    return {} if kind is None else {"condition": np.array(values[name], kind.dtype)}
 
 
 def draw(name, rows=slice(None), **how):
