@@ -33,6 +33,8 @@ from pixelcnn_aux.training.config import RunConfig
 from pixelcnn_aux.training.devices import Hosts
 
 ROOT = pathlib.Path(__file__).parents[1]
+TINY_PARALLEL = dict.fromkeys(("blocks", "trunk_blocks", "base_blocks", "masked_blocks"), 1)
+TINY_PARALLEL |= {"filters": 4, "base_filters": 4, "base_parts": 2, "num_components": 2}
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # Low enough that P(0) rounds to one, whatever the coefficients add: the channel drops out.
 ABSENT = -1e6
@@ -77,9 +79,9 @@ def tiny_model(
 
 def tiny_parallel(image_size=None, halvings=1, **how):
     """A parallel pyramid of few and narrow layers with random weights, by default of images of any size."""
-    small = dict.fromkeys(("blocks", "trunk_blocks", "base_blocks", "masked_blocks"), 1)
-    small |= {"filters": 4, "base_filters": 4, "base_parts": 2, "num_components": 2}
-    return randomized(pa.parallel_pyramid(image_size, halvings=halvings, **{**small, **how}))
+    return randomized(
+        pa.parallel_pyramid(image_size, halvings=halvings, **{**TINY_PARALLEL, **how})
+    )
 
 
 def random_chain(transforms, size, network=None, **how):

@@ -99,14 +99,7 @@ class PhotographsTest(helpers.TestCase):
         self.assertEqual(how["seeds"], [[5, 0], [5, 1], [5, 2]])
 
     def test_flags(self):
-        flags = (
-            "--num=1",
-            "--seed=3",
-            "--log_scale_shift=-1",
-            "--mode=map",
-            "--jit",
-            "--workdir=runs/x",
-        )
+        flags = "--num=1 --seed=3 --log_scale_shift=-1 --mode=map --jit --workdir=runs/x".split()
         [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
         self.assertEqual(call.kwargs, {**how, "condition": None, "num": 1})

@@ -247,18 +247,17 @@ class RequestsTest(helpers.TestCase):
         finally:
             cls.ended.set()
 
+    def join(self, number, data, **others):
+        """Calls one of the page's functions: the request that cancels it."""
+        body = {"fn_index": number, "data": data, "session_hash": f"{next(self.sessions)}"} | others
+        joined = self.client.post("/gradio_api/queue/join", json=body)
+        return {**body, **joined.raise_for_status().json()}
+
     @contextlib.contextmanager
     def call(self, number, data, **others):
-        """Calls one of the page's functions: what cancels it, and its messages, as they come."""
-        body = {
-            "fn_index": number,
-            "data": data,
-            "session_hash": f"{next(self.sessions)}",
-            **others,
-        }
-        joined = self.client.post("/gradio_api/queue/join", json=body)
-        call = {**body, **joined.raise_for_status().json()}
-        url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
+        """Calls one of the page's functions: the request that cancels it, and its messages."""
+        call = self.join(number, data, **others)
+        url = f"/gradio_api/queue/data?session_hash={call['session_hash']}"
         with self.client.stream("GET", url) as stream:
             yield call, (json.loads(x[6:]) for x in stream.iter_lines() if x)
 
@@ -292,12 +291,7 @@ class RequestsTest(helpers.TestCase):
         del self.begun[:]
         with mock.patch.object(page, "PATIENCE", 0.2):
             for _ in range(20):
-                body = {
-                    "fn_index": number,
-                    "data": [None, None],
-                    "session_hash": f"{next(self.sessions)}",
-                }
-                self.client.post("/gradio_api/queue/join", json=body).raise_for_status()
+                self.join(number, [None, None])
             while self.page._queue.event_ids_to_events:
                 self.assertEmpty(self.begun)
                 time.sleep(0.05)
@@ -310,11 +304,8 @@ class RequestsTest(helpers.TestCase):
 
     def test_wrong_requests_are_refused_in_silence(self):
         """Without an error of the server or a traceback."""
-        join, upload, number = (
-            "/gradio_api/queue/join",
-            "/gradio_api/upload",
-            self.function("dropdown"),
-        )
+        join, upload = "/gradio_api/queue/join", "/gradio_api/upload"
+        number = self.function("dropdown")
         large, many = b"[" * 2**17, [("files", (f"{x}.png", bytes(2**18))) for x in range(5)]
         kind = {"headers": {"content-type": "application/json"}}
         with contextlib.redirect_stderr(io.StringIO()) as printed:
@@ -402,13 +393,8 @@ class RequestsTest(helpers.TestCase):
         for path in (*paths, "/gradio_api/file=http://127.0.0.1/x.png", "/gradio_api/file=x"):
             self.assertEqual(self.client.get(path).status_code, 404, path)
         [editor] = [x for x in self.page.blocks.values() if x.get_block_name() == "imageeditor"]
-        data = {
-            "session_hash": "s",
-            "component_id": editor._id,
-            "fn_name": "accept_blobs",
-            "id": "x",
-        }
-        data |= {"type": "layer", "index": 10**4}
+        data = {"component_id": editor._id, "fn_name": "accept_blobs", "session_hash": "s"}
+        data |= {"id": "x", "type": "layer", "index": 10**4}
         for path in ("component_server", "component_server/", "run/predict", "api/predict"):
             found = self.client.post(f"/gradio_api/{path}", data=data, files={"file": b"x"})
             self.assertEqual(found.status_code, 404, path)

@@ -96,8 +96,9 @@ class RoundedFactorTest(helpers.TestCase):
 
     def test_training_from_the_weights_of_a_float_model(self):
         folder, images = helpers.temporary_folder(self), helpers.pictures(8, size=(8, 8))
-        trained = helpers.make_run(folder / "floats", helpers.tiny_parallel())
-        made = helpers.tiny_parallel(whole_numbers=True)
+        how = {"halvings": 1, **helpers.TINY_PARALLEL}
+        trained = helpers.make_run(folder / "floats", pa.parallel_pyramid(**how))
+        made = pa.parallel_pyramid(whole_numbers=True, **how)
         steps = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4}
         settings = pa.Training(**steps, learning_rate=1e-3, crop=8)
         where = {"workdir": folder / "whole", "init": folder / "floats", "factors": ["image"]}

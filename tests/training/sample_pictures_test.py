@@ -21,18 +21,12 @@ SIDE = image_grid.SIDE // max(helpers.SIZE)  # of a pixel, enlarged
 
 def train(folder, **options):
     """The averaged weights of a factor with dropout, and the output."""
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        average = helpers.train(
-            helpers.tiny_model(dropout=0.5),
-            "image",
-            helpers.images(10),
-            helpers.images(20, seed=1),
-            SETTINGS,
-            folder,
-            seed=3,
-            **options,
-        )
+    model, images = (
+        helpers.tiny_model(dropout=0.5),
+        (helpers.images(10), helpers.images(20, seed=1)),
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        average = helpers.train(model, "image", *images, SETTINGS, folder, seed=3, **options)
     return average, output.getvalue()
 
 
