@@ -20,8 +20,8 @@ def check(modules):
         model = pa.load(name).with_image_size(size)
         [*_, drawn] = model.sample([[0, 0]]).values()
         assert drawn.shape == (1, *size, 3), drawn.shape
-        for nats, entropy in model.pixel_nats(drawn).values():
-            assert np.isfinite(nats).all() and np.isfinite(entropy).all()
+        for pixels in model.pixel_nats(drawn).values():
+            assert np.isfinite(pixels.log_prob).all() and np.isfinite(pixels.entropy).all()
     check_data()
 
 
