@@ -50,7 +50,7 @@ CHAINS = {
         {"network": {**FLAT, **TALL}, "embedding": [None, FLAT]},
     ),
 }
-SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (5, 2)).astype(np.int32)
+SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (3, 2)).astype(np.int32)
 
 
 @functools.cache
@@ -64,7 +64,7 @@ def build(name):
 
 
 def labels(name):
-    values = {"classes": [0, 1, 2, -1, 0], "vectors": [[0.5, -1], [0, 2], [0, 0], [1, 1], [-2, 0]]}
+    values = {"classes": [0, -1, 2], "vectors": [[0.5, -1], [0, 0], [-2, 1]]}
     kind = build(name).condition
     return {} if kind is None else {"condition": np.array(values[name], kind.dtype)}
 
@@ -105,7 +105,7 @@ def redrawn(name, images):
 
 
 def in_batches_of_two(name, **how):
-    """Two batches of two, and a last one of one: of images, shifts, auxiliary images, and labels."""
+    """A batch of two, and one of one: of images, shifts, auxiliary images, and labels."""
     most = 2 * np.prod(build(name).image_size)
     with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", most):
         return draw(name, **how)
