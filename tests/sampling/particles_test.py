@@ -103,8 +103,9 @@ class StateTest(helpers.ImagesTestCase):
 
     @parameterized.parameters("colors", "deep_chain", "classes", "bound", "several_resolutions")
     def test_as_by_a_scan_that_knows_pixels_alone(self, name):
-        model = several_resolutions() if name == "several_resolutions" else build(name)
-        how = {key: x[:3] for key, x in labels(name).items()}
+        model, how = several_resolutions(), {}
+        if name != "several_resolutions":
+            model, how = build(name), labels(name)
 
         def row_by_row(network, features, shape, _):
             return DiagonalScan(network, features, shape, shape[2])
@@ -135,7 +136,7 @@ class StateTest(helpers.ImagesTestCase):
     @parameterized.parameters("bound", "deep_chain", "classes", "parallel")
     def test_weights_of_images_that_are_known(self, name):
         """They equal the model's probabilities."""
-        model, how = build(name), {key: x[:3] for key, x in labels(name).items()}
+        model, how = build(name), labels(name)
         images = helpers.pictures(3, size=model.image_size)
         with mock.patch.object(Particles, "weigh", autospec=True) as weigh:
             completed(model, 2, known=images, mask=np.ones_like(images[..., :1]), **how)
