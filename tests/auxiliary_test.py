@@ -25,7 +25,7 @@ class RGBTo8Bit(Red):
 
 
 class TransformTest(helpers.TestCase):
-    """What a subclass need not define."""
+    """Defaults of a subclass."""
 
     def test_its_name_is_that_of_its_class_or_its_own(self):
         class Levels(Red):

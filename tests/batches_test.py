@@ -17,7 +17,7 @@ GRAYS = pa.auxiliary.Grayscale()(IMAGES)
 
 
 def at_most(images):
-    """Within it a batch has so many images of `helpers.SIZE`."""
+    """Context in which a batch has at most so many images of `helpers.SIZE`."""
     return mock.patch.object(batches, "MAX_PIXELS", images * np.prod(helpers.SIZE))
 
 

@@ -9,7 +9,6 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import conditions, data
-from pixelcnn_aux.base import serialization
 from pixelcnn_aux.training import first_weights
 from tests import helpers
 
@@ -28,7 +27,7 @@ def twins(condition):
 class ConditionsTest(helpers.TestCase):
     @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
     def test_a_new_model_is_the_unconditional_one_until_it_is_trained(self, condition, values):
-        """To the last bit. What is unknown, or not told, changes nothing later either."""
+        """To the last bit. Unknown conditions change nothing later, either."""
         model, unconditional = twins(condition)
         images = helpers.pictures(3)
         with helpers.eagerly():
@@ -52,13 +51,6 @@ class ConditionsTest(helpers.TestCase):
         found = factor.evaluate((images, inputs.auxiliary, values), images, verbose=0)
         bits = -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
         self.assertAllClose(found, bits)
-
-    def test_description(self):
-        for condition in (CLASSES, VECTOR, None):
-            text = json.dumps(helpers.tiny_model(condition=condition).description())
-            self.assertEqual("condition" in text, condition is not None)
-            again = serialization.deserialize(json.loads(text), pa.AuxiliaryModel)
-            self.assertEqual(json.dumps(again.description()), text)
 
     def test_draws_of_classes(self):
         model = helpers.randomized(helpers.tiny_model(condition=CLASSES, exact=True))
@@ -86,7 +78,7 @@ class ConditionsTest(helpers.TestCase):
         (CLASSES, CLASSES), (CLASSES, conditions.Classes(5)), (CLASSES, None), (None, VECTOR)
     )
     def test_first_weights_of_a_model_of_another_condition(self, own, other):
-        """Those of images of no class; of a model of the same classes, those of all of them."""
+        """Images without a class keep their likelihoods; with the same classes, all images do."""
         how = {"exact": True, "centered": True}
         model, earlier = (helpers.tiny_model(condition=each, **how) for each in (own, other))
         helpers.make_run(self.folder, helpers.randomized(earlier))

@@ -1,17 +1,17 @@
-"""Makes the tests take less time: the order of their files, and graphs without optimization."""
+"""Speeds the tests up: the order of their files, and graphs without optimization."""
 
 import gc
 import os
 
-# Imports make many objects that last: looking through them for those that do not takes a while.
+# Imports create many long-lived objects, which the garbage collector would scan in vain.
 gc.disable()
-# What is compiled here runs once: XLA need not optimize it.
+# Compiled code runs once here: XLA need not optimize it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-# Workers share the processor: threads of OpenBLAS that wait for each other would keep it from the others.
+# Workers share the processor: busy-waiting threads of OpenBLAS would block the other workers.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# First those that take long, so that workers end together.
+# Long files come first, so that workers finish together.
 LONG = (
     *("tutorial_test.py", "agreement_test.py", "export_test.py", "incremental_test.py"),
     *("codec_test.py", "fuzz_test.py", "parallel_test.py"),
@@ -24,7 +24,7 @@ LONG = (
 
 def pytest_configure(config):
     if hasattr(config.option, "loadscopereorder"):
-        config.option.loadscopereorder = False  # by how many tests they have, which says little
+        config.option.loadscopereorder = False  # the number of tests says little about their time
 
 
 def pytest_collection_modifyitems(items):
@@ -33,9 +33,9 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    from tests import helpers  # TensorFlow, which xdist's own process need not wait for
+    from tests import helpers  # imports TensorFlow, which xdist's main process does not need
 
-    # Programs that tests start, and exports in the server's C++ loader, still have their graphs optimized.
+    # Programs started by tests, and exports in the server's C++ loader, still optimize their graphs.
     helpers.trace_quickly()
     gc.freeze()
     gc.enable()

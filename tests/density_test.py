@@ -71,7 +71,7 @@ class DensityTest(helpers.TestCase):
 
     @parameterized.parameters((1, 10), (2, 5))
     def test_the_bins_of_equal_shifts_add_up_to_one(self, channels, num_values):
-        """Between whole numbers too, the bins around values one apart cover everything once."""
+        """Bins around values one apart cover everything once, also between whole numbers."""
         every = np.indices([num_values] * channels).reshape(channels, -1).T
         for centered in (False, True):
             likelihood = likelihoods.LogisticMixture(

@@ -147,7 +147,7 @@ class CommandsTest(helpers.TestCase):
         self.assertGreater(len(runs), 60)
 
     def test_pictures(self):
-        """Those that take seconds with small pictures, as a new user gives them, page by page."""
+        """Commands that take seconds with small pictures run, page by page."""
         names, done = ("color", "enlarge", "complete", "codec", "models"), []
         for page, is_whole, words in commands():
             if not is_whole or words[1] not in names:

@@ -1,4 +1,4 @@
-"""Small models, pictures that they can learn, programs and files, and statistics: for several suites."""
+"""Shared by several suites: small models, pictures that they can learn, programs, files, statistics."""
 
 import contextlib
 import copy
@@ -33,16 +33,18 @@ from pixelcnn_aux.training.config import RunConfig
 from pixelcnn_aux.training.devices import Hosts
 
 ROOT = pathlib.Path(__file__).parents[1]
+TINY_PARALLEL = dict.fromkeys(("blocks", "trunk_blocks", "base_blocks", "masked_blocks"), 1)
+TINY_PARALLEL |= {"filters": 4, "base_filters": 4, "base_parts": 2, "num_components": 2}
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
-# So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
+# Low enough that P(0) rounds to one, whatever the coefficients add: the channel drops out.
 ABSENT = -1e6
-# Processes are made of one that has imported all of this and done nothing else.
+# Forked from a process that has imported this module and done nothing else.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
 
 def pictures(count, seed=0, size=SIZE):
-    """uint8 [count, H, W, 3]: of one color each, but for a little noise."""
+    """uint8 [count, H, W, 3]: one color each, with a little noise."""
     random = np.random.default_rng(seed)
     colors = random.uniform(0, 255, (count, 1, 1, 3))
     noisy = colors + random.normal(0, 8, (count, *size, 3))
@@ -50,7 +52,7 @@ def pictures(count, seed=0, size=SIZE):
 
 
 def all_images(num_values, *shape):
-    """[N, H, W, C], every image of this shape, uint8 up to 256 values and uint16 above."""
+    """Every image of this shape: [N, H, W, C], uint8 up to 256 values and uint16 above."""
     choices = np.indices([num_values] * int(np.prod(shape)))
     return (
         choices.reshape(len(choices), -1)
@@ -67,7 +69,7 @@ def images(count, seed=0):
 def tiny_model(
     blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False, condition=None
 ):
-    """A chain of grayscale and image whose networks are so many blocks in a row."""
+    """A chain of grayscale and image, whose networks are `blocks` blocks in a row."""
     shape = topology or pa.networks.topology.flat(blocks)
     network = {"topology": shape, "filters": 4, "dropout": dropout}
     transforms = [pa.auxiliary.Grayscale()]
@@ -75,8 +77,15 @@ def tiny_model(
     return pa.chain(transforms, SIZE, network, embedding=network, **how, condition=condition)
 
 
+def tiny_parallel(image_size=None, halvings=1, **how):
+    """A parallel pyramid of few and narrow layers with random weights, by default of images of any size."""
+    return randomized(
+        pa.parallel_pyramid(image_size, halvings=halvings, **{**TINY_PARALLEL, **how})
+    )
+
+
 def random_chain(transforms, size, network=None, **how):
-    """A chain of factors x0, x1, ... with random weights, in float64 by default."""
+    """A chain of factors x0, x1, ... with random weights, by default in float64."""
     flat, larger = (
         {"topology": shape, "filters": 4}
         for shape in (topology.flat(1), topology.super_resolution(1, 1))
@@ -89,7 +98,7 @@ def random_chain(transforms, size, network=None, **how):
 
 
 def randomized(model):
-    """A model whose weights are random, each factor's from another seed."""
+    """Gives a model random weights, each factor's from another seed; returns the model."""
     for seed, factor in enumerate(model.factors.values()):
         randomize(factor, seed)
     return model
@@ -97,19 +106,19 @@ def randomized(model):
 
 @functools.cache
 def shared_model(dtype="float32", dropout=0.0):
-    """A `tiny_model` that several tests evaluate: none may change it."""
+    """A `tiny_model` shared by tests, which must not change it."""
     return tiny_model(dtype=dtype, dropout=dropout)
 
 
 def trace_quickly():
-    """Makes this process trace graphs in less time: most run once, and make many objects that last."""
+    """Speeds up tracing in this process: most graphs run once, and create many long-lived objects."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     gc.set_threshold(100_000, 50, 100)
 
 
 @contextlib.contextmanager
 def eagerly():
-    """Within it no graphs are traced: what is evaluated once, over whole images, takes less time so."""
+    """Context without traced graphs: faster for functions that run once, on whole images."""
     tf.config.run_functions_eagerly(True)
     try:
         yield
@@ -119,7 +128,7 @@ def eagerly():
 
 @contextlib.contextmanager
 def nothing_stays_registered():
-    """After it, classes, data sets and presets are those of the package, or were registered before."""
+    """Context that restores the registered classes, data sets and presets at its end."""
     importlib.import_module(
         "pixelcnn_aux.factors.rounded_factor"
     )  # which registers a class when it is needed
@@ -132,7 +141,7 @@ def nothing_stays_registered():
 
 
 def run_export(path, max_batch, requests):
-    """As of `serving.verify`, but in this process, which takes less time."""
+    """Stands in for the function of `serving.verify`, in this process, which is faster."""
     served, answers = tf.saved_model.load(str(path)).signatures, {}
     for name, arrays in requests.items():
         outputs = served[name](**{key: tf.constant(x) for key, x in arrays.items()})
@@ -141,12 +150,12 @@ def run_export(path, max_batch, requests):
 
 
 def exports_run_here():
-    """Within it, exports that are compared with their models run in this process."""
+    """Context in which exports run in this process to be compared with their models."""
     return mock.patch("pixelcnn_aux.serving.verify._run_export", run_export)
 
 
 def load_weights(folder, factor, best=False):
-    """Gives a Keras factor the weights in a folder of a run; False if there are none."""
+    """Loads a factor's weights from a run's folder into a Keras factor; False if there are none."""
 
     def assign(arrays):
         tensors.assign(serialization.named_weights(factor), arrays)
@@ -156,7 +165,7 @@ def load_weights(folder, factor, best=False):
 
 
 def of_keras(model):
-    """A model of the Keras factors of a loaded model."""
+    """A loaded model with Keras factors."""
     found = copy.copy(model)
     found.factors = {name: factor.as_keras() for name, factor in model.factors.items()}
     return found
@@ -168,7 +177,7 @@ def made(network, dtype="float32"):
 
 
 def randomize(factor, seed=0):
-    """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
+    """Gives a factor random weights and biases: many are initially zero, which would hide errors."""
     random = np.random.default_rng(seed)
     for layer in layers.normalized_layers(factor.as_keras()):
         layer.v.assign(random.normal(size=layer.v.shape))
@@ -179,7 +188,7 @@ def randomize(factor, seed=0):
 
 
 def randomize_conditions(model, seed=0):
-    """Draws what conditions add to the biases of a model, which is nothing at first."""
+    """Gives a model random weights of conditions, which are initially zero."""
     random = np.random.default_rng(seed)
     for layer in (
         x for f in model.factors.values() for x in layers.normalized_layers(f.as_keras())
@@ -189,7 +198,7 @@ def randomize_conditions(model, seed=0):
 
 
 def redrawn(model, images, seeds, condition=None):
-    """The draw of each pixel given those before it, by Keras's networks on whole images of a chain."""
+    """Draws each pixel given the earlier ones of `images`, by Keras networks on whole images: a dict."""
     found, given = {}, None
     for position, (name, factor) in enumerate(model.factors.items()):
         inputs = Inputs(images[name], given, condition)
@@ -202,7 +211,7 @@ def redrawn(model, images, seeds, condition=None):
 
 
 def make_run(folder, model, trained=None):
-    """Leaves a workdir of a model behind, as training does, with weights of factors, by default of all.
+    """Writes a workdir of a model, as training does, with weights of the `trained` factors, by default all.
 
     Returns the model.
     """
@@ -213,7 +222,7 @@ def make_run(folder, model, trained=None):
 
 
 def train(model, name, images, validation_images, training, folder, **options):
-    """A model's factor of this name, which alone is trained, with its averaged weights; as `pa.train`."""
+    """Trains one factor of a model by `pa.train`; returns it with its averaged weights."""
     pa.train(model, training, images, validation_images, folder, factors=[name], **options)
     return model.factors[name]
 
@@ -232,7 +241,7 @@ class TestCase(parameterized.TestCase, tf.test.TestCase):
 
     @functools.cached_property
     def folder(self):
-        """The path of an empty folder that is gone when the test is over."""
+        """The path of an empty folder that is removed after the test."""
         return temporary_folder(self)
 
 
@@ -245,14 +254,14 @@ class ImagesTestCase(TestCase):
             self.assertAllEqual(images[name], image)
 
     def assertAgree(self, model, images):
-        """The last images have the auxiliary images that come with them."""
+        """The last images have the auxiliary images beside them."""
         [*_, full] = images.values()
         expected = model.auxiliaries(full)
         self.assertSameImages(images, {name: expected[name] for name in images})
 
 
 def temporary_folder(test):
-    """The path of an empty folder that is gone when the test is over, or a class of tests."""
+    """The path of an empty folder that is removed after the test, or class of tests."""
     folder = tempfile.TemporaryDirectory()
     add_cleanup = test.addClassCleanup if isinstance(test, type) else test.addCleanup
     add_cleanup(folder.cleanup)
@@ -260,7 +269,7 @@ def temporary_folder(test):
 
 
 def run_program(program, *arguments):
-    """What a program, the module, prints in this process. Its flags are its own; it raises its errors."""
+    """Runs a program, a module, in this process with flags of its own: its output. Raises its errors."""
     output = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
     with own_flags() as values, contextlib.redirect_stdout(output):
         program.define_flags()
@@ -271,7 +280,7 @@ def run_program(program, *arguments):
 
 @contextlib.contextmanager
 def own_flags():
-    """Within it the modules of this project define and read flags apart from all others: `FlagValues`."""
+    """Context in which the modules of this project define and read separate flags: `FlagValues`."""
     values = flags.FlagValues()
     own = {
         name: functools.partial(getattr(flags, name), flag_values=values)
@@ -291,7 +300,7 @@ def own_flags():
 
 @contextlib.contextmanager
 def files_of_at_most(size):
-    """Within it the system refuses what would make a file larger than so many bytes, as a full disk does."""
+    """Context in which files cannot grow beyond `size` bytes, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -301,7 +310,7 @@ def files_of_at_most(size):
 
 
 def contents(folder):
-    """dict, relative path -> bytes, of all files under a folder."""
+    """The files under a folder: dict, relative path -> bytes."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -311,21 +320,21 @@ def in_pixels(pixels):
 
 
 def mixture_params(logits, means, log_scales, coefficients):
-    """[10 K] from K logits and, for each of R, G, B, K (or one) of the others."""
+    """[10 K] from K logits, and K (or one) of the other parameters for each of R, G, B."""
     shape = (3, len(logits))
     blocks = [np.broadcast_to(x, shape) for x in (means, log_scales, coefficients)]
     return np.concatenate([logits, np.stack(blocks, axis=1).ravel()])
 
 
 def probabilities(likelihood, params, *channels):
-    """exp(log_prob) of one pixel's params at the values of `channels`, which broadcast."""
+    """Probabilities of the values of `channels`, which broadcast, under one pixel's params."""
     images = np.stack(np.broadcast_arrays(*channels), axis=-1)
     params = np.broadcast_to(params, (*images.shape[:-1], likelihood.num_params))
     return np.exp(likelihood.log_prob(params, images))
 
 
 def without(params, *channels):
-    """Params of a mixture with these channels always 0."""
+    """Params of a mixture in which these channels are always 0."""
     params = np.array(params)
     num_components = params.shape[-1] // 10
     blocks = params[..., num_components:].reshape(*params.shape[:-1], 3, 3, num_components)
@@ -336,7 +345,7 @@ def without(params, *channels):
 
 
 def chi_square_p_value(counts, probs):
-    """P-value of counts under probs; all cells that expect fewer than 5 are one cell."""
+    """P-value of counts under probs; cells that expect fewer than 5 are merged."""
     counts, expected = np.ravel(counts), np.ravel(probs) * np.sum(counts)
     order = np.argsort(expected)
     counts, expected = counts[order], expected[order]

@@ -25,7 +25,6 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertAllEqual(self.dist.event_shape_tensor(), [4, 6, 3])
         self.assertAllEqual(self.dist.batch_shape_tensor(), [])
         self.assertEqual(self.dist.dtype, tf.uint8)
-        self.assertIn("event_shape=[4, 6, 3]", str(self.dist))
         for shape in ([], [2], [2, 3], [0]):
             images = self.dist.sample(shape, seed=1)
             self.assertEqual((images.shape, images.dtype), ([*shape, 4, 6, 3], tf.uint8))
@@ -46,9 +45,6 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertEqual((copy.name, copy.validate_args), ("digits", True))
         self.assertIs(copy.model, self.model)
         self.assertEqual(copy.copy().parameters, copy.parameters)
-        self.assertContainsSubset(
-            map(id, self.dist.trainable_variables), map(id, self.dist.variables)
-        )
 
     def test_within_other_distributions(self):
         images = helpers.pictures(2)
@@ -91,7 +87,7 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertAllClose(found, self.model.log_prob(images))
 
     def test_in_a_graph(self):
-        """Of numbers, a seed and conditions that it does not know yet: as outside."""
+        """With unknown counts, seeds and conditions: the same draws as outside."""
         kind = {"channels": 1, "bits": 2, "condition": pa.conditions.Classes(3)}
         model = pa.pixelcnn_pp((1, 2), filters=2, blocks=1, resolutions=1, **kind)
         dist, labels = pa.distribution(helpers.randomized(model)), tf.constant([0, 1, 2])
@@ -122,7 +118,7 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertGreater(helpers.chi_square_p_value(counts, dist.prob(every)), 1e-3)
 
     def test_conditions(self):
-        """They are the batch of a distribution, with which images broadcast."""
+        """They are the distribution's batch, with which images broadcast."""
         model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
         helpers.randomize_conditions(model)
         dist, images = pa.distribution(model, [0, 1, 2]), helpers.pictures(2)

@@ -80,7 +80,7 @@ class NoiseTest(helpers.TestCase):
         self.assertGreater(helpers.chi_square_p_value(counts, probs), 1e-3)
 
     def test_without_means_the_entropy_is_a_little_less_in_expectation(self):
-        """At means between those that it was fitted at, and by no more than it says."""
+        """Between the means of the fit, and by no more than the stated bias."""
         for noise in (Poisson(), Gaussian(2.0, offset=3.0), Poisson() + Gaussian(1.5, 1.0, 3.0)):
             images = np.array([0, 200], np.uint8).reshape(2, 1, 1, 1)
             table, bias = information._unbiased(noise, images, 256)
@@ -142,7 +142,7 @@ class EstimateTest(helpers.TestCase):
         self.assertGreater(high, known)
 
     def test_a_gaussian_field(self):
-        """Of known spectrum, in noise of many steps: half the sum of log2(1 + signal over noise)."""
+        """With a known spectrum, in noise of many steps: half the sum of log2(1 + signal / noise)."""
         side, sigma, random = 8, 20.0, np.random.default_rng(3)
         squares = sum(np.meshgrid(*[np.fft.fftfreq(side) ** 2] * 2))
         spectrum = 90.0**2 / (1 + 60 * squares)

@@ -64,9 +64,6 @@ class ConstructorsTest(helpers.TestCase):
         model = pa.pyramid((4, 4), (2, 2), filters=2, **SMALL, channels=1, bits=16)
         self.assertEqual([x.likelihood.num_params for x in model.factors.values()], [6, 6])
         self.assertEqual(model.likelihood.unit, 2048.0)
-        scans = helpers.random_chain([HalfResolution(), HighBits(4, of=10)], (4, 4), bits=10)
-        again = pa.serialization.deserialize(scans.description(), pa.AuxiliaryModel)
-        self.assertEqual(again.description(), scans.description())
 
     def test_transforms_of_sixteen_bits(self):
         images = np.array([[[[65_535], [65_534]], [[65_535], [65_535]]]], np.uint16)

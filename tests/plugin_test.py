@@ -1,4 +1,4 @@
-"""A transform of one's own, in one file outside this repository, goes through everything that models do."""
+"""A transform in one file outside of this repository works in every program."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ class PluginTest(helpers.TestCase):
 
     @contextlib.contextmanager
     def imported(self):
-        """Within it the file is imported, as --plugin does."""
+        """Context in which the file is imported, as by --plugin."""
         with (
             helpers.nothing_stays_registered(),
             mock.patch.object(sys, "path", [str(self.folder), *sys.path]),

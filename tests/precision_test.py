@@ -71,14 +71,14 @@ class MixedPrecisionTest(helpers.TestCase):
                 self.assertAllClose(mixed.log_prob(pair), expected, rtol=tolerance)
 
     def test_sampling_is_refused(self):
-        """It draws from what was trained in float32 or float64; which weights are, in every policy."""
+        """Draws need float32 or float64, which weights have in every policy."""
         model, _, mixed = factors("mixed_bfloat16")
         self.enter_context(mock.patch.dict(model.factors, image=mixed))
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
             model.sample([[0, 0], [0, 1]])
 
     def test_training(self):
-        """Both policies come near to float32, from the same first weights; averages are of float32."""
+        """Both policies come close to float32 from the same first weights; averages are float32."""
         self.enter_context(helpers.eagerly())
         settings = Training(
             epochs=1, steps_per_epoch=5, batch_size=8, learning_rate=2e-3, decay=0.99
@@ -151,7 +151,7 @@ class MixedPrecisionTest(helpers.TestCase):
             devices.policy_of(run["image"])
 
     def test_on_gpus_it_has_to_be_asked_for(self):
-        """A processor that is not known to be fast gives a warning; GPUs give none."""
+        """Slow processors give a warning, GPUs none."""
         fast = self.enter_context(mock.patch.object(machine, "is_fast_in_bfloat16"))
         for is_fast, capabilities, expected in (
             (False, [(7, 5)], "mixed_float16"),
@@ -173,7 +173,7 @@ class MixedPrecisionTest(helpers.TestCase):
         self.assertRegex(logged.output[0], "Expected a processor that is fast in bfloat16")
 
     def test_what_jax_says_of_gpus(self):
-        """AMD's have a name in the place of a number, and other accelerators have neither."""
+        """AMD GPUs report a name instead of a number, other accelerators nothing."""
         for attributes, expected in (
             ({"compute_capability": "7.5"}, "mixed_float16"),
             ({"compute_capability": "gfx90a"}, "mixed_bfloat16"),

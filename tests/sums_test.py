@@ -56,7 +56,7 @@ def draw_block(fixed_sum, likelihood, params, auxiliary):
 
 class BoundsTest(helpers.TestCase):
     def assertComplete(self, images, auxiliary, low, high):
-        """Each value's interval, given those before it, is what the images have there."""
+        """Each value's interval, given the earlier ones, has exactly the values of the images."""
         possible = collections.defaultdict(set)
         values, low, high = (np.reshape(x, (len(images), -1)) for x in (images, low, high))
         for q, image in zip(auxiliary, values):
@@ -81,7 +81,7 @@ class BoundsTest(helpers.TestCase):
         (SMALL["block_and_channels"][0], 2),
     )
     def test_bounds_are_what_can_be_completed_within_others(self, fixed_sum, channels):
-        """Also where each value is known to lie in an interval, such as one value, of its own."""
+        """Also where each value is known to lie in its own interval, perhaps of one value."""
         self.assertTrue(fixed_sum.dense)
         (images, _), rng = all_images(fixed_sum, channels), np.random.default_rng(0)
         for _ in range(4):
@@ -105,7 +105,7 @@ class BoundsTest(helpers.TestCase):
 
     @parameterized.product(name=[*SMALL], kind=((False, None), (True, 4)), size=((4, 6), (3, 5)))
     def test_numpy_and_tensors_agree(self, name, kind, size):
-        """Whole images, rows and pixels, and groups, none of which changes what it is given."""
+        """For whole images, pixels, and groups, without changing the inputs."""
         fixed_sum, channels = SMALL[name]
         how = dict(zip(("exact", "center_units"), kind))
         fixed_sum = FixedSum(**{**fixed_sum.get_config(), **how})
@@ -165,7 +165,7 @@ class BoundsTest(helpers.TestCase):
             self.assertAllClose(center, np.repeat(middle, 3, axis=-1), rtol=1e-6)
 
     def test_centers_are_values(self):
-        """Also where the values before them leave less or more than values can be."""
+        """Also where earlier values leave less or more than the range of values."""
         images = np.zeros([2, 2, 2, 1], np.uint8)
         images[0, 0] = 255
         *_, center = HALVES.fixed_sum(256).bounds(images, [[[[10]]], [[[200]]]])

@@ -7,7 +7,6 @@ import re
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -68,13 +67,3 @@ class TutorialTest(helpers.TestCase):
         printed = "".join("".join(output.get("text", "")) for output in outputs)
         for name, card in pa.pretrained().items():
             self.assertIn(f"{name}: {card['bits_per_dim']:.3f} bits per dimension", printed)
-
-    def test_trained_models_evaluate_photographs(self):
-        for name, card in pa.pretrained().items():
-            model = pa.load(name)
-            images = pa.data.load("photos", "test", model.image_size).spread(1)
-            most = card["bits_per_dim"]
-            if model.image_size is None:  # of a whole photograph: others than those of the card
-                images = images[:, :64, :64]
-                [most] = lossless_files.bits_per_dim("WebP", images)
-            self.assertAllLess(model.bits_per_dim(images)["total"], most)

@@ -6,6 +6,7 @@ import math
 from unittest import mock
 
 import keras
+from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers
@@ -162,26 +163,26 @@ class DescriptionsTest(helpers.TestCase):
         helpers.make_run(self.folder, helpers.shared_model(), ["grayscale"])
         self.text = (self.folder / "config.json").read_text()
 
-    def assertRefused(self, factor, part, name, value, message):
-        config = json.loads(self.text)
-        config["model"]["config"]["factors"][factor]["config"][part]["config"][name] = value
-        (self.folder / "config.json").write_text(json.dumps(config))
-        with self.assertRaisesRegex(ValueError, message) as caught:
-            pa.load(self.folder)
-        self.assertIn(str(self.folder), str(caught.exception))
-
-    def test_sizes(self):
-        for factor, part, name, least, values in (
-            (0, "network", "filters", 1, (2049, 10**30, 0, True, "4", 4.5, None, [4])),
-            (0, "network", "num_params", 1, (2 * 10**6, 0)),
-            (0, "likelihood", "num_values", 2, (257, 10**9, 1)),
-            (1, "embedding", "filters", 1, (10**6,)),
-            (1, "likelihood", "num_components", 1, (10**7, 0)),
-        ):
-            for value in values:
-                self.assertRefused(factor, part, name, value, f"Expected {name} from {least} to")
-
-    def test_more_parameters_than_there_are_weights(self):
-        message = "grayscale/average.safetensors.*another factor"
-        with nothing_is_allocated():
-            self.assertRefused(0, "network", "filters", 2000, message)
+    @parameterized.parameters(
+        (
+            0,
+            "network",
+            "filters",
+            (2049, 10**30, 0, True, "4", 4.5, None, [4]),
+            "filters from 1 to",
+        ),
+        (0, "network", "num_params", (2 * 10**6, 0), "num_params from 1 to"),
+        (0, "likelihood", "num_values", (257, 10**9, 1), "num_values from 2 to"),
+        (1, "embedding", "filters", (10**6,), "filters from 1 to"),
+        (1, "likelihood", "num_components", (10**7, 0), "num_components from 1 to"),
+        # More parameters than there are weights.
+        (0, "network", "filters", (2000,), "grayscale/average.safetensors.*another factor"),
+    )
+    def test_sizes(self, factor, part, name, values, message):
+        for value in values:
+            config = json.loads(self.text)
+            config["model"]["config"]["factors"][factor]["config"][part]["config"][name] = value
+            (self.folder / "config.json").write_text(json.dumps(config))
+            with nothing_is_allocated(), self.assertRaisesRegex(ValueError, message) as caught:
+                pa.load(self.folder)
+            self.assertIn(str(self.folder), str(caught.exception))

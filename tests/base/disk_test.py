@@ -29,7 +29,7 @@ def no_more_open_files():
 
 @contextlib.contextmanager
 def an_ordinary_user():
-    """Context in which this process has no rights of an administrator."""
+    """Context without an administrator's rights."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
@@ -50,7 +50,7 @@ class ReplacingTest(helpers.TestCase):
             opened.write(contents)
 
     def assertRefused(self, kind, message, context=None):
-        """The error says so, in one line, and nothing has changed."""
+        """The error says so in one line, and no file changes."""
         before = helpers.contents(self.folder)
         with self.assertRaises(OSError) as caught, context or contextlib.nullcontext():
             self.write(b"after" * 10_000)
@@ -63,7 +63,7 @@ class ReplacingTest(helpers.TestCase):
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_all_or_nothing(self):
-        """A file that is called like one being written is another one's."""
+        """A file named like a temporary one is left alone."""
         (self.folder / "writing.file").write_bytes(b"other")
         self.write(b"after")
         expected = {"file": b"after", "writing.file": b"other"}
@@ -76,7 +76,7 @@ class ReplacingTest(helpers.TestCase):
         self.assertEqual(helpers.contents(self.folder), expected)
 
     def test_two_at_once(self):
-        """Neither writes into the other's file, and one of them is there in the end."""
+        """Each writes its own file, and one of them remains."""
         with disk.replacing(self.file) as first:
             first.write(b"first, which is longer")
             first.flush()

@@ -18,7 +18,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def forked(function):
-    """What a function returns in a process forked from this one."""
+    """The result of a function in a process forked from this one."""
     ours, theirs = FORK.Pipe()
 
     def send():
@@ -69,7 +69,7 @@ class ThreadsTest(helpers.TestCase):
         self.assertEmpty(theirs & ours)
 
     def test_keras_computes_in_no_fork_of_a_process_in_which_it_has(self):
-        """It would wait for threads that do not exist there."""
+        """It would wait for threads that a fork lacks."""
         factor = self.of_keras.factors["image"]
         inputs = self.of_keras.inputs(self.pictures)["image"]
         factor(inputs)

@@ -163,7 +163,7 @@ class ImagesTest(tf.test.TestCase):
                 Codec(made, batch=batch)
 
     def test_files_that_are_refused(self):
-        """No image that differs is returned: the machine that can decode it is described."""
+        """No wrong image is returned; the error describes the machine that wrote the file."""
         other = model((4, 6))
         bias = other.factors["image"].network.lasts[0].b
         bias.assign_add(np.full(bias.shape, 2.0**-6))

@@ -49,7 +49,7 @@ def named(name):
 
 class ContainerTest(tf.test.TestCase):
     def test_what_belongs_to_a_version_of_the_format(self):
-        """Files that were written before do not decode after a change of these: it needs another version."""
+        """Changing one of these breaks older files, and needs a new version."""
         found = container.MAGIC[-1], coding.AT_ONCE, integer_mixture.SHARES
         self.assertEqual(found, (2, 2**13, 22))
 
@@ -127,7 +127,7 @@ class ContainerTest(tf.test.TestCase):
                 container.check(CONTENTS._replace(**changes))
 
     def test_more_pixels_than_its_words_can_hold(self):
-        """A value takes 2 ** -24 bits at least; whole pictures of one color take thousands of words."""
+        """A value takes at least 2 ** -24 bits; real pictures of one color take thousands of words."""
 
         def pictures(count, side, words):
             return CONTENTS._replace(
@@ -155,7 +155,7 @@ class ContainerTest(tf.test.TestCase):
                 container.read(data)
 
     def test_other_headers(self):
-        """More values than its images can have take far more memory than their text, which is short."""
+        """Many values take far more memory than their short text."""
         many = ["\u0122", *[{}] * 2**17]
         for text, message in (
             *((json.dumps(header).encode(), "") for header in ([], "header", None, 3)),
@@ -169,7 +169,7 @@ class ContainerTest(tf.test.TestCase):
                 container.read(with_text(text, bytes(2**16)))
 
     def test_many_pictures_of_long_names(self):
-        """As long as file systems have them, of as few bytes as an image of one color takes."""
+        """The longest names of file systems, with as few bytes as images of one color take."""
         count = 5000
         contents = CONTENTS._replace(
             count=count,

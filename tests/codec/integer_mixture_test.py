@@ -43,7 +43,7 @@ class IntegerMixtureTest(tf.test.TestCase):
 
 class EntropyTest(tf.test.TestCase):
     def test_more_values_than_the_words_can_hold(self):
-        """What a file claims to have takes no longer than what it has."""
+        """Decoding takes no longer than the words of a file, whatever it claims."""
         tables = np.random.default_rng(0).integers(1, 2**20, (1000, 3)).astype(np.float32)
         for seed in range(20):
             words = np.random.default_rng(seed).integers(0, 2**32, 8).astype(np.uint32)

@@ -64,7 +64,7 @@ class PicturesTest(FilesTest):
         self.assertAllEqual(found, values[..., np.newaxis])
 
     def test_pictures_are_written_as_they_were(self):
-        """Every kind of PNG file of 8 bits: its pixels, and how clear each is."""
+        """Every kind of PNG file of 8 bits: its pixels and their alpha."""
         pixels = Image.fromarray(noise(6, 5, 4), "RGBA")
         gray, colors = Image.fromarray(noise(6, 5)), pixels.convert("RGB")
         for name, image, mode, options in (

@@ -13,7 +13,7 @@ from tests import helpers
 
 class ClassifyTest(helpers.TestCase):
     def test_accuracy_and_calibration_by_hand(self):
-        """Of four images at 0.75, one is wrong; one at 0.95 is right; one is of no class."""
+        """Of four images at 0.75 one is wrong; one at 0.95 is right; one has no class."""
         probs = np.array([[0.75, 0.25]] * 4 + [[0.05, 0.95]] * 2)
         labels = np.array([0, 0, 0, 1, 1, -1])
         halves = {"first": np.log(probs) / 2, "second": np.log(probs) / 2}

@@ -65,7 +65,7 @@ class ProgramTest(FilesTest):
                 codec._codec(types.SimpleNamespace(name="mine", model="12345"))
 
     def test_photographs_compresses_unless_another_is_named(self):
-        """Also a picture of any size, where a newer run is there."""
+        """A picture of any size, even beside a newer run."""
         picture, out = self.shared / "a.png", self.folder / "a.pxa"
         helpers.run_program(codec, "compress", picture, f"--out={out}")
         self.assertEqual(container.read(out.read_bytes()).name, "photographs")
@@ -108,7 +108,7 @@ class ProgramTest(FilesTest):
                     self.run_codec(*arguments)
 
     def test_standard_input_and_output(self):
-        """What is written is the file alone; lines go to standard error."""
+        """Standard output has only the file; messages go to standard error."""
         file, errors = self.folder / "piped.pxa", io.StringIO()
         with (
             file.open("w") as output,
@@ -148,7 +148,7 @@ class ProgramTest(FilesTest):
         self.assertEqual([x.name for x in out.iterdir()], ["a.png"])
 
     def test_what_is_no_file(self):
-        """It may never answer, or never end."""
+        """Reading one may block, or never end."""
         os.mkfifo(pipe := self.folder / "pipe")
         for path in ("/dev/zero", pipe, self.folder):
             with self.assertRaisesRegex(

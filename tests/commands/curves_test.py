@@ -12,7 +12,7 @@ IMAGE, GRAYS = (4.5, 4.0, 3.5, 3.75), (2.5, 2.25)  # bits in validation, epoch b
 
 class CurvesTest(helpers.TestCase):
     def make_run(self, name, model=None, **bits):
-        """The folder of a run whose factors had these bits in validation: empty for none so far."""
+        """The folder of a run whose factors had these validation bits, perhaps none yet."""
         folder = self.folder / name
         factors = [{"config": {"name": factor}} for factor in bits]
         description = model.description() if model else {"config": {"factors": factors}}
@@ -51,7 +51,7 @@ class CurvesTest(helpers.TestCase):
         self.assertFalse((one / "curves.png").exists())
 
     def test_the_whole_of_a_chain(self):
-        """Rows are of the ends of epochs, from where all factors have figures."""
+        """Rows are ends of epochs, once all factors have figures."""
         run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE))
         rows = curves.whole(run, {"grayscale": 0.5, "image": 1.0}, {"image": 80_000})
         found = {key: [row[key] for row in rows] for key in rows[0]}

@@ -42,7 +42,7 @@ class PhotographsTest(helpers.TestCase):
         return np.asarray(Image.open(self.folder / name))
 
     def drawn(self, method, program, *arguments):
-        """What a program passes to a method of the model, which draws `DRAWN`: list of calls."""
+        """A program's calls of a method of the model, which draws `DRAWN`."""
         drawn = DRAWN[:, None, None] if method == "colorize" else DRAWN[:, None]
         method = getattr(self.model, method)
         method.side_effect = list(map(tf.constant, drawn))
@@ -59,7 +59,7 @@ class PhotographsTest(helpers.TestCase):
         self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, after \d+\.\d s\n")
 
     def test_three_colorings_in_the_order_of_the_model(self):
-        """By one call, and no bits are computed."""
+        """In one call, without computing bits."""
         drawn = helpers.pictures(3, seed=3, size=(8, 12))
         self.model.colorize.return_value = drawn[None]
         (self.folder / "out").mkdir()
@@ -80,7 +80,7 @@ class PhotographsTest(helpers.TestCase):
             helpers.run_program(color, "a.tiff")
 
     def test_several_enlargements_the_likeliest_first(self):
-        """By the bits that trained factors give to what the model sees whole."""
+        """By the bits under trained factors of the reduced pictures."""
         drawn, model = (
             helpers.pictures(3, seed=3, size=(8, 12)),
             helpers.randomized(helpers.tiny_model()),
@@ -99,14 +99,7 @@ class PhotographsTest(helpers.TestCase):
         self.assertEqual(how["seeds"], [[5, 0], [5, 1], [5, 2]])
 
     def test_flags(self):
-        flags = (
-            "--num=1",
-            "--seed=3",
-            "--log_scale_shift=-1",
-            "--mode=map",
-            "--jit",
-            "--workdir=runs/x",
-        )
+        flags = "--num=1 --seed=3 --log_scale_shift=-1 --mode=map --jit --workdir=runs/x".split()
         [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
         self.assertEqual(call.kwargs, {**how, "condition": None, "num": 1})
@@ -127,7 +120,7 @@ class PhotographsTest(helpers.TestCase):
         self.assertEqual(first, second)
 
     def test_classes(self):
-        """They are of the class --label, or of none."""
+        """Draws have the class --label, or none."""
         self.model.condition = pa.conditions.Classes(3)
         for flags, label in (([], -1), (["--label=2"], 2)):
             [call] = self.drawn(

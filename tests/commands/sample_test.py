@@ -30,7 +30,7 @@ class SamplesTest(helpers.TestCase):
             return helpers.run_program(sample, *arguments)
 
     def drawn(self, *arguments):
-        """The colors, as integers, of the picture that the program leaves."""
+        """The colors, as integers, of the program's picture."""
         # The model keeps its graphs from one picture to the next.
         loaded = self.run_folder, self.model
         with mock.patch.object(chosen_run, "load", return_value=loaded) as load:
@@ -56,7 +56,7 @@ class SamplesTest(helpers.TestCase):
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
 
     def test_classes(self):
-        """There is a row for each; other pictures are of one, or of none."""
+        """A row for each; other pictures have one class, or none."""
         model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(2)))
         originals, seeds = helpers.pictures(2), [[3, 0], [3, 1]]
         given = {"grayscale": model.auxiliaries(originals)["grayscale"]}
@@ -100,7 +100,7 @@ class SamplesTest(helpers.TestCase):
                 self.drawn(f"--label={label}")
 
     def rows(self, function, *arguments, **changes):
-        """What a function draws of two images: list of (label, factor, images)."""
+        """A function's rows of two images: list of (label, factor, images)."""
         how = {"num": 2, "seed": 3, "log_scale_shift": 0.0, "mode": "sample", "label": None}
         values = types.SimpleNamespace(**{**how, **changes})
         with (
@@ -110,7 +110,7 @@ class SamplesTest(helpers.TestCase):
             return function(*arguments)
 
     def test_draws_given_auxiliary_images(self):
-        """Each row has draws of its own."""
+        """Each row has different draws."""
         originals = helpers.pictures(2)
         given = {"grayscale": self.model.auxiliaries(originals)["grayscale"]}
         twice = functools.partial(sample.draws_given, times=2)

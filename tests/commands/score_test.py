@@ -9,7 +9,6 @@ from unittest import mock
 import numpy as np
 from absl import app
 
-import pixelcnn_aux as pa
 from pixelcnn_aux import batches, data
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.commands import chosen_run, score
@@ -36,7 +35,7 @@ class ScoreTest(helpers.TestCase):
             (cls.images / name).write_bytes(contents)
 
     def run_program(self, *arguments):
-        """What it prints: (on standard output, on standard error)."""
+        """Its (standard output, standard error)."""
         loaded = self.folder, self.model
 
         def start_keras(model, pixels):
@@ -81,8 +80,7 @@ class ScoreTest(helpers.TestCase):
             self.assertAllClose(found, expected, rtol=1e-5, atol=1e-6)
 
     def test_images_of_any_size(self):
-        how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1}
-        model = pa.parallel_pyramid(base_filters=4, base_blocks=1, base_parts=2, **how)
+        model = helpers.tiny_parallel()
         with mock.patch.object(self, "model", model):
             printed, errors = self.run_program(self.images / "b.jpg", self.images / "a.png")
         self.assertStartsWith(printed, "file,")  # and nothing but the table

@@ -42,11 +42,9 @@ class TourTest(helpers.TestCase):
         colors = helpers.randomized(pa.chain(grays, (4, 4), network, **how))
         pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
         cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
-        small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
-        cls.whole = pa.parallel_pyramid(halvings=2, base_blocks=1, num_components=2, **small)
         patch(tour, "SIDE", 4)
         scenes = helpers.random_chain([], (4, 4), network)
-        others = {tour.WHOLE: cls.whole, tour.SCENES: scenes}
+        others = {tour.WHOLE: helpers.tiny_parallel(halvings=2), tour.SCENES: scenes}
         patch(pa, "load", side_effect={**cls.models, **others}.get)
         patch(photos, "squares", return_value=SQUARES)
         counts = {"validation": 3, "test": 2}
@@ -100,7 +98,7 @@ class TourTest(helpers.TestCase):
         self.assertEqual(command[-2:], ["--workdir", str(self.run_folder)])
 
     def test_it_waits_for_fine_tuning_that_is_interrupted_and_ends_as_that_does(self):
-        """Ctrl-C reaches both: training saves what it has done, and is not killed at that."""
+        """Ctrl-C reaches both processes: training saves its work before it ends."""
 
         def run(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGINT)

@@ -42,7 +42,7 @@ def load_pictures(name, split, image_size, image_dir=None, image_file=None, **_)
 
 
 class FlagsTest(helpers.TestCase):
-    """What a program asks of the modules below it; nothing is trained."""
+    """The calls that flags lead to; nothing is trained."""
 
     def setUp(self):
         super().setUp()
@@ -54,7 +54,7 @@ class FlagsTest(helpers.TestCase):
         self.mixed_is_faster = False
 
     def run_program(self, *arguments, model="grayscale", plugin=lambda presets: None):
-        """What `helpers.run_program` returns; `plugin` changes the presets of grayscale."""
+        """`helpers.run_program`; `plugin` changes the presets of grayscale."""
         shared = {
             name: dataclasses.replace(preset, constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
@@ -70,12 +70,12 @@ class FlagsTest(helpers.TestCase):
             return helpers.run_program(train, model, *arguments)
 
     def trained(self):
-        """The factors that were trained, and the folders in which that happened."""
+        """The trained factors, and their folders."""
         calls = [call.args for call in self.train_factor.call_args_list]
         return [name for _, name, *_ in calls], {config.folder.path for config, *_ in calls}
 
     def last(self):
-        """The `RunConfig` and the `Training` of the factor that was trained last."""
+        """The `RunConfig` and `Training` of the factor trained last."""
         config, _, settings, _ = self.train_factor.call_args.args
         return config, settings
 

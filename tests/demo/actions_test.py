@@ -116,7 +116,7 @@ class ActionsTest(helpers.TestCase):
         self.assertEqual(imported, "[]")
 
     def test_images_are_drawn_scale_by_scale(self):
-        """They equal images drawn all at once."""
+        """They equal images drawn at once."""
         cases = ("pyramid", None, True), ("gray", None, False), ("classes", 2, False)
         for key, label, is_map in cases:
             model, how = self.models.load(self.name[key]), {"shift": -0.5, "is_map": is_map}
@@ -167,7 +167,7 @@ class ActionsTest(helpers.TestCase):
         self.assertAllEqual(drawn, expected)
 
     def test_unfinished_images_are_seen(self):
-        """Of networks that decide pixels in raster order or in groups: more and more of the image."""
+        """By networks that decide pixels in raster order or in groups: growing parts of the image."""
         for key, draw in (
             ("gray", lambda model: model.sample(2)["image"]),
             ("rounded", lambda model: model.enlarge(PICTURE[np.newaxis], 2)),
@@ -211,7 +211,7 @@ class ActionsTest(helpers.TestCase):
             self.assertNotAllEqual(image[region], PICTURE[region])
 
     def test_completions_by_scenes(self):
-        """By the default model; what is painted of a picture that is reduced is drawn, and a little more."""
+        """By the default model; the hole in a reduced picture covers the painted region."""
         models, default = mock.Mock(), mock.create_autospec(pa.AuxiliaryModel, instance=True)
         default.image_size, default.likelihood.num_values = None, 256
         default.complete.side_effect = lambda images, *args, **how: images

@@ -74,7 +74,7 @@ class PageTest(helpers.TestCase):
         Image.fromarray(fit(photos.read("chelsea.png"), (24, 32))).save(cls.picture)
 
     def opened(self, width):
-        """A page of a width, and a check that it had no errors and no requests to other servers."""
+        """A page of a width, and a check for errors and for requests to other servers."""
         page = self.browser.new_page(viewport={"width": width, "height": 900})
         page.set_default_timeout(PATIENCE)
         requests, errors = [], []
@@ -107,7 +107,7 @@ class PageTest(helpers.TestCase):
         return page.get_by_role("tabpanel").filter(visible=True)
 
     def start(self, page, tab, button, done, model="tiny", label=None):
-        """Starts the action of a tab by a tiny model, and waits for what it says at the end."""
+        """Starts the action of a tab by a tiny model, and waits for its last text."""
         panel = self.panel(page, tab)
         panel.get_by_label("Model").click()
         page.get_by_role("option", name=str(self.folder / model), exact=True).click()
@@ -144,7 +144,7 @@ class PageTest(helpers.TestCase):
         check()
 
     def complete(self, page):
-        """Paints with the mouse, or gives a rectangle."""
+        """By a painted region, and by a rectangle."""
         message = "None. Paint over .* Expected a region to draw."
         panel = self.start(page, "Complete", "Draw the region", message)
         canvas = panel.locator("#region canvas").first
@@ -161,7 +161,7 @@ class PageTest(helpers.TestCase):
         self.start(page, "Complete", "Draw the region", "'10 10 200 20'. Correct it")
 
     def compress(self, page):
-        """The file that is downloaded is opened again."""
+        """The downloaded file can be opened again."""
         done = "the file gives back the same pixels"
         panel = self.start(page, "Compress", "Compress", done, "rounded")
         for text in ("PNG", "WebP", "Bits by scale"):
@@ -174,7 +174,7 @@ class PageTest(helpers.TestCase):
         panel.get_by_text(f"Decompressed {path.stat().st_size:,} bytes by rounded").wait_for()
 
     def test_wrong_files(self):
-        """A sentence for each, and the next one is taken."""
+        """A sentence for each; the next file is accepted."""
         page, check = self.opened(WIDTHS[0])
         path = self.folder / "text.png"
         path.write_bytes(b"no picture")
@@ -191,7 +191,7 @@ class PageTest(helpers.TestCase):
 @unittest.skipUnless(HAS_PACKAGES, "there is no Gradio or Playwright")
 class ProgramTest(helpers.TestCase):
     def test_nothing_is_left(self):
-        """However the program ends; and requests of other pages are refused."""
+        """However the program ends; requests of other pages are refused."""
         import httpx
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -247,18 +247,17 @@ class RequestsTest(helpers.TestCase):
         finally:
             cls.ended.set()
 
+    def join(self, number, data, **others):
+        """Calls one of the page's functions: the request that cancels it."""
+        body = {"fn_index": number, "data": data, "session_hash": f"{next(self.sessions)}"} | others
+        joined = self.client.post("/gradio_api/queue/join", json=body)
+        return {**body, **joined.raise_for_status().json()}
+
     @contextlib.contextmanager
     def call(self, number, data, **others):
-        """Calls one of the page's functions: what cancels it, and its messages, as they come."""
-        body = {
-            "fn_index": number,
-            "data": data,
-            "session_hash": f"{next(self.sessions)}",
-            **others,
-        }
-        joined = self.client.post("/gradio_api/queue/join", json=body)
-        call = {**body, **joined.raise_for_status().json()}
-        url = f"/gradio_api/queue/data?session_hash={body['session_hash']}"
+        """Calls one of the page's functions: the request that cancels it, and its messages."""
+        call = self.join(number, data, **others)
+        url = f"/gradio_api/queue/data?session_hash={call['session_hash']}"
         with self.client.stream("GET", url) as stream:
             yield call, (json.loads(x[6:]) for x in stream.iter_lines() if x)
 
@@ -269,7 +268,7 @@ class RequestsTest(helpers.TestCase):
         return json.dumps(last["output"], ensure_ascii=False)
 
     def test_work_ends_that_nobody_waits_for(self):
-        """Since its browser left, or canceled it."""
+        """Its browser has left, or canceled it."""
         number = self.function("dropdown", "state")
         for cancels in (False, True):
             self.ended.clear()
@@ -292,12 +291,7 @@ class RequestsTest(helpers.TestCase):
         del self.begun[:]
         with mock.patch.object(page, "PATIENCE", 0.2):
             for _ in range(20):
-                body = {
-                    "fn_index": number,
-                    "data": [None, None],
-                    "session_hash": f"{next(self.sessions)}",
-                }
-                self.client.post("/gradio_api/queue/join", json=body).raise_for_status()
+                self.join(number, [None, None])
             while self.page._queue.event_ids_to_events:
                 self.assertEmpty(self.begun)
                 time.sleep(0.05)
@@ -309,12 +303,9 @@ class RequestsTest(helpers.TestCase):
         self.assertEmpty(self.begun)
 
     def test_wrong_requests_are_refused_in_silence(self):
-        """Neither an error of the server, nor a traceback."""
-        join, upload, number = (
-            "/gradio_api/queue/join",
-            "/gradio_api/upload",
-            self.function("dropdown"),
-        )
+        """Without an error of the server or a traceback."""
+        join, upload = "/gradio_api/queue/join", "/gradio_api/upload"
+        number = self.function("dropdown")
         large, many = b"[" * 2**17, [("files", (f"{x}.png", bytes(2**18))) for x in range(5)]
         kind = {"headers": {"content-type": "application/json"}}
         with contextlib.redirect_stderr(io.StringIO()) as printed:
@@ -342,7 +333,7 @@ class RequestsTest(helpers.TestCase):
         self.assertLessEqual(self.page.state_holder.capacity, 256)
 
     def test_files_of_others_are_refused(self):
-        """All in one sentence, by every function that takes a file, wherever it is named."""
+        """In one sentence, by every function that takes a file."""
         other, own = self.folder / "uploads-of-another.png", self.uploads / "own.png"
         for path in (other, own):
             Image.new("RGB", (5, 3)).save(path)
@@ -378,7 +369,7 @@ class RequestsTest(helpers.TestCase):
         self.assertIn("5 x 3 pixels", self.answer(takes_files[0][0], [file]))
 
     def test_layers_are_not_decoded_by_gradio(self):
-        """Nor by the new editor that it makes for a session after an error."""
+        """Not even by the new editor of a session after an error."""
         layer = self.uploads / "layer.png"
         layer.write_bytes(b"no picture")
         file = {"path": str(layer), "meta": {"_type": "gradio.FileData"}}
@@ -402,13 +393,8 @@ class RequestsTest(helpers.TestCase):
         for path in (*paths, "/gradio_api/file=http://127.0.0.1/x.png", "/gradio_api/file=x"):
             self.assertEqual(self.client.get(path).status_code, 404, path)
         [editor] = [x for x in self.page.blocks.values() if x.get_block_name() == "imageeditor"]
-        data = {
-            "session_hash": "s",
-            "component_id": editor._id,
-            "fn_name": "accept_blobs",
-            "id": "x",
-        }
-        data |= {"type": "layer", "index": 10**4}
+        data = {"component_id": editor._id, "fn_name": "accept_blobs", "session_hash": "s"}
+        data |= {"id": "x", "type": "layer", "index": 10**4}
         for path in ("component_server", "component_server/", "run/predict", "api/predict"):
             found = self.client.post(f"/gradio_api/{path}", data=data, files={"file": b"x"})
             self.assertEqual(found.status_code, 404, path)

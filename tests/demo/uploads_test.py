@@ -118,7 +118,7 @@ class MaskTest(FilesTest):
         return self.write(name, encoded(np.stack([alpha] * 4, axis=-1), "PNG", "RGBA"))
 
     def test_what_is_painted_is_drawn(self):
-        """Pixels of the enlarged picture count if they are touched."""
+        """A touched pixel of the enlarged picture counts."""
         pixels = noise(3, 5, 3)
         side = uploads.enlarged(pixels).shape[0] // 3
         self.assertAllEqual(uploads.enlarged(pixels)[::side, ::side], pixels)

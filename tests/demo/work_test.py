@@ -18,7 +18,7 @@ class WorkerTest(helpers.TestCase):
         cls.worker = cls.enterClassContext(contextlib.closing(work.Worker()))
 
     def pid(self):
-        """The process that works; it has to work, too."""
+        """The id of the process, which has to work."""
         *before, last = self.worker.run(counting, 3)
         self.assertRegex(last.text, rf"counted to 3 of {len(pa.pretrained())} \(\d+ s\)")
         self.assertIsNone(last.share)
@@ -46,7 +46,7 @@ class WorkerTest(helpers.TestCase):
         self.assertNotEqual(self.pid(), before)
 
     def test_the_same_images_are_sent_once(self):
-        """The page sends on what is another object."""
+        """The page sends images that are new objects."""
         images = [id(step.images) for step in self.worker.run(counting, 3)]
         self.assertLessEqual(len(set(images)), 5)
 

@@ -71,7 +71,7 @@ MASKS = "Altered .*masks of 0 if no pixel is known, and of 1"
 
 
 class TransformsOfAChainTest(helpers.TestCase):
-    """A transform is named as soon as the chain is built, not by a failure in the middle of training."""
+    """Errors name a transform when the chain is built, not in the middle of training."""
 
     def assertRefused(self, message, transform, ratio=1, size=(4, 4)):
         with self.assertRaisesRegex(ValueError, message):
@@ -135,7 +135,7 @@ class TransformsOfAChainTest(helpers.TestCase):
         self.assertRefused(message, altered(known=known))
 
     def test_one_that_looks_beyond_its_blocks(self):
-        """Completions would depend on pixels that are masked, did it not say where it is known."""
+        """Completions would depend on masked pixels unless it defines `known`."""
 
         def call(self, images):
             right = tf.roll(images, -self.ratio, axis=2)  # of the next block
@@ -234,7 +234,7 @@ class ArgumentsOfAChainTest(helpers.TestCase):
         ("_bounded_draw", lambda x: 3 - x, "to 3, within bounds. .*Correct _bounded_draw"),
     )
     def test_likelihoods_that_draw_what_there_is_not(self, method, change, message):
-        """Written to an image, it would become some other value."""
+        """In an image they would become other values."""
         base = pa.likelihoods.Categorical
 
         def draw(own, *args):
@@ -289,7 +289,7 @@ class DerivedLikelihoodsTest(helpers.TestCase):
 
 
 class OwnTransformsTest(helpers.TestCase):
-    """Whatever the transform, a chain is a distribution, and can be drawn from and completed."""
+    """With any transform a chain is a distribution that draws and completes."""
 
     def build(self, transforms, size, embedding=FLAT):
         """A model with random weights, whose draws and completions are checked."""

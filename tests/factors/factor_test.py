@@ -35,7 +35,7 @@ def exact_model(centered):
 
 class FactorTest(helpers.TestCase):
     def test_other_dtypes_are_refused(self):
-        """Likelihoods do not survive 16 bits."""
+        """16 bits are too few for likelihoods."""
         network = {"topology": pa.networks.topology.flat(1), "filters": 4}
         for dtype in ("float16", "bfloat16"):
             with self.assertRaisesRegex(ValueError, f"Expected dtype .*Received: '{dtype}'"):
@@ -106,9 +106,7 @@ def centered_model(condition=None):
 
 def parallel_model():
     """A new chain of one channel, all of which decides groups of pixels, exact and centered too."""
-    small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
-    how = {"halvings": 1, "base_parts": 2, "num_components": 2, "channels": 1, **small}
-    return helpers.randomized(pa.parallel_pyramid(helpers.SIZE, **how))
+    return helpers.tiny_parallel(helpers.SIZE, channels=1)
 
 
 def arrays_of(model, name, images=IMAGES[:3]):

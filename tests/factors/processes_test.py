@@ -44,7 +44,7 @@ class ProcessesTest(helpers.TestCase):
         self.enter_context(mock.patch.object(threads, "cores", 2))
 
     def ids(self):
-        """The ids of both processes; none may import Keras, which takes seconds."""
+        """The ids of both processes, which must not import Keras: it takes seconds."""
         found = set()
         while len(found) < 2:  # the second one may start later
             found |= {*processes.in_order(self.model, [work.process] * 2)}
@@ -70,7 +70,7 @@ class ProcessesTest(helpers.TestCase):
 
     @parameterized.parameters((1, 3), (2, 1))
     def test_one_after_another_here(self, cores, count):
-        """On one core, of one, and by Keras, each when it is asked for."""
+        """On one core, for one call, and by Keras: each call when its result is needed."""
         made = mock.Mock()
         with mock.patch.object(threads, "cores", cores):
             found = processes.in_order(self.model, [made] * count)

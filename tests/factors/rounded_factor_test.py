@@ -74,7 +74,7 @@ class RoundedFactorTest(helpers.TestCase):
         self.assertAllClose(factor.get_weights(), quantized, rtol=1e-6)
 
     def test_weights_that_were_stored_in_16_and_8_bits(self):
-        """Kernels are as they were once they are quantized again; of 8 bits, to the last bit."""
+        """Quantizing again restores kernels, and weights with 8-bit kernels to the last bit."""
         factor, file = build(), helpers.temporary_folder(self) / "weights.safetensors"
         factor.quantize_weights()
         before = factor.get_weights()
@@ -96,8 +96,7 @@ class RoundedFactorTest(helpers.TestCase):
 
     def test_training_from_the_weights_of_a_float_model(self):
         folder, images = helpers.temporary_folder(self), helpers.pictures(8, size=(8, 8))
-        how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1, "num_components": 2}
-        how |= {"base_filters": 4, "base_blocks": 1, "base_parts": 2}
+        how = {"halvings": 1, **helpers.TINY_PARALLEL}
         trained = helpers.make_run(folder / "floats", pa.parallel_pyramid(**how))
         made = pa.parallel_pyramid(whole_numbers=True, **how)
         steps = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4}
@@ -159,7 +158,7 @@ class RoundingTest(helpers.TestCase):
         self.assertAllEqual(64 * y, np.minimum(expected, 255))
 
     def test_silu_is_never_near_to_where_it_rounds_otherwise(self):
-        """By 20 times the error of a float32 sigmoid: 7e-4 units, of 255."""
+        """Its distance is 20 times the error of a float32 sigmoid: 7e-4 units, of 255."""
         with decimal.localcontext(prec=40):
             for n in range(-20 * 64, 5 * 64):
                 exact = n / (1 + (decimal.Decimal(-n) / 64).exp())

@@ -1,4 +1,4 @@
-"""A run that is ended again and again, at random moments, and the files that it leaves."""
+"""A run that is interrupted again and again at random moments, and its files."""
 
 import contextlib
 import io
@@ -58,7 +58,7 @@ def _train(folder, end, moment):
 
 @contextlib.contextmanager
 def _ending(end, kind, call):
-    """Context in which this process ends just before that call of this kind."""
+    """Context in which this process ends just before the given call of a kind."""
     calls = 0
 
     def reached(kind_of_call):

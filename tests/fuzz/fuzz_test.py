@@ -8,7 +8,7 @@ from absl.testing import parameterized
 from tests import helpers
 from tests.fuzz import files
 
-CASES = {files.Config: 15, files.Variables: 15}  # these take longer
+CASES = {files.Config: 40, files.Variables: 15}  # these take longer
 kinds = parameterized.named_parameters((kind.__name__, kind) for kind in files.KINDS)
 
 

@@ -11,25 +11,18 @@ from pixelcnn_aux.factors import array_factor
 from pixelcnn_aux.networks import MaskedPixelCNN
 from tests import helpers
 
-SMALL = {"filters": 4, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1, "base_parts": 2}
-SMALL |= {"halvings": 1, "masked": 1, "masked_blocks": 1, "num_components": 2}
-
-
-def build(size=None, **how):
-    return helpers.randomized(pa.parallel_pyramid(size, **SMALL, **how))
-
 
 class MaskedTest(helpers.TestCase):
     @parameterized.parameters((2, 4), (1, 7), (3, 3))
     def test_probabilities_of_all_images_sum_to_one(self, *size):
         how = {"channels": 1, "bits": 2 if np.prod(size) < 9 else 1, "dtype": "float64"}
-        model = build(size, **how)
+        model = helpers.tiny_parallel(size, masked=1, **how)
         images = helpers.all_images(model.likelihood.num_values, *size, 1)
         self.assertAllClose(np.sum(np.exp(model.log_prob(images))), 1.0, rtol=1e-9)
 
     def test_tiles_of_an_image_are_as_in_the_whole_image(self):
         size = (63, 64)
-        model = build(size)
+        model = helpers.tiny_parallel(size, masked=1)
         factor, inputs = model.factors["image"], model.inputs(helpers.pictures(1, size=size))
         whole = factor.pixel_log_prob(inputs["image"])
         self.enter_context(mock.patch.object(batches, "MAX_TILE_PIXELS", 50**2))
@@ -42,7 +35,7 @@ class MaskedTest(helpers.TestCase):
         self.assertGreater(np.abs(np.subtract(found, whole)).max(), 1e-3)
 
     def test_whole_numbers_are_the_same_in_graphs_in_numpy_and_in_waves(self):
-        factor = pa.rounded(build()).factors["image"]
+        factor = pa.rounded(helpers.tiny_parallel(masked=1)).factors["image"]
         self.assertTrue(factor.quantized)
         images = helpers.pictures(2, size=(9, 30))
         inputs = factor.inputs(images, pa.auxiliary.HalfResolution()(images))
@@ -52,8 +45,7 @@ class MaskedTest(helpers.TestCase):
             self.assertAllEqual(factor.params(inputs, method=method), in_graphs)
 
     def test_sums_with_features_that_are_not_exact_are_refused(self):
-        made = pa.parallel_pyramid(**SMALL, whole_numbers=True)
-        factor = helpers.randomized(made).factors["image"]
+        factor = helpers.tiny_parallel(masked=1, whole_numbers=True).factors["image"]
         factor.network.given[1].g.assign(np.full(16, 2.0**14))
         with self.assertRaisesRegex(ValueError, r"less than 2 \*\* 24 units in .*given"):
             factor.quantize_weights()

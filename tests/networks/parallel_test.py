@@ -16,7 +16,6 @@ PARTS = {"at_once": (1, 1, 1, 1), "on_a_chessboard": (2, 1, 3, 1)}
 # Images cut into three rows and columns of tiles: their size, and the side of the largest tile.
 CUT = {PARTS["at_once"]: ((55, 56), 54), PARTS["on_a_chessboard"]: ((85, 86), 84)}
 each_parts = parameterized.named_parameters(*PARTS.items())
-SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
 
 
 def build(parts, size, **how):
@@ -48,15 +47,14 @@ class ParallelTest(helpers.TestCase):
 
     @parameterized.parameters((1, 2), (3, 2), (1, 6))
     def test_probabilities_of_a_base_sum_to_one(self, *size):
-        how = {**SMALL, "base_parts": 3, "channels": 1, "bits": 1, "dtype": "float64"}
-        base = pa.parallel_pyramid(halvings=1, **how).factors["half"]
-        helpers.randomize(base)
+        how = {"base_parts": 3, "channels": 1, "bits": 1, "dtype": "float64"}
+        base = helpers.tiny_parallel(**how).factors["half"]
         nats = base.log_prob(helpers.all_images(2, *size, 1))
         self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
         self.assertGreater(np.std(nats), 0.01)
 
     def test_images_of_any_size(self):
-        model = pa.parallel_pyramid(halvings=2, **SMALL, base_parts=3)
+        model = helpers.tiny_parallel(halvings=2, base_parts=3)
         seeds = [[0, 0], [0, 1]]
         drawn = model.sample(seeds, image_size=(5, 3))
         self.assertEqual(drawn["image"].shape, (2, 5, 3, 3))
@@ -86,7 +84,7 @@ class ParallelTest(helpers.TestCase):
                 ask()
 
     def test_one_graph_evaluates_images_of_all_sizes(self):
-        model = pa.parallel_pyramid(halvings=1, **SMALL)
+        model = helpers.tiny_parallel(base_parts=None)
         factor, found = model.factors["image"], []
         much = mock.patch.object(batches, "MUCH", 0)
         with much, mock.patch.object(factor, "_bounds", wraps=factor._bounds) as traces:

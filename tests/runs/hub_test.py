@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import pathlib
 import re
 import shutil
 import sys
@@ -147,33 +148,19 @@ class HubTest(helpers.TestCase):
         (elsewhere := self.folder / "elsewhere").mkdir()
         (elsewhere / "metrics.csv").write_text("a,b\n1,2\n")
         log_in = json.dumps({"auths": {"registry": "token"}})
-        for file, make, kind, message in (
-            (
-                "image/metrics.csv",
-                lambda x: x.symlink_to(secret),
-                ValueError,
-                "to lie there.*a link to",
-            ),
-            (
-                "image/training.json",
-                lambda x: x.symlink_to(secret),
-                ValueError,
-                "to lie there.*a link",
-            ),
-            ("config.json", self.linked, ValueError, "to lie there.*a link to"),
-            ("linked", lambda x: x.symlink_to(elsewhere), ValueError, "to lie there.*a link to"),
-            (
-                "image/metrics.csv",
-                lambda x: x.mkdir(),
-                OSError,
-                "regular file as .*metrics.csv. Received: a folder",
-            ),
-            (
-                "image/metrics.csv",
-                os.mkfifo,
-                OSError,
-                "regular file as .*metrics.csv. Received: a folder, a pipe",
-            ),
+
+        def link_to(place):
+            return lambda file: file.symlink_to(place)
+
+        link = ValueError, "to lie there.*a link to"
+        irregular = OSError, "regular file as .*metrics.csv. Received: a folder, a pipe"
+        for file, make, (kind, message) in (
+            ("image/metrics.csv", link_to(secret), link),
+            ("image/training.json", link_to(secret), link),
+            ("config.json", link_to(self.folder / "mine" / "config.json"), link),
+            ("linked", link_to(elsewhere), link),
+            ("image/metrics.csv", pathlib.Path.mkdir, irregular),
+            ("image/metrics.csv", os.mkfifo, irregular),
         ):
             folder = helpers.temporary_folder(self) / "mine"
             shutil.copytree(self.folder / "mine", folder)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import serialization
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -37,9 +38,10 @@ class LoadTest(helpers.TestCase):
 
     def test_weights_come_back_the_last_or_the_best_ones_in_each_precision(self):
         self.make_run("grayscale", "image")
-        model = helpers.tiny_model()
+        with self.assertRaisesRegex(ValueError, "the best weights of factor 'grayscale'"):
+            pa.load(self.folder, best=True)
+        model = helpers.randomized(helpers.tiny_model())
         for name, factor in model.factors.items():
-            helpers.randomize(factor)
             self.run_folder[name].save_if_best(factor, 1, 1.0)
         best, last = pa.load(self.folder, best=True), pa.load(self.folder)
         self.assertAllEqual(best.log_prob(IMAGES), model.log_prob(IMAGES))
@@ -56,18 +58,46 @@ class LoadTest(helpers.TestCase):
         self.make_run("image")
         model = pa.load(self.folder)
         self.assertEqual(model.untrained, ("grayscale",))
-        for needs_all in (
-            lambda: model.log_prob(IMAGES),
-            lambda: model.bits_per_dim(IMAGES),
-            lambda: model.sample(SEEDS),
-        ):
+        needs_all = [model.log_prob, model.params, model.bits_per_dim, model.pixel_nats]
+        for call in (*needs_all, lambda _: model.sample(SEEDS)):
             with self.assertRaisesRegex(ValueError, "'grayscale' not trained yet.*--factor gray"):
-                needs_all()
-        # Anything that does not need it works.
+                call(IMAGES)
+        # Draws given grays do not need it.
         self.assertEqual(model.sample(SEEDS, given={"grayscale": GRAYS})["image"].shape[0], 3)
+        self.assertEqual(model.colorize(IMAGES, SEEDS).shape, IMAGES.shape)
         model.untrained = ("image",)
         with self.assertRaisesRegex(ValueError, "'image' not trained yet.*--factor image"):
             model.sample(SEEDS, given={"grayscale": GRAYS})
+
+    def test_a_loaded_factor_is_trained_as_a_keras_model(self):
+        """It then shares that model's weights, with all models that have the factor."""
+        self.make_run("grayscale", "image")
+        model = pa.load(self.folder)
+        other, factor = model.with_exact(False), model.factors["image"]
+        inputs = model.inputs(IMAGES)["image"]
+        before = factor.log_prob(inputs)
+        self.assertAllClose(factor(inputs), factor.params(inputs), rtol=1e-4, atol=1e-4)
+        factor.compile("adam", run_eagerly=True)
+        factor.fit(inputs[:2], inputs.images, verbose=0)
+        self.assertNotAllClose(factor.log_prob(inputs), before)
+        self.assertAllClose(factor.params(inputs), factor(inputs), rtol=1e-4, atol=1e-4)
+        for x in (factor.params(inputs, by="graph"), other.factors["image"].params(inputs)):
+            self.assertAllClose(x, factor.params(inputs), rtol=1e-4, atol=1e-4)
+
+    def test_damaged_weights(self):
+        self.make_run("grayscale", "image")
+        file = self.run_folder["image"].weights
+        whole, (arrays, notes) = file.read_bytes(), tensors.read(file)
+        named = f"the weights of factor 'image' in {file}"
+        file.write_bytes(whole[:-100])
+        self.assertRefused(named, "checksum")
+        file.write_bytes(self.run_folder["grayscale"].weights.read_bytes())
+        self.assertRefused(named, "another factor")
+        for name, x in arrays.items():
+            others = {key: value for key, value in arrays.items() if key != name}
+            for changed in ({}, {name: x[..., :-1]}, {name: x[0]}):
+                tensors.write(file, {**others, **changed}, notes)
+                self.assertRefused(named, "(Expected weights of this network. Received: others (")
 
     def test_descriptions_that_are_no_model(self):
         self.make_run()
@@ -91,6 +121,7 @@ class LoadTest(helpers.TestCase):
             with_model(image_size=[4]),
             gray,
             with_factor(network=gray["config"]["likelihood"]),
+            with_factor(likelihood={**gray["config"]["likelihood"], "registered_name": "mine>Own"}),
             with_factor(filters=3),
         ):
             file.write_text(json.dumps({**config, "model": model}))
@@ -115,11 +146,7 @@ class LoadTest(helpers.TestCase):
             ("layers", [huge], "'layers', which it does not take"),
             ("autocast", False, "'autocast', which it does not take"),
             ("trainable", huge, "Received: Embedding, which is not"),
-            (
-                "dtype",
-                policy,
-                "dtype of a .* float64, .*Received: {'module': 'keras', 'class_name'",
-            ),
+            ("dtype", policy, "dtype of a .* float64, .*Received: {'module': 'keras', 'class_n"),
             ("dtype", mine, "dtype of a .* float64, .*Received: {'module': 'evil'"),
             ("dtype", "float8", "dtype of a .* float64, .*Received: 'float8'"),
         ):
@@ -131,21 +158,14 @@ class LoadTest(helpers.TestCase):
                 described = factor["config"][part] if part else factor
                 described["config"][entry] = value
                 file.write_text(json.dumps(config))
-                for load in (pa.load, pa.load):
-                    if entry == "dtype" and load is pa.load:
-                        continue  # which gives all its own
-                    built = mock.patch.object(
-                        keras.layers.Layer, "__init__", side_effect=AssertionError
-                    )
-                    with built, self.assertRaisesRegex(ValueError, received):
-                        load(self.folder)
-                if entry == "dtype":
+                if entry == "dtype":  # `pa.load` gives all its own
                     with self.assertRaisesRegex(ValueError, received):
                         serialization.deserialize(config["model"], pa.AuxiliaryModel)
+                    continue
+                built = mock.patch.object(
+                    keras.layers.Layer, "__init__", side_effect=AssertionError
+                )
+                with built, self.assertRaisesRegex(ValueError, received):
+                    pa.load(self.folder)
         file.write_text(honest)
         pa.load(self.folder)
-
-    def test_no_workdir(self):
-        with self.assertRaisesRegex(FileNotFoundError, "the folder of a run.*Received: .*run"):
-            pa.load(self.folder)
-        self.assertFalse(self.folder.exists())

@@ -1,6 +1,5 @@
 """Tests that incremental evaluation is exact: pixel by pixel, parameters are those of whole images."""
 
-import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -37,17 +36,6 @@ def random_inputs(factor, height, width):
 
 
 class ExactnessTest(helpers.TestCase):
-    def assertExact(self, factor, inputs):
-        inputs = Inputs.of(inputs)
-        full = factor(inputs, training=False).numpy()  # by Keras; the others by NumPy
-        # Parameters must differ between pixels, to show which pixel they were computed from.
-        self.assertGreater(np.std(full, axis=(1, 2)).mean(), 0.1)
-        for method in METHODS:
-            found = factor.params(inputs, method=method)
-            self.assertEqual((found.dtype, found.shape), (np.float32, full.shape))
-            error = np.abs(found - full) / np.maximum(1.0, np.abs(full))
-            self.assertLess(error.max(), 1e-4)
-
     @parameterized.named_parameters(
         ("flat_rgb", (5, 7), flat, RGB),
         ("flat_gray_given_rgb", (8, 12), flat, GRAY, RGB),
@@ -61,17 +49,12 @@ class ExactnessTest(helpers.TestCase):
     def test_parameters_of_given_images(self, size, make, *arguments):
         factor = make(*arguments)
         helpers.randomize(factor)
-        self.assertExact(factor, random_inputs(factor, *size))
-
-    def test_after_training(self):
-        factor = flat(GRAY)
-        images = random_inputs(factor, 4, 5).images
-        factor.initialize_from_data(images)
-        # Also before training: graphs traced then must not keep the old weights.
-        self.assertExact(factor, images)
-        before = factor.get_weights()
-        factor.compile(keras.optimizers.Adam(1e-2), GRAY.bits_per_dim, run_eagerly=True)
-        factor.fit(images, images, epochs=3, verbose=0)
-        for weight, old in zip(factor.get_weights(), before, strict=True):
-            self.assertNotAllClose(weight, old)
-        self.assertExact(factor, images)
+        inputs = random_inputs(factor, *size)
+        full = factor(inputs, training=False).numpy()  # by Keras, the others in NumPy
+        # If pixels hardly differed, it would not show which of them a parameter was computed from.
+        self.assertGreater(np.std(full, axis=(1, 2)).mean(), 0.1)
+        for method in METHODS:
+            found = factor.params(inputs, method=method)
+            self.assertEqual((found.dtype, found.shape), (np.float32, full.shape))
+            error = np.abs(found - full) / np.maximum(1.0, np.abs(full))
+            self.assertLess(error.max(), 1e-4)

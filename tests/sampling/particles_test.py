@@ -6,7 +6,6 @@ from unittest import mock
 import numpy as np
 from absl.testing import parameterized
 
-import pixelcnn_aux as pa
 from benchmarks import particles
 from pixelcnn_aux import layers, sampling
 from pixelcnn_aux.auxiliary import Grayscale
@@ -14,7 +13,7 @@ from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sampling.particles import Particles
 from pixelcnn_aux.scanning.diagonals import DiagonalScan
 from tests import custom, helpers
-from tests.agreement_test import SMALL, build, labels
+from tests.agreement_test import build, labels
 
 tiny = functools.cache(particles.tiny)
 SEEDS = np.array([[1, 2], [3, 4], [1, 2]], np.int32)
@@ -22,10 +21,10 @@ SEEDS = np.array([[1, 2], [3, 4], [1, 2]], np.int32)
 
 @functools.cache
 def parallel():
-    """A pyramid that decides groups of pixels, with the size of `particles.tiny`."""
-    bits = {"channels": 1, "bits": particles.BITS}
-    made = pa.parallel_pyramid(particles.SIZE, halvings=1, num_components=2, **SMALL, **bits)
-    for factor in helpers.randomized(made).factors.values():
+    """A pyramid that decides groups of pixels, of the size of `particles.tiny`."""
+    how = {"channels": 1, "bits": particles.BITS, "base_parts": None}
+    made = helpers.tiny_parallel(particles.SIZE, **how)
+    for factor in made.factors.values():
         for layer in layers.normalized_layers(factor):
             layer.g.assign(2.0 * layer.g)
     return made
@@ -102,12 +101,13 @@ class DistributionTest(helpers.TestCase):
 
 
 class StateTest(helpers.ImagesTestCase):
-    """Resampling moves the complete state of a particle."""
+    """Resampled particles keep their scan's state."""
 
     @parameterized.parameters("colors", "deep_chain", "classes", "bound", "several_resolutions")
-    def test_same_as_a_scan_without_state(self, name):
-        model = several_resolutions() if name == "several_resolutions" else build(name)
-        how = {key: x[:3] for key, x in labels(name).items()}
+    def test_as_by_a_scan_that_knows_pixels_alone(self, name):
+        model, how = several_resolutions(), {}
+        if name != "several_resolutions":
+            model, how = build(name), labels(name)
 
         def row_by_row(network, features, shape, _):
             return DiagonalScan(network, features, shape, shape[2])
@@ -137,8 +137,8 @@ class StateTest(helpers.ImagesTestCase):
 
     @parameterized.parameters("bound", "deep_chain", "classes", "parallel")
     def test_weights_of_images_that_are_known(self, name):
-        """They are the model's probabilities."""
-        model, how = build(name), {key: x[:3] for key, x in labels(name).items()}
+        """They equal the model's probabilities."""
+        model, how = build(name), labels(name)
         images = helpers.pictures(3, size=model.image_size)
         with mock.patch.object(Particles, "weigh", autospec=True) as weigh:
             completed(model, 2, known=images, mask=np.ones_like(images[..., :1]), **how)
@@ -177,16 +177,6 @@ class StateTest(helpers.ImagesTestCase):
 
 
 class PicturesTest(helpers.TestCase):
-    @parameterized.parameters("plain", "pyramid")
-    def test_a_picture_of_the_models_size(self, name):
-        model, _ = tiny(name)
-        images, mask = particles.completions(model, None)[0][:3], np.ones((3, *particles.SIZE, 1))
-        mask[particles.HOLE] = 0
-        mask = mask.astype(np.uint8)
-        [*_, expected] = model.sample(SEEDS, known=images, mask=mask, particles=8).values()
-        found = model.complete(images, mask, SEEDS, particles=8)
-        self.assertAllEqual(found, expected)
-
     def test_any_size(self):
         made, images = parallel().with_image_size(None), np.zeros((2, 3, 5, 1), np.uint8)
         mask = np.ones_like(images)

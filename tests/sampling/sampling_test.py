@@ -185,21 +185,6 @@ class SampleTest(helpers.ImagesTestCase):
 
 
 class CompletionTest(helpers.ImagesTestCase):
-    @parameterized.parameters(*EXACT)
-    def test_completions_in_every_mode(self, name):
-        made, random = exact(name), np.random.default_rng(0)
-        known = helpers.pictures(3, size=made.image_size)
-        mask = random.integers(2, size=(3, *made.image_size, 1)).astype(np.uint8)
-        for mode in likelihoods.MODES:
-            images = made.sample(SEEDS, known=known, mask=mask, mode=mode)
-            self.assertAgree(made, images)
-            [*_, full] = images.values()
-            self.assertAllEqual(np.where(mask, known, full), full)
-        if name == "halves":  # XLA compiles only the last factor
-            given = {"x0": images["x0"]}
-            how = {"given": given, "known": known, "mask": mask, "mode": mode}
-            self.assertSameImages(made.sample(SEEDS, **how, jit_compile=True), images)
-
     def test_all_known_and_nothing_known(self):
         found = model().sample(SEEDS, known=KNOWN, mask=np.ones_like(MASK))
         self.assertSameImages(found, model().auxiliaries(KNOWN))

@@ -1,9 +1,7 @@
 """Tests of scores: entropies are expected bits, and other scores follow their definitions."""
 
 import math
-from unittest import mock
 
-import keras
 import numpy as np
 
 import pixelcnn_aux as pa
@@ -25,7 +23,7 @@ def means(model, images):
 
 class EntropyTest(helpers.TestCase):
     def test_the_sum_over_all_images(self):
-        """Over all images, weighted by their probabilities, mean bits equal mean entropies."""
+        """Over all images, mean bits weighted by probability equal mean entropies."""
         transforms, how = [pa.auxiliary.HalfResolution()], {"channels": 1, "bits": 2}
         model = helpers.random_chain(transforms, (2, 2), **how)
         images = helpers.all_images(4, 2, 2, 1)
@@ -102,18 +100,6 @@ class BitsTest(helpers.TestCase):
             pixels = scores.pixel_bits(model, self.images[0], np.array(labels[:1]))
             mean = sum(x.bits.sum() for x in pixels.values()) / self.images[0].size
             self.assertAllClose(mean, own["total"][0], rtol=1e-5)
-
-    def test_scores_of_a_model_in_numpy(self):
-        """Scores call only methods of the model that map NumPy arrays to NumPy arrays."""
-        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
-        expected, methods = scores.score(model, self.images), {}
-        for name in ("pixel_nats", "auxiliaries", "log_probs", "log_probs_by_class"):
-            found = keras.tree.map_structure(np.asarray, getattr(model, name)(self.images))
-            methods[name] = mock.Mock(return_value=found)
-        with mock.patch.multiple(model, **methods):
-            self.assertAllClose(scores.score(model, self.images), expected, rtol=1e-5)
-        for method in methods.values():
-            self.assertEqual({type(x) for x in method.call_args.args}, {np.ndarray})
 
     def test_wrong_images_are_refused(self):
         model = helpers.shared_model()

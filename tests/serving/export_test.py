@@ -442,7 +442,7 @@ class FolderTest(ExportTestCase):
             self.assertAllClose(found, factor.get_weights(), rtol=0, atol=0)
 
     def export_a_little(self, out, run=None, error=None, **arguments):
-        """Exports one trivial signature. Returns the model that verification receives."""
+        """Exports one trivial signature; returns the model passed to verification."""
         little = tf.Module()
         little.double = tf.function(lambda x: {"double": 2 * x})
         spec = tf.TensorSpec([None], tf.float32, "x")

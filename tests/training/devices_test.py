@@ -44,18 +44,11 @@ def labeled_images(count, seed=0):
 
 def train(folder, strategy=None, dropout=0.0, remat=False, callbacks=None, **changes):
     """A class-conditional model, whose steps take labels too."""
+    model, images = helpers.tiny_model(dropout=dropout, condition=Classes(3)), labeled_images(10)
+    settings, validation = dataclasses.replace(SETTINGS, **changes), labeled_images(5, seed=1)
+    how = {"strategy": strategy, "remat": remat, "callbacks": callbacks}
     with contextlib.redirect_stdout(io.StringIO()):
-        return helpers.train(
-            helpers.tiny_model(dropout=dropout, condition=Classes(3)),
-            "image",
-            labeled_images(10),
-            labeled_images(5, seed=1),
-            dataclasses.replace(SETTINGS, **changes),
-            folder,
-            strategy=strategy,
-            remat=remat,
-            callbacks=callbacks,
-        )
+        return helpers.train(model, "image", images, validation, settings, folder, **how)
 
 
 def two_devices():
@@ -115,16 +108,11 @@ def train_on_a_host(folder, index, addresses):
     assert strategy.num_replicas_in_sync == len(addresses)
     average = train(folder, strategy, epochs=3, callbacks=[Stopping()])
     np.savez(folder / f"host-{index}.npz", *average.get_weights())
+    settings = dataclasses.replace(SETTINGS, decay=0.5 + index / 4)
+    how = {"seed": index, "strategy": strategy}
+    where = helpers.images(10), helpers.images(5), folder / "differing"
     try:
-        training.train(
-            helpers.tiny_model(),
-            dataclasses.replace(SETTINGS, decay=0.5 + index / 4),
-            helpers.images(10),
-            helpers.images(5),
-            folder / "differing",
-            seed=index,
-            strategy=strategy,
-        )
+        training.train(helpers.tiny_model(), settings, *where, **how)
     except ValueError as error:
         (folder / f"host-{index}.txt").write_text(str(error))
 
@@ -184,7 +172,7 @@ class DevicesTest(helpers.TestCase):
         self.check("devices", "devices")
 
     def test_two_hosts(self):
-        """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise.
+        """Only the chief writes, and all hosts have equal averages, even if one rounds differently.
 
         A callback of the chief stopped all of them, after as many epochs as the other runs have.
         """

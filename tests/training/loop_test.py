@@ -94,7 +94,7 @@ class Interrupting(data.Images):
 
 
 class StoppedRunTest(helpers.TestCase):
-    """Whatever stops a run, it ends where one that nothing stops ends, bit for bit.
+    """A stopped run that resumes ends like an uninterrupted one, bit for bit.
 
     In `tests/faults` it is killed too, and compiled.
     """
