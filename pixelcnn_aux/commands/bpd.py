@@ -22,7 +22,7 @@ from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import restated
 from pixelcnn_aux.base.progress import pixel_bar, progress_bar
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
@@ -35,25 +35,24 @@ def main():
     codec = pa.codec.Codec(model) if FLAGS.bytes else None  # which refuses floats
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    model = chosen_run.for_work(model, chosen_run.pixels(images, count))
     uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition
     kind = model.condition
-    if kind is None or uses_labels:
-        condition = images.condition(kind)
-    else:
-        condition = kind.unknown(images.num_images)
-        if FLAGS.condition is None:
-            print("The images have no labels, so the model is told none", flush=True)
-    batches = functools.partial(chosen_run.batches, images, count)
-    progress = functools.partial(progress_bar, count, "image")
+    if uses_labels:
+        images.condition(kind)  # which refuses images without labels
+    elif kind is not None and FLAGS.condition is None:
+        print("The images have no labels, so the model is told none", flush=True)
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
     # Before the evaluation, which would be lost if nothing can be written, or the records are damaged.
+    batches = functools.partial(chosen_run.batches, images, count)
     out, crc32 = chosen_run.outputs(folder), checksum(batches())
     file, records = out / "bpd.json", out / "codecs.json"
     names = [n for n, factor in model.factors.items() if lossless_files.holding(factor.likelihood)]
     codecs = recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
-    results = splits.summarize(model, batches(), progress=progress(), condition=condition)
+    source = {**chosen_run.images_from(folder, model, FLAGS.split), "crc32": images.crc32}
+    shard_bits = functools.partial(image_bits, images=source, uses_labels=uses_labels)
+    shards = jobs.run_images(shard_bits, range(count), model, images, best=FLAGS.best)
+    results = splits.summary(shards.joined())
     # At once: writing the results and compressing the images may fail.
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
@@ -64,7 +63,7 @@ def main():
     disk.write_json(file, found)
     if to_compress:
         print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
-        codecs = mean_file_bits(model, names, batches(), progress=progress())
+        codecs = mean_file_bits(model, names, batches(), progress=progress_bar(count, "image"))
     print_table(model, results, codecs)
     if to_compress:
         record(records, measured, crc32=crc32, bits=codecs)
@@ -78,6 +77,14 @@ def main():
         print(f"{size:,} bytes, {bits:.4f} bits per dimension")
         disk.write_json(file, {**found, "bytes": size})
     print(f"Wrote {file}")
+
+
+def image_bits(model, indices, *, images, uses_labels):
+    """`splits.bits` of some images: a shard's."""
+    part, kind, condition = chosen_run.part(indices, **images), model.condition, None
+    if kind is not None:
+        condition = part.condition(kind) if uses_labels else kind.unknown(len(indices))
+    return splits.bits(model, chosen_run.batches(part), condition)
 
 
 def identity(model):
@@ -154,6 +161,7 @@ def print_table(model, results, codecs):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_part()
+    jobs.define_flags()
     condition = (
         "Whether a conditional model uses the labels; if unset, where the images have any. "
         "--nocondition evaluates it without."

@@ -1,8 +1,7 @@
 """The run that a program reads: flags that choose it, its model, its images, and their class."""
 
-import importlib.util
+import functools
 import math
-import os
 import re
 
 import numpy as np
@@ -12,7 +11,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.batches import MAX_PIXELS, MUCH
+from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
 from pixelcnn_aux.runs import trained
@@ -103,15 +102,6 @@ def load(best=False):
     return folder, model if exact is None else model.with_exact(exact)
 
 
-def for_work(model, pixels):
-    """A model for so many pixels in all calls: as it is, or by graphs, where that ends earlier."""
-    if pixels < MUCH or not importlib.util.find_spec("keras"):
-        return model
-    backend = os.environ.get("KERAS_BACKEND", "TensorFlow")
-    print(f"Starting {backend}: {pixels:,} pixels, which graphs evaluate faster", flush=True)
-    return model.computing("graph")
-
-
 def outputs(folder):
     """`trained.outputs`, after a check that it takes files: to be called before there is work to lose."""
     return disk.writable(trained.outputs(folder))
@@ -145,23 +135,39 @@ def image_flags():
 
 def images(folder, model, split):
     """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
-    chosen = {**image_flags(), **source(folder)}
-    dataset = chosen.pop("dataset")
-    print(f"On the {split} images of {dataset}", flush=True)
+    arguments = images_from(folder, model, split)
+    print(f"On the {split} images of {arguments['name']}", flush=True)
+    return loaded(**arguments)
+
+
+def images_from(folder, model, split):
+    """The arguments of `data.load` for `images`: dict."""
     likelihood = model.likelihood
     kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
-    return data.load(dataset, split, model.image_size, **chosen, **kind)
+    chosen = {**image_flags(), **source(folder), **kind}
+    size = model.image_size and tuple(model.image_size)
+    return {"name": chosen.pop("dataset"), "split": split, "image_size": size, **chosen}
+
+
+@functools.lru_cache(2)
+def loaded(**arguments):
+    """`data.load`, once for the same arguments."""
+    return data.load(**arguments)
+
+
+def part(indices, *, crc32, **arguments):
+    """Some images of those that a job began with: `data.Images`, in a worker."""
+    images = loaded(**arguments)
+    remedy = "Give this machine the same files"
+    expect(images.crc32 == crc32, "the images that the job began with", "others", remedy)
+    labels = None if images.labels is None else images.labels[indices]
+    return data.Images([images.pixels[index] for index in indices], labels=labels)
 
 
 def batches(images, num_images=None):
     """As `data.Images.batches`, each of as many images as are evaluated at once."""
     size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
-
-
-def pixels(images, count):
-    """The number of pixels of the first images, `data.Images`."""
-    return sum(math.prod(image.shape[:2]) for image in images.pixels[:count])
 
 
 def class_names(model):

@@ -5,12 +5,13 @@ factors alone, which show how much of the class is in 8 x 8 pixels. Writes them 
 a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
 """
 
+import functools
+
 import numpy as np
 from absl import flags
 
 from pixelcnn_aux.base import disk
-from pixelcnn_aux.base.progress import progress_bar
-from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.commands import chosen_run, jobs, plots
 
 FLAGS = flags.FLAGS
 
@@ -21,15 +22,12 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    times = getattr(model.condition, "num_classes", 1)
-    model = chosen_run.for_work(model, times * chosen_run.pixels(images, count))
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
-    bar, done, nats = progress_bar(count, "image"), 0, []
-    for batch in images.batches(64, count):
-        nats.append({k: np.asarray(x) for k, x in model.log_probs_by_class(batch).items()})
-        bar(done := done + len(batch))
-    nats = {name: np.concatenate([x[name] for x in nats]) for name in model.factors}
+    source = {**chosen_run.images_from(folder, model, FLAGS.split), "crc32": images.crc32}
+    shard_nats = functools.partial(nats_by_class, images=source)
+    shards = jobs.run_images(shard_nats, range(count), model, images, best=FLAGS.best)
+    nats = shards.joined()
     found = results(nats, labels)
     for name, result in found.items():
         print(
@@ -43,6 +41,12 @@ def main():
     disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": found})
     plots.write(out / "classify.png", diagram(found), bbox_inches="tight")
     print(f"Wrote {out / 'classify.json'} and {out / 'classify.png'}")
+
+
+def nats_by_class(model, indices, *, images):
+    """`AuxiliaryModel.log_probs_by_class` of some images: a shard's."""
+    nats = model.log_probs_by_class(chosen_run.part(indices, **images).pixels)
+    return {name: np.asarray(x) for name, x in nats.items()}
 
 
 def results(nats, labels):
@@ -90,3 +94,4 @@ def diagram(found):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_part()
+    jobs.define_flags()

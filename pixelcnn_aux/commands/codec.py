@@ -5,13 +5,18 @@
     verify F                        whether this machine gives all of them back
     inspect F [--map PICTURE]       its contents, and where the bits went
 
-F may be -, for standard input or output. compress uses the model photographs unless --workdir names another
+F may be -, for standard input or output. It may be an archive, a folder of files of some pictures each, but
+for inspect: compress --out ARCHIVE, a name without a suffix, makes one, of any number of pictures; the same
+command goes on with one that was stopped. compress uses the model photographs unless --workdir names another
 rounded one: their files decode anywhere. To read F, --workdir has to be the run that wrote it, unless that
 is a trained model of the package. A model of images of any size codes pictures whole, others in tiles.
 """
 
 import contextlib
+import functools
+import io
 import itertools
+import json
 import math
 import pathlib
 import sys
@@ -24,7 +29,7 @@ from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.codec import container, pictures
-from pixelcnn_aux.commands import plots
+from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.runs import trained
@@ -34,7 +39,14 @@ FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "FILE..."]
 
 # The commands that take a flag.
-_OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "metadata": ("compress",)}
+_OWN_FLAGS = {
+    "out": ("compress", "decompress"),
+    "map": ("inspect",),
+    "metadata": ("compress",),
+    "shards": ("verify",),
+}
+SUFFIX = ".pxa"  # of the files of an archive
+_MOST_GROUPED, _MOST_BYTES = 64, 2**24  # pictures of a file of an archive, and bytes of their files
 MAPPED = 16  # pictures, at most, side by side
 _MOST_PIPED = 2**30  # bytes of standard input, which may never end
 
@@ -52,7 +64,8 @@ def compress(files):
     expected, received = "pictures, and --out, the file to write", f"{list(files)}, {FLAGS.out}"
     _check_usage(FLAGS.out and files, expected, received, "Give both")
     output, is_stream = sys.stdout, FLAGS.out == "-"
-    if not is_stream:
+    is_archive = not is_stream and not pathlib.Path(FLAGS.out).suffix
+    if not is_stream and not is_archive:
         disk.check_place("--out", FLAGS.out)
         disk.check_new(FLAGS.out)
     # Lines are printed beside the bytes.
@@ -61,17 +74,19 @@ def compress(files):
         folder = trained.find(FLAGS.workdir or "photographs")
         print(f"By {folder}", flush=True)
         model = pa.load(folder)
-        codec = pa.codec.Codec(model, RunFolder(folder).name)
-        channels = model.likelihood.num_channels
-        loaded = [pictures.read(path, channels=channels, metadata=FLAGS.metadata) for path in paths]
-        images = [picture.pixels for picture in loaded]
-        named = [(name, *x.shape[:2]) for name, x in zip(pictures.names(paths), images)]
-        if model.image_size is not None:
-            images = np.concatenate([container.cut(image, model.image_size) for image in images])
-        progress = pixel_bar(sum(math.prod(image.shape[:2]) for image in images))
-        extras = [picture.extras for picture in loaded]
-        extras = extras if any(extras) else []
-        data = codec.compress(images, pictures=named, progress=progress, extras=extras)
+        items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
+        settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
+        if is_archive:
+            function, items = functools.partial(compressed, **settings), [*_groups(items)]
+            out = pathlib.Path(FLAGS.out)
+            shards = jobs.run(
+                function, items, model, folder=out, size=1, suffix=SUFFIX, unit="file"
+            )
+            size = sum(shards.file(k).stat().st_size for k in range(len(shards)))
+            count = f"{len(paths):,} pictures in {len(shards):,} files"
+            print(f"Wrote {out}: {count}, {size:,} bytes")
+            return
+        data = compressed(model, [items], **settings, bar=pixel_bar)
         if is_stream:
             # Printed lines may go unread; these bytes may not.
             with disk.explained("to write to standard output"):
@@ -80,34 +95,113 @@ def compress(files):
         else:
             with disk.new_file(FLAGS.out) as opened:
                 opened.write(data)
-        bits = 8 * len(data) / sum(picture.pixels.size for picture in loaded)
+        contents = container.read(data)
+        pixels = sum(height * width for _, height, width in contents.named_sizes)
+        bits = 8 * len(data) / (pixels * model.likelihood.num_channels)
         print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
+
+
+def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):
+    """The bytes of the file of one group of pictures, `jobs.described` and a name each: a shard's."""
+    [group] = groups
+    codec = pa.codec.Codec(model, name)
+    channels = model.likelihood.num_channels
+    loaded = [pictures.read(path, channels=channels, metadata=metadata) for path, *_ in group]
+    images = [picture.pixels for picture in loaded]
+    named = [(name, *x.shape[:2]) for (*_, name), x in zip(group, images)]
+    if model.image_size is not None:
+        images = np.concatenate([container.cut(image, model.image_size) for image in images])
+    progress = bar(sum(math.prod(image.shape[:2]) for image in images))
+    extras = [picture.extras for picture in loaded]
+    extras = extras if any(extras) else []
+    return codec.compress(images, pictures=named, progress=progress, extras=extras)
 
 
 def decompress(files):
     fits = FLAGS.out and FLAGS.out != "-"
     _check_usage(fits, "--out, a folder for the pictures", FLAGS.out, "Name one")
-    data, contents = _read(files)
     out = pathlib.Path(FLAGS.out)
+    if archive := _archive(files):
+        function = functools.partial(decompressed, out=str(out.absolute()))
+        shards = _run(function, archive, folder=out / "shards", suffix=".json")
+        count = sum(len(json.loads(shard)) for shard in shards)
+        print(f"Wrote {out}: {count:,} pictures")
+        return
+    data, contents = _read(files)
     for name, *_ in contents.named_sizes:
         disk.check_new(out / name)
     codec = _codec(contents)
-    channels = codec.model.likelihood.num_channels
-    remedy = "Decompress the file in Python, by pixelcnn_aux.codec.Codec"
-    expect(channels in (1, 3), "pictures of 1 or 3 channels, as PNG files have", channels, remedy)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    images = (image for image, _ in codec.decoded(data, pixel_bar(contents.num_pixels)))
-    for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
-        with disk.new_file(out / name) as opened:
-            pictures.write(opened, pictures.Picture(pixels, extras))
+    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels)):
         print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
 
 
+def decompressed(model, files, *, out):
+    """Writes the pictures of one file of an archive: a shard's. JSON of their names."""
+    [(path, *_)] = files
+    data = disk.contents(pathlib.Path(path))
+    found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None)
+    return json.dumps([name for name, _ in found]).encode()
+
+
+def _written(codec, data, out, progress):
+    """Yields the name and the pixels of each picture of a file, once it is written to a folder."""
+    contents, channels = container.read(data), codec.model.likelihood.num_channels
+    remedy = "Decompress the file in Python, by pixelcnn_aux.codec.Codec"
+    expect(channels in (1, 3), "pictures of 1 or 3 channels, as PNG files have", channels, remedy)
+    images = (image for image, _ in codec.decoded(data, progress))
+    for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
+        pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras))
+        disk.write_once(out / name, file.getvalue())
+        yield name, pixels
+
+
 def verify(files):
+    if archive := _archive(files):
+        shards = _run(verified, archive, suffix=".json")
+        count = sum(map(json.loads, shards))
+        print(f"{count:,} pictures in {len(archive):,} files: as they were written")
+        return
     data, contents = _read(files)
     _codec(contents).verify(data, pixel_bar(contents.num_pixels))
     print(f"{_counts(contents)}: as they were written")
+
+
+def verified(model, files):
+    """The number of pictures of one file of an archive that this machine gives back: a shard's, as JSON."""
+    [(path, *_)] = files
+    data = disk.contents(pathlib.Path(path))
+    pa.codec.Codec(model).verify(data)
+    return json.dumps(len(container.read(data).pictures)).encode()
+
+
+def _archive(files):
+    """The files of the one archive that `files` name, a folder; None if they name no folder."""
+    if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
+        return None
+    found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
+    expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress made")
+    return found
+
+
+def _run(function, archive, **kwargs):
+    """The results of the files of an archive, one a shard."""
+    model = _codec(container.read(disk.contents(archive[0]))).model
+    return jobs.run(function, jobs.described(archive), model, size=1, unit="file", **kwargs)
+
+
+def _groups(items):
+    """Yields lists of pictures for a file each, so many that memory holds them."""
+    group, size = [], 0
+    for item in items:
+        _, more, *_ = item
+        if group and (len(group) == _MOST_GROUPED or size + more > _MOST_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += more
+    yield group
 
 
 def inspect(files):
@@ -210,6 +304,7 @@ def define_flags():
         "the model that wrote the file, unless it is one of the package."
     )
     flags.DEFINE_string("workdir", None, text)
-    flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
+    flags.DEFINE_string("out", None, "The file, archive, or for decompress the folder, to write.")
+    jobs.define_flags()
     flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
     flags.DEFINE_bool("metadata", False, "compress: keeps color profiles and EXIF, too.")

@@ -8,6 +8,9 @@ with --known half the upper half is known. Each is written as NAME-completed.png
 --out. --scenes draw what is missing small, as --particles that what is known weighs; --workdir enlarges it.
 """
 
+import functools
+import pathlib
+
 import numpy as np
 from absl import flags
 
@@ -21,17 +24,21 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    mask = FLAGS.mask and read_mask(FLAGS.mask)
-
-    def call(images):
-        known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
-        return "complete", images, known
-
+    if FLAGS.mask:
+        read_mask(FLAGS.mask)
     scenes = FLAGS.scenes
     if scenes is None and FLAGS["workdir"].using_default_value:
         scenes = "cifar10-pixelcnn"
     how = {"scenes": scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
-    photographs.draw_each(files, "-completed", call, **how)
+    mask = FLAGS.mask and str(pathlib.Path(FLAGS.mask).absolute())
+    photographs.draw_each(files, "-completed", functools.partial(call, mask=mask), **how)
+
+
+def call(photographs, *, mask):
+    """`mask` is the path of a picture, or None for the upper half."""
+    if mask is None:
+        return "complete", photographs, upper_half(photographs)
+    return "complete", photographs, np.repeat(read_mask(mask), len(photographs), axis=0)
 
 
 def read_mask(file):

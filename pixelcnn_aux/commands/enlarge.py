@@ -7,6 +7,8 @@ Each is written as NAME-enlarged.png in the current folder, or to --out. Another
 with --log_scale_shift below 0 they vary less.
 """
 
+import functools
+
 from absl import flags
 
 from pixelcnn_aux.commands import photographs
@@ -16,7 +18,11 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-enlarged", lambda x: ("enlarge", x, FLAGS.times))
+    photographs.draw_each(files, "-enlarged", functools.partial(call, times=FLAGS.times))
+
+
+def call(photographs, *, times):
+    return "enlarge", photographs, times
 
 
 def define_flags():

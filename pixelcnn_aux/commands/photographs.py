@@ -1,10 +1,10 @@
 """Drawing pictures from each photograph, as color, enlarge and complete do."""
 
-import contextlib
 import functools
+import io
 import itertools
+import json
 import pathlib
-import time
 
 import numpy as np
 from absl import app, flags
@@ -15,9 +15,10 @@ from pixelcnn_aux import sampling
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.codec import pictures
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, jobs
+from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.factors import processes
+from pixelcnn_aux.jobs import Source
 
 FLAGS = flags.FLAGS
 
@@ -31,49 +32,69 @@ def define_flags(workdir, num=1, log_scale_shift=-0.3):
     flags.DEFINE_integer("num", num, several, lower_bound=1)
     chosen_run.define_draws(log_scale_shift=log_scale_shift)
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
+    jobs.define_flags()
 
 
-def draw_each(files, ending, call, scenes=None, **own):
-    """Writes --num pictures that a model draws of each photograph as new PNG files.
+def draw_each(paths, ending, call, scenes=None, **own):
+    """Writes --num pictures that a model draws of each photograph, or of those in folders, as new PNG files.
 
     `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
     before those of draws; `own` are others by keyword: with `num`, one call draws all in order; `scenes` is
-    the name of a model.
+    the name of a model. Workers import `call` by its name.
     """
-    expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
-    photographs = [read_image(file) for file in files]
+    expect(paths, "photographs", "none", "Name image files, or folders", kind=app.UsageError)
+    files = list(itertools.chain.from_iterable(map(image_files, paths)))
     outputs = _outputs(files, ending)
     model = pa.load(FLAGS.workdir)
-    if scenes:
-        own["scenes"] = pa.load(scenes)
-    count = 1 if "num" in own else FLAGS.num
     how = {
-        "seeds": [[FLAGS.seed, k] for k in range(count)],
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
-        "condition": chosen_run.label_condition(model, count),
         **own,
     }
-    repeated = (np.broadcast_to(x, (count, *x.shape)) for x in photographs)
-    draw = functools.partial(sampling.drawn_with_bits, how=how, has_bits=count > 1)
-    calls = [functools.partial(draw, call=call(x)) for x in repeated]
-    start = time.perf_counter()
-    with contextlib.closing(processes.in_order(model, calls)) as results:
-        for file, places in zip(files, outputs):
-            print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
-            drawn, bits = next(results)
-            for output, k in zip(places, np.argsort(bits, kind="stable")):
-                with disk.new_file(output) as opened:
-                    Image.fromarray(drawn[k]).save(opened, "PNG")
-                height, width, _ = drawn[k].shape
-                what = f"{height} x {width}" + (f", {bits[k]:.3f} bits/dim" if count > 1 else "")
-                seconds = time.perf_counter() - start
-                print(f"Wrote {output}: {what}, after {seconds:.1f} s", flush=True)
+    condition = jobs.condition(model)
+    function = functools.partial(
+        drawn,
+        call=call,
+        seed=FLAGS.seed,
+        count=FLAGS.num,
+        condition=condition,
+        scenes=scenes,
+        how=how,
+    )
+    absolute = [[str(place.absolute()) for place in places] for places in outputs]
+    items = [[*x, places] for x, places in zip(jobs.described(files), absolute)]
+    shards = jobs.run(function, items, model, size=1, suffix=".json", unit="photograph")
+    for places, shard in zip(outputs, shards):
+        for output, (height, width, bits) in zip(places, json.loads(shard)):
+            what = f"{height} x {width}" + (f", {bits:.3f} bits/dim" if FLAGS.num > 1 else "")
+            print(f"Wrote {output}: {what}")
+
+
+def drawn(model, items, *, call, seed, count, condition, scenes, how):
+    """Writes the pictures of photographs, the likeliest first: a shard's. JSON: H, W and bits of each."""
+    made = 1 if "num" in how else count
+    how = {
+        **how,
+        "seeds": [[seed, k] for k in range(made)],
+        "condition": jobs.repeated(condition, made),
+    }
+    if scenes:
+        how["scenes"] = Source(scenes, by=None).load()
+    written = []
+    for path, _, _, places in items:
+        photograph = read_image(path)
+        photographs = np.broadcast_to(photograph, (made, *photograph.shape))
+        images, bits = sampling.drawn_with_bits(model, call(photographs), how, has_bits=made > 1)
+        for place, k in zip(places, np.argsort(bits, kind="stable")):
+            Image.fromarray(images[k]).save(file := io.BytesIO(), "PNG")
+            disk.write_once(pathlib.Path(place), file.getvalue())
+            written.append([*images[k].shape[:2], float(bits[k])])
+    return json.dumps(written).encode()
 
 
 def _outputs(files, ending):
-    """The paths of the pictures of each photograph, new ones, in a folder that is there then."""
+    """The paths of the pictures of each photograph, in a folder that is there then; new, but for --shards."""
     out = pathlib.Path(FLAGS.out or ".")
     if out.suffix and not out.is_dir():
         expected, remedy = "one photograph for one picture", "Name a folder by --out"
@@ -88,5 +109,6 @@ def _outputs(files, ending):
         outputs = [[x.with_stem(f"{x.stem}-{k}") for k in numbers] for [x] in outputs]
     for output in itertools.chain(*outputs):
         disk.check_place("--out", output, (".png",))
-        disk.check_new(output)
+        if not FLAGS.shards:
+            disk.check_new(output)
     return outputs

@@ -14,9 +14,16 @@ sampling. A model of classes draws all of these for the class --label, or for no
 gives a picture of your own instead of test images; a model of images of any size takes it in its size:
 
     pixelcnn-aux sample --workdir runs/mine --image_file PICTURE.jpg --given half
+
+--out FOLDER, a name without a suffix, takes any number of draws in files of some hundreds: arrays, 000000.npz
+and so on, or with --format tar PNG files with their classes, as WebDataset reads them. Classes take turns
+unless --label chooses one. The same command goes on with a run that was stopped.
 """
 
+import functools
+import io
 import pathlib
+import tarfile
 import time
 
 import numpy as np
@@ -26,7 +33,8 @@ from pixelcnn_aux import image_grid
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import upper_half
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
 
@@ -37,6 +45,10 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 
 def main():
+    if FLAGS.out and not pathlib.Path(FLAGS.out).suffix:
+        sample_shards()
+        return
+    _check_picture()
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out, image_grid.SUFFIXES)
     present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
@@ -65,6 +77,71 @@ def main():
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     image_grid.write(out, image_grid.labeled(in_colors(model, rows)))
     print(f"Wrote {out}")
+
+
+def _check_picture():
+    fits = FLAGS.num <= MAX_NUM
+    remedy = "Name a folder by --out, which takes any number"
+    expect(fits, f"--num of at most {MAX_NUM:,} for a picture", FLAGS.num, remedy)
+    fits = not any(FLAGS[name].present for name in ("format", "jobs", "scheduler"))
+    expected = "--format, --jobs and --scheduler with a folder --out"
+    expect(fits, expected, f"--out {FLAGS.out}", "Name a folder, or leave them out")
+
+
+def sample_shards():
+    """Draws --num images to a folder."""
+    of_pictures = [
+        name for name in ("given", "known", "sweep", "image_file") if FLAGS[name].present
+    ]
+    expected, received = "a folder --out for draws alone", ", ".join(f"--{x}" for x in of_pictures)
+    expect(not of_pictures, expected, received, "Name a picture by --out")
+    _, model = chosen_run.load(FLAGS.best)
+    condition = jobs.condition(model)
+    if isinstance(model.condition, Classes) and FLAGS.label is None:
+        condition = "in turn"
+    function = functools.partial(
+        draws,
+        seed=FLAGS.seed,
+        condition=condition,
+        size=None if model.image_size else [FLAGS.side] * 2,
+        how={"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode},
+        as_tar=FLAGS.format == "tar",
+    )
+    size = jobs.at_once(model.image_size or [FLAGS.side] * 2)
+    suffix = f".{FLAGS.format}"
+    out = {"folder": FLAGS.out, "suffix": suffix, "unit": "image"}
+    shards = jobs.run(function, range(FLAGS.num), model, size=size, best=FLAGS.best, **out)
+    print(f"Wrote {FLAGS.out}: {FLAGS.num:,} images in {len(shards):,} files {suffix}")
+
+
+def draws(model, indices, *, seed, condition, size, how, as_tar):
+    """Draws of a shard: arrays "image" [n, H, W, C] and, by a model of classes, "label"; or a tar file."""
+    conditions = jobs.repeated(condition, len(indices))
+    if condition == "in turn":
+        conditions = [index % model.condition.num_classes for index in indices]
+    seeds = np.array([[seed, index] for index in indices], np.int32)
+    *_, images = model.sample(seeds, condition=conditions, image_size=size, **how).values()
+    found = {"image": np.asarray(images)}
+    if isinstance(model.condition, Classes):
+        found["label"] = np.array(conditions)
+    return _tar(indices, **found) if as_tar else found
+
+
+def _tar(indices, image, label=None):
+    """The bytes of a tar file of images as PNG, and of their classes."""
+    with tarfile.open(fileobj=(file := io.BytesIO()), mode="w") as tar:
+
+        def add(name, data):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+        for position, index in enumerate(indices):
+            pictures.write(picture := io.BytesIO(), pictures.Picture(image[position], {}))
+            add(f"{index:08}.png", picture.getvalue())
+            if label is not None:
+                add(f"{index:08}.cls", str(label[position]).encode())
+    return file.getvalue()
 
 
 def test_images(folder, model):
@@ -157,7 +234,7 @@ def in_colors(model, rows):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_draws()
-    flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
+    flags.DEFINE_integer("num", 16, "How many images of each kind.", 1)
     side = "The height and width of images that a model of images of any size draws."
     flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
@@ -165,5 +242,7 @@ def define_flags():
     flags.DEFINE_enum("known", None, ["half"], known)
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
     flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
-    out = f"The picture, {', '.join(image_grid.SUFFIXES)}; in WORKDIR, by its name, if unset."
+    out = f"The picture, {', '.join(image_grid.SUFFIXES)}, or a folder; a picture in WORKDIR if unset."
     flags.DEFINE_string("out", None, out)
+    flags.DEFINE_enum("format", "npz", ["npz", "tar"], "Of the files of a folder --out.")
+    jobs.define_flags(shards=False)

@@ -19,9 +19,10 @@ A row is a file; of a folder, all image files below it are scored, in the order 
 If the table goes to standard output, all other lines go to standard error.
 """
 
-import codecs
 import contextlib
 import csv
+import functools
+import io
 import itertools
 import math
 import pathlib
@@ -33,8 +34,7 @@ from absl import app, flags
 from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk, resizing
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.progress import progress_bar
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.data import decoding, files
 
 FLAGS = flags.FLAGS
@@ -51,13 +51,24 @@ def main(*paths):
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         found = list(itertools.chain.from_iterable(map(image_files, paths)))
         _, model = chosen_run.load()
+        check(model)
         size = model.image_size or _FILE
-        model = chosen_run.for_work(model, len(found) * math.prod(size))
+        shards = jobs.run(
+            functools.partial(rows, condition=jobs.condition(model)),
+            [(str(path), *x) for path, x in zip(found, jobs.described(found))],
+            model,
+            size=jobs.at_once(size),
+            suffix=".csv",
+            unit="file",
+        )
         # Not before: Ctrl-C ends imports at once, and would leave an unfinished file.
         with opening as opened:
-            # Names of files may be any bytes.
-            table = codecs.getwriter("utf-8")(opened, "backslashreplace")
-            count = write(csv.writer(table, lineterminator="\n"), model, found)
+            header = ["file", "width", "height", "prepared", *columns(model).values(), "error"]
+            opened.write(f"{','.join(header)}\n".encode())
+            for shard in shards:
+                opened.write(shard)
+        table = csv.reader(io.StringIO(b"".join(shards).decode()))
+        count = sum(not error for *_, error in table)
         size = model.image_size or "their own sizes"
         print(f"Scored {count:,} of {len(found):,} files, at {size}")
     if FLAGS.out:
@@ -83,41 +94,48 @@ def image_files(path):
     return [path / name for name in named]
 
 
-def write(table, model, found):
-    """Writes the table of files, `pathlib.Path`s. Returns how many of them have a score."""
-    from pixelcnn_aux import batches
-
-    likelihood, size = model.likelihood, model.image_size
+def check(model):
+    """Raises ValueError for a model that has no score for the pixels of files."""
+    likelihood = model.likelihood
     channels, values = likelihood.num_channels, likelihood.num_values
     expected = "a model of color images, uint8 [H, W, 3] below 256, to score files"
     received = f"one of {channels} channels below {values}"
     expect((channels, values) == (3, 256), expected, received, "Call its bits_per_dim")
-    names, kind, count = [*model.factors, "total"], summaries.bits_kind(model), 0
-    blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
-    table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
-    bar = progress_bar(len(found), "file")
+
+
+def columns(model):
+    """The names of the columns of bits: dict, name of a factor or "total" -> str."""
+    kind = summaries.bits_kind(model)
+    return {name: f"{kind}_bits_per_dim_{name}" for name in (*model.factors, "total")}
+
+
+def rows(model, found, *, condition):
+    """The table's rows of files, each a shown path and `jobs.described`, as bytes: a shard's."""
+    from pixelcnn_aux import batches
+
+    size, names = model.image_size, columns(model)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
-    with files.in_threads(lambda file: read(file, size), found) as pictures:
-        for first in range(0, len(found), batch):
-            some = list(itertools.islice(pictures, batch))
+    with files.in_threads(lambda x: read(x[0], x[1], size), found) as pictures:
+        while some := list(itertools.islice(pictures, batch)):
             images = [image for _, image, _ in some if image is not None]
             bits = dict.fromkeys(names, ())
             if images:
-                condition = chosen_run.label_condition(model, len(images))
-                bits = model.bits_per_dim(np.stack(images), condition)
-            rows = zip(*(np.asarray(bits[name]) for name in names))
+                bits = model.bits_per_dim(np.stack(images), jobs.repeated(condition, len(images)))
+            scores = zip(*(np.asarray(bits[name]) for name in names))
             for row, image, error in some:
-                scores = blank if image is None else map("{:.6f}".format, next(rows))
-                table.writerow([*row, *scores, error])
-            count += len(images)
-            bar(first + len(some))
-    return count
+                blank = [""] * len(names)
+                cells = blank if image is None else map("{:.6f}".format, next(scores))
+                table.writerow([*row, *cells, error])
+    # Names of files may be any bytes.
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def read(file, size):
+def read(file, path, size):
     """(the row of a file up to its bits, its image uint8 [H, W, 3] in a size, or None, and the error)."""
     try:
-        pixels = decoding.decode(decoding.contents(file))
+        pixels = decoding.decode(decoding.contents(pathlib.Path(path)))
     except (OSError, ValueError) as error:
         return [file, "", "", ""], None, str(error)
     height, width, _ = pixels.shape
@@ -132,3 +150,4 @@ def define_flags():
     chosen_run.define_exact()
     out = "The table, which replaces an older one; standard output if unset."
     flags.DEFINE_string("out", None, out)
+    jobs.define_flags()

@@ -18,8 +18,8 @@ Writes into WORKDIR:
 
 import codecs
 import csv
+import functools
 import io
-import math
 import pathlib
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from pixelcnn_aux import data, image_grid, scores
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.resizing import fit
-from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.commands import chosen_run, jobs, plots
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.scores import typical
 
@@ -47,9 +47,11 @@ class ScoredSet(NamedTuple):
     """Images of one size."""
 
     name: str
-    pixels: np.ndarray  # uint8 or uint16 [N, H, W, C]
+    images: dict  # of arguments of `chosen_run.part`
     indices: list[int]  # of the images in their split
     prepared: str  # how they came to their size
+    sizes: tuple = ()  # (H, W) of each resizing, in order
+    as_jpeg: bool = False
 
 
 def main():
@@ -58,16 +60,19 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     mapped = None if FLAGS.map is None else images.take([FLAGS.map])[0]
-    sets = compared_sets(model, images)
+    sets = compared_sets(folder, model, images)
     for scored in sets.values():
-        print(f"{scored.name}: {len(scored.pixels):,} images, {scored.prepared}", flush=True)
-    pixels = sum(math.prod(scored.pixels.shape[:3]) for scored in sets.values())
-    model = chosen_run.for_work(model, pixels)
+        print(f"{scored.name}: {len(scored.indices):,} images, {scored.prepared}", flush=True)
     out = chosen_run.outputs(folder)
-    fitted = fit_typical(folder, model) if FLAGS.num_training else None
+    fitted = None
+    if FLAGS.num_training:
+        fitted = scores.Typical(
+            run(training(folder, model), model, images, "training", bits_only=True)
+        )
     found = {}
-    for name, scored in sets.items():
-        found[name] = scores.score(model, scored.pixels, typical=fitted)
+    for number, (name, scored) in enumerate(sets.items()):
+        by_factor = run(scored, model, images, f"set-{number}", bits_only=False)
+        found[name] = by_factor | (fitted.scores(by_factor) if fitted else {})
         print(f"Scored {name}", flush=True)
     write_table(out / "scores.csv", sets, found)
     [_, *others] = found
@@ -82,7 +87,7 @@ def main():
         "num_training": FLAGS.num_training,
         "seed": FLAGS.seed,
         "sets": {
-            name: {"num_images": len(scored.pixels), "prepared": scored.prepared}
+            name: {"num_images": len(scored.indices), "prepared": scored.prepared}
             for name, scored in sets.items()
         },
     }
@@ -93,36 +98,78 @@ def main():
     print(f"Wrote scores.csv, scores.json and pictures to {out}")
 
 
-def compared_sets(model, images):
+def run(scored, model, images, name, bits_only):
+    """The `Scores` of a set, as jobs compute them; --shards has a folder of this name for it."""
+    settings = {"sizes": scored.sizes, "as_jpeg": scored.as_jpeg, "bits_only": bits_only}
+    function = functools.partial(shard_scores, images=scored.images, **settings)
+    folder = FLAGS.shards and pathlib.Path(FLAGS.shards, name)
+    found = jobs.run_images(function, scored.indices, model, images, folder=folder, best=FLAGS.best)
+    nested: dict = {}
+    for key, values in found.joined().items():
+        score, _, factor = key.partition("/")
+        nested.setdefault(score, {})[factor] = values
+    return nested
+
+
+def shard_scores(model, indices, *, images, sizes, as_jpeg, bits_only):
+    """`scores.score`, or `scores.bits`, of some images as a `ScoredSet` has them: a shard's."""
+    chosen = list(chosen_run.part(indices, **images).pixels)
+    for size in sizes:
+        chosen = [fit(image, size) for image in chosen]
+    if as_jpeg:
+        chosen = [in_jpeg(image) for image in chosen]
+    compute = scores.bits if bits_only else scores.score
+    found = compute(model, np.stack(chosen))
+    return {
+        f"{score}/{name}": x for score, by_factor in found.items() for name, x in by_factor.items()
+    }
+
+
+def compared_sets(folder, model, images):
     """dict, name -> `ScoredSet`: the images that belong, those --against them, and those of --control."""
-    own, likelihood = belonging(images, FLAGS.num_images), model.likelihood
-    kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
-    places = {"data_dir": FLAGS.data_dir, "cache_dir": FLAGS.cache_dir}
+    source = chosen_run.images_from(folder, model, FLAGS.split)
+    own, size, likelihood = belonging(source, images), images.image_size, model.likelihood
     found = [own]
     for place in FLAGS.against:
         name, dataset, where = find_set(place)
-        other = data.load(dataset, FLAGS.split, None, **where, **places, **kind)
-        found.append(of_size(name, other, images.image_size))
+        kept = {
+            key: source[key] for key in ("split", "data_dir", "cache_dir", "channels", "num_values")
+        }
+        found.append(of_size(name, {"name": dataset, "image_size": None, **where, **kept}, size))
     if FLAGS.control:
-        found.append(resized_twice(own))
+        # A little more than 5/4 of the size, and back.
+        larger = tuple(length * 5 // 4 + 1 for length in size)
+        name, prepared = (
+            f"{own.name} resized twice",
+            f"{own.name} resized to {_by(larger)}, and back",
+        )
+        found.append(own._replace(name=name, prepared=prepared, sizes=(larger, size)))
         if "WebP" in lossless_files.holding(likelihood):  # images of 8 bits, which JPEG has too
-            found.append(as_jpeg(own))
+            name, prepared = (
+                f"{own.name} as JPEG",
+                f"{own.name} as JPEG files of quality {JPEG_QUALITY}",
+            )
+            found.append(own._replace(name=name, prepared=prepared, as_jpeg=True))
     names = [scored.name for scored in found]
     are_unique, remedy = len(set(names)) == len(names), "Rename a file or a folder"
     expect(are_unique, "sets of different names", ", ".join(names), remedy)
     return dict(zip(names, found))
 
 
-def belonging(images, num_images):
-    """The set of `data.Images` as training has them; `num_images` evenly over them, or all of None."""
+def belonging(source, images):
+    """The set of `data.Images` as training has them; --num_images evenly over them, if it is set."""
     expected = "images of one size for --dataset, of a model that takes any"
     remedy = "Cut them, and save them as arrays (--dataset arrays)"
     expect(images.image_size is not None, expected, "images of several", remedy)
-    indices = images.spread_indices(num_images or images.num_images)
     name = images.source["dataset"]
     if file := images.source["image_file"]:
         name = pathlib.Path(file).stem
-    return ScoredSet(name, images.take(indices), indices, "as training has them")
+    return _set(name, source, images, "as training has them")
+
+
+def _set(name, source, images, prepared, num_images=None, **kwargs):
+    indices = images.spread_indices(num_images or FLAGS.num_images or images.num_images)
+    return ScoredSet(name, {**source, "crc32": images.crc32}, indices, prepared, **kwargs)
 
 
 def find_set(place):
@@ -142,13 +189,13 @@ def find_set(place):
     return dataset or path.stem, dataset or kind, {flag: path}
 
 
-def of_size(name, images, size):
-    """The set of `data.Images` in a size (H, W), to which --resize allows to crop and resize others."""
-    indices = images.spread_indices(FLAGS.num_images or images.num_images)
-    chosen = [images.pixels[index] for index in indices]
-    sizes = dict.fromkeys(image.shape[:2] for image in chosen)
+def of_size(name, source, size):
+    """The set of a data set in a size (H, W), to which --resize allows to crop and resize others."""
+    images = chosen_run.loaded(**source)
+    whole = _set(name, source, images, "as they are")
+    sizes = dict.fromkeys(images.pixels[index].shape[:2] for index in whole.indices)
     if set(sizes) == {tuple(size)}:
-        return ScoredSet(name, np.stack(chosen), indices, "as they are")
+        return whole
     found = ", ".join([*map(_by, list(sizes)[:MOST_SIZES]), *["..."] * (len(sizes) > MOST_SIZES)])
     remedy = "Resizing leaves traces that scores find: give images of that size, or --resize"
     expect(FLAGS.resize, f"sets of images of {_by(size)}", f"{name}, of {found}", remedy)
@@ -156,27 +203,15 @@ def of_size(name, images, size):
         f"from {found}: the largest centered crop of the same aspect, resized to {_by(size)}, each "
         "pixel the mean of the area that it covers"
     )
-    return ScoredSet(name, np.stack([fit(image, size) for image in chosen]), indices, prepared)
+    return whole._replace(prepared=prepared, sizes=(size,))
 
 
-def resized_twice(scored):
-    """A set resized to a little more than 5/4 of its size, and back."""
-    size = scored.pixels.shape[1:3]
-    larger = tuple(length * 5 // 4 + 1 for length in size)
-    pixels = np.stack([fit(fit(image, larger), size) for image in scored.pixels])
-    prepared = f"{scored.name} resized to {_by(larger)}, and back"
-    return scored._replace(name=f"{scored.name} resized twice", pixels=pixels, prepared=prepared)
-
-
-def as_jpeg(scored):
-    """A set of 8-bit colors or grays as JPEG files hold it."""
-    how, pixels = {"format": "JPEG", "quality": JPEG_QUALITY}, np.empty_like(scored.pixels)
-    for index, image in enumerate(scored.pixels):
-        picture = image if image.shape[-1] == 3 else image[..., 0]
-        file = io.BytesIO(lossless_files.encoded(picture, how))
-        pixels[index] = np.asarray(Image.open(file)).reshape(image.shape)
-    prepared = f"{scored.name} as JPEG files of quality {JPEG_QUALITY}"
-    return scored._replace(name=f"{scored.name} as JPEG", pixels=pixels, prepared=prepared)
+def in_jpeg(image):
+    """An image of 8-bit colors or grays as a JPEG file holds it."""
+    picture = image if image.shape[-1] == 3 else image[..., 0]
+    how = {"format": "JPEG", "quality": JPEG_QUALITY}
+    file = io.BytesIO(lossless_files.encoded(picture, how))
+    return np.asarray(Image.open(file)).reshape(image.shape)
 
 
 def _by(size):
@@ -184,15 +219,18 @@ def _by(size):
     return " x ".join(map(str, size))
 
 
-def fit_typical(folder, model):
-    """`scores.Typical` of images of the training split of --dataset."""
+def training(folder, model):
+    """The set of --num_training images of the training split of --dataset."""
     expected = "images of the training split, which tell what is typical"
     remedy = "Give a data set that has them, or --num_training 0 to leave out what is typical"
     with restated(expected, "none", remedy, FileNotFoundError, ValueError):
         images = chosen_run.images(folder, model, "train")
-    pixels = images.spread(FLAGS.num_training)
-    print(f"Typical is what is of {len(pixels):,} training images", flush=True)
-    return scores.Typical(scores.bits(model, pixels))
+    print(
+        f"Typical is what is of {min(FLAGS.num_training, images.num_images):,} training images",
+        flush=True,
+    )
+    source = chosen_run.images_from(folder, model, "train")
+    return _set("training", source, images, "as training has them", FLAGS.num_training)
 
 
 def _columns(found):
@@ -310,3 +348,4 @@ def define_flags():
     flags.DEFINE_integer("num_training", 1000, training, lower_bound=0)
     flags.DEFINE_integer("map", None, "The image of --dataset, by its index, that is mapped.", 0)
     flags.DEFINE_integer("seed", 0, "Of the bootstrap, and of exchanged labels.", 0)
+    jobs.define_flags()

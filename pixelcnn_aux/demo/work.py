@@ -8,7 +8,7 @@ import time
 from pixelcnn_aux.base import threads
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.demo.actions import PERIOD, Models, Step
-from pixelcnn_aux.factors import processes
+from pixelcnn_aux.jobs import workers
 
 MAX_SECONDS = 600  # of an action: others wait for it
 
@@ -21,11 +21,11 @@ class Worker:
         self._begin()
 
     def _begin(self):
-        self._connection, theirs = processes.SPAWN.Pipe()
-        watched, self._lifeline = processes.SPAWN.Pipe(duplex=False)
+        self._connection, theirs = workers.SPAWN.Pipe()
+        watched, self._lifeline = workers.SPAWN.Pipe(duplex=False)
         given = theirs, watched, self._workdirs
-        self._process = processes.SPAWN.Process(target=_work, args=given)
-        with processes.uninterrupted():
+        self._process = workers.SPAWN.Process(target=_work, args=given)
+        with workers.uninterrupted():
             self._process.start()
         theirs.close()
 
@@ -79,7 +79,7 @@ def _since(start):
 
 def _work(connection, watched, workdirs):
     """Runs what it receives; sends pairs of what changed since the step before, or an error, and the end."""
-    processes.begin(threads.cores, watched)
+    workers.begin(threads.cores, watched)
     models = Models(workdirs)
     while True:
         try:

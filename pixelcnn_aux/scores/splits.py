@@ -7,31 +7,44 @@ import numpy as np
 from pixelcnn_aux.summaries import bits_kinds
 
 
-def summarize(model, batches, *, progress=lambda count: None, condition=None):
-    """Means over batches of images, which may differ in size, of bits per dimension of the full image.
+def bits(model, batches, condition=None):
+    """Bits per dimension of each image of batches [b, H, W, C], with conditions [N, ...] of all of them.
 
-    Each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the
-    standard error of the total's mean over independent images; None for one image.
+    dict, such as "exact/total" -> float64 [N]: a kind of `summaries.bits_kinds`, and a factor or "total".
     """
-    found, exact, count = {kind: {} for kind in bits_kinds(model)}, model.with_exact(True), 0
+    exact, found, count = model.with_exact(True), {}, 0
     for images in batches:
         here = None if condition is None else condition[count : count + len(images)]
-        for bits, batch_bits in zip(found.values(), exact.bound_and_exact(images, here)):
-            for name, values in batch_bits.items():
-                bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
+        for kind, by_name in zip(bits_kinds(model), exact.bound_and_exact(images, here)):
+            for name, values in by_name.items():
+                found.setdefault(f"{kind}/{name}", []).append(np.asarray(values, np.float64))
         count += len(images)
-        progress(count)
-    for kind, bits in found.items():
-        *factors, total = (np.concatenate(values) for values in bits.values())
-        means = {name: float(values.mean()) for name, values in zip(bits, factors)}
-        std_error = float(total.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-        found[kind] = {"factors": means, "total": sum(means.values()), "std_error": std_error}
+    return {key: np.concatenate(values) for key, values in found.items()}
+
+
+def summary(bits):
+    """Means of `bits`: each kind -> {"factors": {name: float}, "total": float, "std_error": float}.
+
+    The standard error is that of the total's mean over independent images; None for one image.
+    """
+    found = {}
+    for key, values in bits.items():
+        kind, _, name = key.partition("/")
+        result = found.setdefault(kind, {"factors": {}})
+        if name == "total":
+            result["total"] = sum(result["factors"].values())
+            count = len(values)
+            result["std_error"] = (
+                float(values.std(ddof=1)) / math.sqrt(count) if count > 1 else None
+            )
+        else:
+            result["factors"][name] = float(values.mean())
     return found
 
 
 def mean_bits(model, batches, condition=None):
     """The most exact mean of `summarize`: float."""
-    return summarize(model, batches, condition=condition)[bits_kinds(model)[-1]]["total"]
+    return summary(bits(model, batches, condition))[bits_kinds(model)[-1]]["total"]
 
 
 def shares(model):
