@@ -4,11 +4,9 @@ import collections
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import os
 import pathlib
-import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -25,8 +23,6 @@ from pixelcnn_aux.jobs.workers import Processes
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.tensors import fingerprint
 
-JOB = "job.json"  # the description of a job, in its folder
-
 
 class ShardError(RuntimeError):
     """Shards of a job that failed twice, each of which it names; results of the others are kept."""
@@ -36,27 +32,30 @@ class Results(Sequence):
     """The results of shards, in order; read from the job's folder when they are asked for, if it has one."""
 
     def __init__(self, count, folder, suffix):
-        self._count, self._folder, self._suffix = count, folder, suffix
-        self._kept = {}
+        self._count, self.folder, self._suffix = count, folder, suffix
+        self.kept = {}
 
     def __len__(self):
         return self._count
 
     def __getitem__(self, number):
-        if self._folder is None:
-            return self._kept[range(self._count)[number]]
-        data = disk.contents(file := self.file(range(self._count)[number]))
+        file = self.file(number := range(self._count)[number])
+        if file is None:
+            return self.kept[number]
         if self._suffix != ".npz":
-            return data
+            return disk.contents(file)
         remedy = "Remove it, and give the same command again"
-        kinds = EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile
+        kinds = EOFError, KeyError, ValueError, zipfile.BadZipFile
         with restated(f"arrays in {file}", "a damaged file", remedy, *kinds):
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            with disk.opened(file) as opened, np.load(opened, allow_pickle=False) as arrays:
                 return dict(arrays)
 
-    def file(self, number: int) -> pathlib.Path | None:
-        """The file of a shard's result; None for a job without a folder."""
-        return self._folder and self._folder / f"{number:06}{self._suffix}"
+    def file(self, number: int) -> Any:
+        """The path of a shard's result; None for a job without a folder."""
+        return self.folder and self.folder / f"{number:06}{self._suffix}"
+
+    def has(self, number):
+        return bool(self.folder) and self.file(number).exists()
 
     def joined(self) -> dict[str, np.ndarray]:
         """The arrays of all shards, joined along their first axis."""
@@ -105,91 +104,67 @@ def run(
     source = Source(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else model
     size = arguments.whole("size", size)
     shards = [items[first : first + size] for first in range(0, len(items), size)]
-    results = Results(
-        len(shards), folder and disk.writable(pathlib.Path(folder).absolute()), suffix
-    )
+    results = Results(len(shards), folder and pathlib.Path(folder).absolute(), suffix)
     with contextlib.ExitStack() as stack:
         if folder is not None:
-            stack.enter_context(
-                _held(results.file(0).parent, function, source, shards, results.file)
-            )
+            stack.enter_context(_held(results, _description(function, source, shards, suffix)))
         if executor is None:
             executor = stack.enter_context(Processes(jobs) if jobs > 1 else _Here())
-        _complete(executor, _Shards(function, source, shards, results, unit))
+        # Local processes share the cores; other executors know how many calls they take at once.
+        count = getattr(executor, "count", 0)
+        submit = functools.partial(executor.submit, _work, function, source, not count)
+        errors = _complete(submit, shards, results, 2 * count or len(shards), unit)
+    if len(shards) == 1 and errors:
+        raise errors[0]
+    if errors:
+        raise ShardError(_explained(errors, shards))
     return results
 
 
-def _complete(executor, calls):
-    """Calls all missing shards; one that fails again, alone, since a process that dies fails others."""
-    most = 2 * executor.count if isinstance(executor, (Processes, _Here)) else sys.maxsize
-    waiting, again = collections.deque(calls.missing()), collections.deque()
-    running, errors = {}, {}
+def _complete(submit, shards, results, most, unit):
+    """Calls `submit` for missing shards, at most so many at once: {number of a shard that failed: error}.
+
+    One that fails is tried again alone: a process that dies fails all that the others compute.
+    """
+    numbers = range(len(shards))
+    waiting = collections.deque(number for number in numbers if not results.has(number))
+    bar, done = progress_bar(sum(map(len, shards)), unit), 0
+    again: collections.deque[int] = collections.deque()
+    running: dict[futures.Future, int] = {}
+    errors: dict[int, Exception] = {}
+    for number in set(numbers) - set(waiting):
+        bar(done := done + len(shards[number]))
     try:
         while waiting or again or running:
-            while waiting and len(running) < most:
-                number = waiting.popleft()
-                running[calls.submit(executor, number)] = number
-            if not running:
-                number = again.popleft()
-                running[calls.submit(executor, number)] = number
+            while (waiting and len(running) < most) or not running:
+                number = (waiting or again).popleft()
+                running[submit(shards[number], results.file(number))] = number
             for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
                 number = running.pop(future)
                 try:
-                    calls.end(number, future.result())
+                    results.kept[number] = future.result()
                 except Exception as error:
-                    if number not in errors:
-                        again.append(number)
+                    again.extend([number] * (number not in errors))
                     errors[number] = error
                 else:
                     errors.pop(number, None)
+                    bar(done := done + len(shards[number]))
     finally:
         for future in running:
             future.cancel()
-    if errors:
-        raise calls.failure(errors)
+    return errors
 
 
-class _Shards:
-    """The calls of a job, and those of them that are done."""
-
-    def __init__(self, function, source, shards, results, unit):
-        self._function, self._source, self._shards = function, source, shards
-        self._results, self._done = results, 0
-        self._bar = progress_bar(sum(map(len, shards)), unit)
-
-    def missing(self):
-        """Yields the numbers of shards without results."""
-        for number in range(len(self._shards)):
-            if (file := self._results.file(number)) and file.exists():
-                self.end(number, None)
-            else:
-                yield number
-
-    def submit(self, executor, number):
-        num_threads = None if isinstance(executor, (Processes, _Here)) else 1
-        file = self._results.file(number)
-        return executor.submit(
-            _work, self._function, self._source, self._shards[number], file, num_threads
-        )
-
-    def end(self, number, result):
-        self._results._kept[number] = result
-        self._done += len(self._shards[number])
-        self._bar(self._done)
-
-    def failure(self, errors):
-        """The error of a job: `ShardError`, or that of its only shard."""
-        if len(self._shards) == 1:
-            return errors[0]
-        kept = "" if self._results.file(0) is None else "; results of the others are kept"
-        lines = [
-            f"Expected the results of {len(self._shards):,} shards. Received: {len(errors):,} that "
-            f"failed twice. Fix the causes{disk.RETRY}{kept}:"
-        ]
-        for number, error in sorted(errors.items()):
-            first = arguments.short_repr(self._shards[number][0])
-            lines.append(f"  shard {number}, from {first} on: {type(error).__name__}: {error}")
-        return ShardError("\n".join(lines))
+def _explained(errors, shards):
+    """The text of a `ShardError`."""
+    lines = [
+        f"Expected the results of {len(shards):,} shards. Received: {len(errors):,} that failed twice. "
+        f"Fix the causes{disk.RETRY}; results of the others are kept if they have a folder:"
+    ]
+    for number, error in sorted(errors.items()):
+        first = arguments.short_repr(shards[number][0])
+        lines.append(f"  shard {number}, from {first} on: {type(error).__name__}: {error}")
+    return "\n".join(lines)
 
 
 class _Here(futures.Executor):
@@ -206,9 +181,9 @@ class _Here(futures.Executor):
         return future
 
 
-def _work(function, source, items, file, num_threads):
+def _work(function, source, by_one_thread, items, file):
     """The result of a shard, in a worker; None if it is in a file."""
-    with threads.limited(num_threads):
+    with threads.limited(1 if by_one_thread else None):
         result = function(_model(source), items)
     if file is None:
         return result
@@ -220,52 +195,38 @@ def _work(function, source, items, file, num_threads):
 
 
 @contextlib.contextmanager
-def _held(folder, function, source, shards, file) -> Iterator[None]:
+def _held(results, description) -> Iterator[None]:
     """Holds the folder of a job. Raises ValueError if it has results of another one."""
+    folder, record = disk.writable(results.folder), results.folder / "job.json"
 
     def busy():
-        raise ValueError(
-            f"Expected {folder} for this job alone. Received: another process that works there. Wait for it, "
-            "or give another folder."
-        )
+        expect(False, f"{folder} for this job alone", "another process there", "Wait for it")
 
     with disk.locked(folder / "lock", busy):
         for unfinished in folder.glob(f"{disk.ASIDE}*"):  # of workers that were killed
             unfinished.unlink()
-        job = _description(function, source)
-        digests = [_digest(shard) for shard in shards]
-        record = folder / JOB
+        found: dict = {"shards": {}}
         if record.exists():
             found = disk.read_dict(record, "the description of a job", "shards")
-            before = found.pop("shards")
-            differing = disk.differences(found, job)
-            if len(before) != len(digests):
-                differing = differing or f"{len(digests)} shards instead of {len(before)}"
-            changed = [
-                k for k, (x, y) in enumerate(zip(before, digests)) if x != y and file(k).exists()
-            ]
-            if changed:
-                differing = (
-                    differing
-                    or f"other items, or files that were changed since, of {file(changed[0]).name}"
-                )
-            remedy = "Give the same command, or another folder"
-            expect(
-                not differing, f"a folder of this job; {folder} is of another", differing, remedy
-            )
-        else:
-            fits = not any(folder.glob(f"*{file(0).suffix}"))
-            remedy = "Give a new folder"
-            expect(fits, f"a folder for results of a job: {folder}", "one with other files", remedy)
-        disk.write_json(record, {**job, "shards": digests})
+        new, before = description["shards"], found["shards"]
+        present = [number for number in range(len(results)) if results.has(number)]
+        if before.keys() == new.keys():  # The items of shards without results may change.
+            kept = {results.file(number).name for number in present}
+            before |= {name: new[name] for name in new.keys() - kept}
+        if before or present:
+            differing = disk.differences(found, description)
+            expected = f"a folder of this job; {folder} has another one's results"
+            expect(not differing, expected, differing, "Give the same command, or a new folder")
+        disk.write_json(record, description)
         yield
 
 
-def _description(function, source):
+def _description(function, source, shards, suffix):
     """The parts of a job whose change alters its results: dict of JSON's types."""
     model = _model(source)
+    digests = {f"{number:06}{suffix}": _digest(shard) for number, shard in enumerate(shards)}
     own = {"function": function, "model": fingerprint(model), "exact": model.exact, "by": model.by}
-    return json.loads(json.dumps(own, default=_described))
+    return json.loads(json.dumps({**own, "shards": digests}, default=_described))
 
 
 def _model(source):
@@ -273,7 +234,7 @@ def _model(source):
 
 
 def _described(value):
-    """A function by its name, and what it is called with; other values as str."""
+    """A function by its name, and the arguments that it has; other values as str."""
     if isinstance(value, functools.partial):
         return {"name": value.func, **value.keywords}
     return f"{value.__module__}.{value.__qualname__}" if callable(value) else str(value)
