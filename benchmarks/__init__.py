@@ -1,4 +1,4 @@
-"""Programs that measure: speed, memory, and what choices gain."""
+"""Programs that measure speed, memory, and the gain from design choices."""
 
 from pixelcnn_aux.commands import process
 

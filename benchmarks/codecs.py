@@ -1,9 +1,9 @@
-"""The codec beside PNG and WebP, the smallest of several files each, and JPEG XL: bits and seconds.
+"""Compares the codec with PNG and WebP, the smallest of several files each, and JPEG XL: bits and seconds.
 
     pip install -r benchmarks/requirements.txt
     python -m benchmarks.codecs --workdir photographs --pictures FOLDER
 
-Another process decodes the codec's file, and all pixels are compared.
+Decodes the codec's file in another process, and compares all pixels.
 """
 
 import io
@@ -32,7 +32,7 @@ def main():
 
 
 def ours(folder, images):
-    """Yields (name, bytes, seconds to write and to read) of the codec, and of the likelihood."""
+    """Yields (name, bytes, seconds to write and to read) for the codec and for the likelihood."""
     model = pa.load(folder)
     coder, bar = codec.Codec(model), pixel_bar(sum(math.prod(x.shape[:2]) for x in images))
     contents, seconds = tools.timed(lambda: coder.compress(images, progress=bar))
@@ -45,12 +45,11 @@ def ours(folder, images):
 
 
 def decode(folder, contents):
-    """(images of a file, seconds), in a process of its own."""
+    """(images of a file, seconds), computed in a process of its own."""
     return tools.timed(codec.Codec(pa.load(folder)).decompress, contents)
 
 
 def theirs(images):
-    """As `ours`, of the formats of other files."""
     formats = dict(lossless_files.FORMATS)
     if best := formats.pop("JPEG XL", None):
         formats |= {"JPEG XL, effort 7": [{**best[0], "effort": 7}], "JPEG XL, effort 9": best}
@@ -62,7 +61,7 @@ def theirs(images):
 
 
 def encoded(images, settings):
-    """The smallest file, bytes, of each image by several settings of `lossless_files.FORMATS`."""
+    """Each image's smallest file by several settings of `lossless_files.FORMATS`: list of bytes."""
     return [min((lossless_files.encoded(x, y) for y in settings), key=len) for x in images]
 
 

@@ -1,6 +1,6 @@
-"""The distance of ONNX Runtime and OpenVINO from TensorFlow: python -m benchmarks.converted cifar10-pyramid.
+"""Compares ONNX Runtime and OpenVINO with TensorFlow: python -m benchmarks.converted cifar10-pyramid.
 
-Prints the largest difference of log-likelihoods for each factor of the named models, in nats an image.
+Prints the largest difference of log-likelihoods for each factor of the named models, in nats per image.
 Needs tf2onnx, onnxruntime and openvino.
 """
 
@@ -20,11 +20,10 @@ from pixelcnn_aux.serving.exporting import export
 
 ARGUMENTS = ["MODEL..."]
 PHOTOGRAPHS = 16
-FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by default bfloat16
+FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # instead of bfloat16
 
 
 def by_onnx(saved, arrays):
-    """The outputs of a SavedModel, converted: dict, name -> array."""
     file = saved / "model.onnx"
     convert = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", file]
     subprocess.run(convert, check=True, capture_output=True)
@@ -34,7 +33,6 @@ def by_onnx(saved, arrays):
 
 
 def by_openvino(saved, arrays):
-    """As `by_onnx`."""
     model = openvino.convert_model(saved)
     results = openvino.compile_model(model, "CPU", FLOAT32)(arrays)
     return {name: x for output, x in results.items() for name in output.names}

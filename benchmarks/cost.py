@@ -1,8 +1,8 @@
-"""The cost of a training run, computed and not measured: python -m evaluate.cost --preset cifar10.
+"""Computes, without measuring, the cost of a training run: python -m evaluate.cost --preset cifar10.
 
-For each factor of a preset, from the graph of its training step: the arithmetic of a step and of all steps,
-the memory of a step, and the hours of all steps on named hardware. The share of its peak that hardware
-reaches is an assumption (--efficiency). The formulas are in docs/scaling.md.
+For each factor of a preset, from the graph of its training step: FLOPs of a step and of all steps, memory of
+a step, and hours of all steps on named hardware, assuming that it reaches a share of its peak (--efficiency).
+The formulas are in docs/scaling.md.
 """
 
 import math
@@ -20,8 +20,8 @@ FLAGS = flags.FLAGS
 
 tf = tools.LazyModule("tensorflow")
 
-# FLOP/s of dense products, as published. The last one: 2 cores, each with 2 units that multiply and add 16
-# float32 a cycle, at 3.5 GHz.
+# Published FLOP/s of dense products. The last entry: 2 cores, each with 2 units that multiply and add 16
+# float32 per cycle, at 3.5 GHz.
 HARDWARE = {
     "NVIDIA H100 SXM, bf16": 989e12,
     "NVIDIA A100, bf16": 312e12,
@@ -29,18 +29,18 @@ HARDWARE = {
     "NVIDIA RTX 4090, bf16": 165e12,
     "2 CPU cores, AVX-512, float32": 2 * 2 * 16 * 2 * 3.5e9,
 }
-FLOAT = 4  # bytes of a weight, its gradient and its optimizer state, in mixed precision too
+FLOAT = 4  # bytes of a weight, gradient or optimizer value, also in mixed precision
 ADAM_AND_AVERAGE = 3  # two moments of each weight, and its exponential average
 
-# Operations that run another graph, whose arithmetic is not counted.
+# Operations that run another graph, whose FLOPs are not counted.
 _CALLS = (
     "Case If PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile While"
 ).split()
-# Operations that need a tensor's shape and not its values.
+# Operations that need only a tensor's shape.
 _READ_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
-# Operations whose outputs are their inputs, in the same memory.
+# Operations whose outputs share memory with their inputs.
 _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGradient")
-# Tensors that are no activations: constants, and the weights, which are in memory anyway.
+# Not activations: constants, and weights, which are in memory anyway.
 _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
 
@@ -52,10 +52,10 @@ def main():
 
 
 def factors_costs(preset, batch_size, efficiency):
-    """The cost of training each factor of a preset: {name: dict of FLOPs, bytes and hours}.
+    """Cost of training each factor of a preset: {name: dict of FLOPs, bytes and hours}.
 
-    With another `batch_size` than the preset's, unless it is None, the same number of images is trained on.
-    Raises ValueError for a network whose graph has loops or branches, as `flops`.
+    A `batch_size` other than the preset's, unless None, keeps the number of images. Raises ValueError as
+    `flops`.
     """
     model, auxiliary, costs = tools.build(preset), None, {}
     for name, size in model.sizes().items():
@@ -66,7 +66,7 @@ def factors_costs(preset, batch_size, efficiency):
         factors = {"float32": factor, "bfloat16": model.new_factor(name, "mixed_bfloat16")}
         auxiliary = auxiliary and (batch, *auxiliary[1:])
         traces = {x: training_step(f, image, auxiliary) for x, f in factors.items()}
-        # The backward pass has two products for each one of the forward pass.
+        # The backward pass has two products for each one in the forward pass.
         step_flops = 3 * flops(traces["float32"].forward)
         seconds = {x: steps * step_flops / (efficiency * peak) for x, peak in HARDWARE.items()}
         costs[name] = {
@@ -84,7 +84,7 @@ def factors_costs(preset, batch_size, efficiency):
 
 
 def memory(parameters, traces):
-    """Bytes in memory during a step, in parts and in all: {name: int}, of {precision: `Trace`}."""
+    """Bytes in memory during a step, by part and in total, from {precision: `Trace`}: {name: int}."""
     size = FLOAT * parameters
     state = {"weights": size, "gradients": size, "Adam and average": ADAM_AND_AVERAGE * size}
     kept = {name: num_bytes(step.kept()) for name, step in traces.items()}
@@ -96,10 +96,10 @@ def memory(parameters, traces):
 
 
 def print_table(costs):
-    """A column for each factor, and one for their sums; three digits of each figure."""
+    """Prints a column for each factor and one for their sums, with three significant digits."""
     table = tools.Table({"": "<36", **dict.fromkeys([*costs, "total"], "14")})
     factors = list(costs.values())
-    # They are trained one after another: their memory is not needed at once.
+    # Memory has no total: factors are trained one after another.
     total = {x: sum(f[x] for f in factors) for x in ("parameters", "training_flops")}
     total["hours"] = {x: sum(f["hours"][x] for f in factors) for x in HARDWARE}
     columns = [*factors, total]
@@ -119,44 +119,44 @@ def print_table(costs):
 
 
 def digits(x):
-    """A number's first three digits, and all before its point."""
+    """Formats a number with three significant digits, and all digits before the point."""
     decimals = 2 - math.floor(math.log10(x)) if x > 0 else 0
     return f"{x:,.{max(0, decimals)}f}"
 
 
 class Trace(NamedTuple):
-    """The operations of a training step: lists of `tf.Operation`, of a graph of static shapes."""
+    """A training step's operations in a graph of static shapes: lists of `tf.Operation`."""
 
-    forward: list  # the operations of the loss
-    backward: list  # what the gradients need besides
-    block_names: frozenset  # of str, of the gated residual blocks that may be rematerialized
+    forward: list  # operations of the loss
+    backward: list  # further operations of the gradients
+    block_names: frozenset  # names of the gated residual blocks, which may be rematerialized
 
     def block(self, op):
-        """The scope of the block of an operation, which differs by call; None outside of blocks."""
+        """Scope of an operation's block, which differs by call; None outside of blocks."""
         scopes = op.name.split("/")[:-1]
         for depth, scope in enumerate(scopes, start=1):
-            # TensorFlow numbers scopes of one name.
+            # TensorFlow numbers repeated scope names.
             if not self.block_names.isdisjoint((scope, re.sub(r"_\d+$", "", scope))):
                 return "/".join(scopes[:depth])
         return None
 
     def in_blocks(self):
-        """The operations of the forward pass that are in blocks, which rematerialization repeats."""
+        """Forward operations inside blocks, which rematerialization repeats."""
         return [op for op in self.forward if self.block(op)]
 
     def kept(self):
-        """The tensors of the forward pass whose values the backward pass reads: list of `tf.Tensor`.
+        """Forward tensors whose values the backward pass reads: list of `tf.Tensor`.
 
-        Each piece of memory counts once. Weights do not count, but the normalized kernels do.
+        Each piece of memory counts once. Includes normalized kernels, but not weights.
         """
         names = {op.name for op in self.forward}
         return _distinct(x for op in self.backward for x in _read(op) if x.op.name in names)
 
     def rematerialized(self):
-        """The tensors that are kept if each block is evaluated again when its gradients are computed.
+        """Kept tensors if blocks are recomputed for their gradients: two lists of `tf.Tensor`.
 
-        Those that are always kept, the inputs of blocks and all outside of blocks; and those of the largest
-        block, since only one is evaluated at a time: lists of `tf.Tensor`.
+        The first are always kept: inputs of blocks, and tensors outside of blocks. The second are those of
+        the largest block, since only one is recomputed at a time.
         """
         kept = {tensor.name: tensor for tensor in self.kept()}
         always = [tensor for tensor in kept.values() if not self.block(tensor.op)]
@@ -171,7 +171,7 @@ class Trace(NamedTuple):
 
 
 def trace(loss, variables, *specs, block_names=()):
-    """The `Trace` of a function of tensors like `specs`, and of its gradients by `variables`."""
+    """`Trace` of the function `loss` of tensors like `specs`, and of its gradients by `variables`."""
 
     def step(*inputs):
         with tf.GradientTape() as tape:
@@ -186,7 +186,7 @@ def trace(loss, variables, *specs, block_names=()):
 
 
 def training_step(factor, image, auxiliary=None):
-    """The `Trace` of a factor's loss with dropout and its gradients, by the shapes of images, or None."""
+    """`Trace` of a factor's loss with dropout, for the shapes of its images and auxiliary images."""
     from pixelcnn_aux.base.inputs import Inputs
 
     def loss(inputs):
@@ -198,7 +198,7 @@ def training_step(factor, image, auxiliary=None):
 
 
 def _block_names(layer):
-    """The names of the gated residual blocks in a layer: list of str."""
+    """Names of the gated residual blocks in a layer: list of str."""
     if isinstance(layer, pa.layers.GatedResidualBlock):
         return [layer.name]
     parts = layer._flatten_layers(include_self=False, recursive=False)
@@ -206,15 +206,14 @@ def _block_names(layer):
 
 
 def flops(operations):
-    """int, the multiplications and additions in convolutions and products of matrices, and in no others.
+    """FLOPs of convolutions and matrix products alone: int.
 
-    Raises ValueError for an operation that runs a graph of its own, whose arithmetic would be missed.
+    Raises ValueError for an operation that runs a graph of its own, whose FLOPs would be missed.
     """
-    return 2 * sum(map(_multiplications, operations))  # each of which is added to something
+    return 2 * sum(map(_multiplications, operations))  # each with an addition
 
 
 def num_bytes(tensors):
-    """The memory of a list of `tf.Tensor`, in bytes: int."""
     return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors)
 
 
@@ -232,7 +231,7 @@ def _multiplications(op):
 
 
 def _operations(tensors):
-    """The operations that compute tensors: dict, name -> `tf.Operation`."""
+    """Operations that compute tensors: dict, name -> `tf.Operation`."""
     operations, left = {}, [tensor.op for tensor in tensors]
     while left:
         op = left.pop()
@@ -243,7 +242,7 @@ def _operations(tensors):
 
 
 def _read(op):
-    """The activations whose values an operation reads, as the tensors that own their memory."""
+    """Activations whose values an operation reads, as the tensors that own their memory."""
     read = []
     for tensor in () if op.type in _READ_SHAPES else op.inputs:
         while tensor.op.type in _ALIASES:
@@ -259,9 +258,9 @@ def _distinct(tensors):
 
 def define_flags():
     tools.define_preset("grayscale", "demo")
-    text = "Images a step, in as many steps as the same images take; the preset's if unset."
+    text = "Images per step, for the same number of images; the preset's if unset."
     flags.DEFINE_integer("batch_size", None, text, lower_bound=1)
-    flags.DEFINE_float("efficiency", 0.3, "The share of its peak that hardware reaches.")
+    flags.DEFINE_float("efficiency", 0.3, "Share of its peak that hardware reaches.")
     share = "Expected a share of the peak, above 0 and at most 1."
     flags.register_validator("efficiency", lambda efficiency: 0 < efficiency <= 1, share)
 

@@ -1,10 +1,10 @@
-"""The speed of an export beside its model.
+"""Compares the speed of an export with its model.
 
     python -m benchmarks.exported --preset cifar10
 
-Exports a Grayscale PixelCNN with random weights, loads it by the C++ loader of TensorFlow Serving, without
+Exports a Grayscale PixelCNN with random weights, loads it by TensorFlow Serving's C++ loader, without
 TensorFlow's Python, and times the signature `sample` there and `model.sample` here. Prints the size of
-saved_model.pb, seconds to load, the process's peak memory, and seconds for a batch with their ratio.
+saved_model.pb, the loader's seconds and peak memory, and seconds per batch with their ratio.
 """
 
 import pathlib
@@ -44,7 +44,7 @@ def main():
 
 
 def define_flags():
-    flags.DEFINE_enum("preset", "cifar10", list(presets.GRAYSCALE), "Of Grayscale PixelCNN.")
+    flags.DEFINE_enum("preset", "cifar10", list(presets.GRAYSCALE), "A Grayscale PixelCNN.")
 
 
 if __name__ == "__main__":

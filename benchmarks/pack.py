@@ -1,9 +1,8 @@
-"""Makes a run part of the package: python -m benchmarks.pack --workdir W --name NAME ...
+"""Adds a run to the package's trained models: python -m benchmarks.pack --workdir W --name NAME ...
 
-Its weights are rounded to 16 bits, which has to cost next to nothing, and the kernels of the factors
---in_8_bits to 8. Rounded factors keep their weights: their kernels take 8 bits already. The figures of
-`evaluate.bpd --split test`, of all test images and the same weights, become part of the card. The model is
-written whole or not at all.
+Rounds weights to 16 bits, and kernels of the factors --in_8_bits to 8, at next to no cost in bits. Rounded
+factors keep their weights, whose kernels take 8 bits already. The card gets the figures of `evaluate.bpd
+--split test`, for all test images and the same weights. The model is written completely or not at all.
 """
 
 import pathlib
@@ -26,14 +25,14 @@ from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
 
-MOST_BITS = 0.001  # that rounding may cost, in bits per dimension
-NUM_IMAGES = 500  # of the validation split at most, on which that is measured
+MOST_BITS = 0.001  # bits per dimension that rounding may cost
+NUM_IMAGES = 500  # most validation images to measure that cost on
 FACTS = {
-    "purpose": "In a few words, for pixelcnn-aux models.",
-    "data": "The images that it was trained on.",
-    "license": "The license of these images.",
-    "machine": "The machine that trained it.",
-    "command": "The command that trained it.",
+    "purpose": "A few words for pixelcnn-aux models.",
+    "data": "The training images.",
+    "license": "The license of the training images.",
+    "machine": "The machine that trained the model.",
+    "command": "The command that trained the model.",
 }
 
 
@@ -49,9 +48,9 @@ def main():
     result = test_result(folder, model)
     with (
         disk.explained(f"to write {target}"),
-        tempfile.TemporaryDirectory(dir=trained.FOLDER) as place,
+        tempfile.TemporaryDirectory(dir=trained.FOLDER) as folder_aside,
     ):
-        packed = pathlib.Path(place, FLAGS.name)
+        packed = pathlib.Path(folder_aside, FLAGS.name)
         seconds = write_run(folder, model, packed, FLAGS.in_8_bits)
         loaded = pa.load(packed)
         check_cost(chosen_run.images(folder, model, "validation"), model, loaded)
@@ -63,21 +62,21 @@ def main():
 
 
 def check_cost(images, model, packed):
-    """Raises ValueError where packing costs more than `MOST_BITS` on the first images."""
+    """Raises ValueError if packing costs more than `MOST_BITS` on the first images."""
     condition = images.condition(model.condition)
     before, after = (
         splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES), condition)
         for x in (model, packed)
     )
     unit = f"bits per dimension on {min(NUM_IMAGES, images.num_images)} validation images"
-    print(f"As they are packed: {after - before:+.5f} {unit}")
-    expected = f"weights that cost {MOST_BITS} bits per dimension at most as they are packed"
-    remedy = "Leave out --in_8_bits, train on, or with a lower learning rate"
+    print(f"Cost of packing: {after - before:+.5f} {unit}")
+    expected = f"weights whose packing costs at most {MOST_BITS} bits per dimension"
+    remedy = "Leave out --in_8_bits, or train longer or with a lower learning rate"
     expect(after - before <= MOST_BITS, expected, after - before, remedy)
 
 
 def test_result(folder, model):
-    """The figures of `evaluate.bpd` for the card: of all test images, by the weights that the run has now."""
+    """The figures of `evaluate.bpd` for the card: of all test images, by the run's current weights."""
     file = trained.outputs(folder) / "bpd.json"
     images = chosen_run.images(folder, model, "test")
     settings = {
@@ -87,7 +86,7 @@ def test_result(folder, model):
         "crc32": bpd.checksum(chosen_run.batches(images)),
         "best": False,
         "model": bpd.identity(model),
-        # Of no class, so that the figures compare with those of other models.
+        # Without classes, for comparison with other models.
         "condition": None if model.condition is None else False,
     }
     try:
@@ -95,20 +94,17 @@ def test_result(folder, model):
     except (FileNotFoundError, ValueError):  # missing or damaged
         figures = {}
     differences = disk.differences(settings, {key: figures.get(key) for key in settings})
-    expected = (
-        f"in {file} the figures of all {images.num_images:,} test images, by the averaged weights "
-    )
+    expected = f"in {file} figures of all {images.num_images:,} test images, by the run's weights"
     flag = "" if model.condition is None else " --nocondition"
     remedy = f"Run python -m evaluate.bpd --split test --workdir {folder}{flag} first"
-    received = differences if figures else "none"
-    expect(not differences, f"{expected}of the run as they are now", received, remedy)
+    expect(not differences, expected, differences if figures else "none", remedy)
     bits = figures[summaries.bits_kind(model)]
     card = {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
     return {**card, "split": "test", "num_images": images.num_images}
 
 
 def write_run(folder, model, packed, in_8_bits=()):
-    """Writes the packed run into a new folder, and returns the seconds that training took."""
+    """Writes the packed run to a new folder; returns the seconds of training."""
     run, packed, seconds = RunFolder(folder), RunFolder(packed), 0
     packed.create(run.shared_config())
     for name, factor in model.factors.items():
@@ -122,50 +118,49 @@ def write_run(folder, model, packed, in_8_bits=()):
         if isinstance(factor, RoundedFactor):
             write_whole(factor, target.weights)
         else:
-            kernels = kernels_in_8_bits(factor) if name in in_8_bits else {}
-            write_rounded(source.weights, target.weights, kernels)
+            exceptions = kernels(factor, direction) if name in in_8_bits else {}
+            write_rounded(source.weights, target.weights, exceptions)
         seconds += rows[-1]["seconds"]
     return seconds
 
 
 def write_whole(factor, file):
-    """Writes the weights of a quantized `RoundedFactor`, kernels as int8."""
-    whole = {}
-    for layer in layers.normalized_layers(factor.as_keras()):
+    """Writes the weights of a quantized `RoundedFactor`, with kernels as int8."""
+
+    def units(layer):
         kernel = layer.kernel()
-        units = keras.ops.round(kernel * rounding.kernel_units(kernel, layer.bias()))
-        whole[id(layer.v)] = np.asarray(keras.ops.convert_to_numpy(units), np.int8)
-    arrays = {
-        name: whole.get(id(weight), np.asarray(weight.value))
-        for name, weight in serialization.named_weights(factor.as_keras()).items()
-    }
-    tensors.write(file, arrays, tensors.identity(factor))
+        scaled = kernel * rounding.kernel_units(kernel, layer.bias())
+        return keras.ops.convert_to_numpy(keras.ops.round(scaled))
+
+    named = serialization.named_weights(factor.as_keras())
+    arrays = {name: np.asarray(weight.value) for name, weight in named.items()}
+    tensors.write(file, {**arrays, **kernels(factor, units)}, tensors.identity(factor))
 
 
-def kernels_in_8_bits(factor):
-    """dict, name of a weight -> int8: directions of kernels, whose lengths do not matter."""
-    names = {
-        id(weight): name for name, weight in serialization.named_weights(factor.as_keras()).items()
-    }
-    kernels = {}
-    for layer in layers.normalized_layers(factor.as_keras()):
-        v = np.asarray(layer.v.value)
-        others = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
-        kernel = np.round(127 * v / np.abs(v).max(axis=others, keepdims=True))
-        kernels[names[id(layer.v)]] = kernel.astype(np.int8)
-    return kernels
+def direction(layer):
+    """A layer's kernel from -127 to 127, where its length does not matter."""
+    v = np.asarray(layer.v.value)
+    axes = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
+    return np.round(127 * v / np.abs(v).max(axis=axes, keepdims=True))
 
 
-def write_rounded(file, smaller, kernels):
-    """Writes the weights of a file to another one as float16, but for `kernels`, dict, name -> array."""
+def kernels(factor, values):
+    """dict, name of a kernel's weight -> int8 array of `values(layer)`."""
+    parts = {id(layer.v): layer for layer in layers.normalized_layers(factor.as_keras())}
+    named = serialization.named_weights(factor.as_keras()).items()
+    return {k: values(parts[id(x)]).astype(np.int8) for k, x in named if id(x) in parts}
+
+
+def write_rounded(file, smaller, exceptions):
+    """Copies a file of weights as float16, except for `exceptions`, dict name -> array."""
     arrays, notes = tensors.read(file)
     expected = "weights from -65,504 to 65,504, which 16 bits hold"
     for name, array in arrays.items():
         fits = np.abs(array).max(initial=0) <= np.finfo(np.float16).max
-        received = f"others in the array {name} of {file}"
+        received = f"larger ones in the array {name} of {file}"
         expect(fits, expected, received, "Train with a lower learning rate")
     small = {name: array.astype(np.float16) for name, array in arrays.items()}
-    tensors.write(smaller, {**small, **kernels}, notes)
+    tensors.write(smaller, {**small, **exceptions}, notes)
 
 
 def define_flags():
@@ -173,7 +168,7 @@ def define_flags():
     flags.DEFINE_string("name", None, "The name of the model.", required=True)
     for name, text in FACTS.items():
         flags.DEFINE_string(name, None, text, required=True)
-    flags.DEFINE_list("in_8_bits", [], "Factors whose kernels take 8 bits.")
+    flags.DEFINE_list("in_8_bits", [], "Factors whose kernels to round to 8 bits.")
 
 
 if __name__ == "__main__":

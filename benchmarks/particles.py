@@ -1,9 +1,9 @@
-"""The distance of completions by particles from draws given all known pixels, on tiny random models.
+"""Measures how far particle completions are from the exact conditional distribution, on tiny random models.
 
     python -m benchmarks.particles
 
-Prints the total variation, half the sum of the differences, between the probabilities of all completions, by
-`model.log_prob`, and the shares of `--draws` completions, or as many independent draws.
+Prints the total variation distance between the probabilities of all completions, by `model.log_prob`, and the
+frequencies of `--draws` completions, or of as many independent draws.
 """
 
 import numpy as np
@@ -18,11 +18,10 @@ FLAGS = flags.FLAGS
 NAMES = ("plain", "pyramid", "classes")
 PARTICLES = (1, 16, 256)
 SIZE, BITS = (2, 4), 2
-HOLE = (slice(None), [0, 0, 1], [1, 2, 0])  # three pixels, before and among those that are known
+HOLE = (slice(None), [0, 0, 1], [1, 2, 0])  # three pixels, before and among known ones
 
 
 def tiny(name):
-    """A model of `NAMES`, and the condition of its image."""
     flat, half = pa.networks.topology.flat(1), pa.networks.topology.super_resolution(1, 1)
     transforms = [pa.auxiliary.HalfResolution()] if name == "pyramid" else []
     embedding = [None, {"topology": half, "filters": 6}][: len(transforms) + 1]
@@ -36,12 +35,12 @@ def tiny(name):
     ):
         for weight in filter(lambda x: x is not None, (layer.v, layer.b, layer.h)):
             weight.assign(random.normal(size=weight.shape))
-        layer.g.assign(random.uniform(1.5, 2.0, size=layer.g.shape))  # much depends on other pixels
+        layer.g.assign(random.uniform(1.5, 2.0, size=layer.g.shape))  # strong dependencies
     return model, condition and 2
 
 
 def completions(model, condition):
-    """All completions of an image, uint8 [N, H, W, 1], and the probability of each given what is known."""
+    """All completions of an image, uint8 [N, H, W, 1], and their probabilities given the known pixels."""
     values = 2**BITS
     images = np.random.default_rng(0).integers(values, size=(1, *SIZE, 1)).astype(np.uint8)
     images = np.repeat(images, values**3, axis=0)
@@ -53,7 +52,7 @@ def completions(model, condition):
 
 
 def shares(model, condition, images, draws, particles):
-    """The shares of so many completions, of all that are possible: float [N]."""
+    """Frequencies of all possible completions among so many draws: float [N]."""
     seeds = np.stack([np.full(draws, 7), np.arange(draws)], axis=1).astype(np.int32)
     known = np.repeat(images[:1], draws, axis=0)
     mask = np.ones_like(known)
@@ -67,7 +66,6 @@ def shares(model, condition, images, draws, particles):
 
 
 def variation(shares, probs):
-    """The total variation between two distributions."""
     return np.abs(shares - probs).sum() / 2
 
 
@@ -83,7 +81,7 @@ def main():
 
 
 def define_flags():
-    flags.DEFINE_integer("draws", 20_000, "Completions by each number of particles.", lower_bound=1)
+    flags.DEFINE_integer("draws", 20_000, "Completions per number of particles.", lower_bound=1)
 
 
 if __name__ == "__main__":

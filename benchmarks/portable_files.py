@@ -1,10 +1,10 @@
-"""Whether files decode whatever computes them: a model of whole numbers, by ten ways to add up the same sums.
+"""Tests that files are portable: a model of whole numbers, under nine ways to compute the same sums.
 
     python -m benchmarks.portable_files --pictures FOLDER --num_images 20
 
-Each way is a process of its own, which compresses the pictures to one file, and decompresses the file of the
-first way. The program fails unless all write the same bytes, but for the description of the machine, so that
-each reads the files of the others. Under JAX it needs `pip install 'jax<0.7'`.
+Each way runs in its own process, which compresses the pictures to one file and decompresses the first way's
+file. The program fails unless all write the same bytes apart from the description of the machine, so that
+each reads the others' files. JAX needs `pip install 'jax<0.7'`.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from pixelcnn_aux.commands import chosen_run, program
 FLAGS = flags.FLAGS
 
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-# Settings of libraries: in the environment of a process, before they are loaded.
+# Environment variables, set before libraries are loaded.
 WAYS = {
     "TensorFlow with oneDNN": {},
     "one thread": dict.fromkeys(_THREADS, "1"),
@@ -59,13 +59,13 @@ def main():
             digest, *row = json.loads(output.splitlines()[-1])
             table.add(way, *row)
             first = first or digest
-            expected, received = "the streams that the first way wrote", f"others of {way}"
+            expected, received = "the first way's streams", f"other ones under {way}"
             expect(digest == first, expected, received, "Report the machine", kind=RuntimeError)
-    print("All ways wrote the same, and read it")
+    print("All ways wrote and read the same files")
 
 
 def measure(way, images, file):
-    """A process's [digest of its streams, bytes, seconds, seconds to decode the first process's file]."""
+    """(digest of the streams, bytes, seconds, seconds to decode the first process's file)."""
     coder = codec.Codec(pa.load(chosen_run.workdir()))
     parts = [[image] for image in images] if way == "images one by one" else [images]
     with computing(way):
@@ -80,8 +80,8 @@ def measure(way, images, file):
 
 
 def computing(way):
-    """A context in which the package computes in a way that no setting of a library asks for."""
-    if way == "products in bfloat16":  # whose sums are in float32, as of a device for bfloat16
+    """Context for ways to compute that no library setting selects."""
+    if way == "products in bfloat16":  # with sums in float32, like bfloat16 hardware
         return convolving_in("bfloat16", "float32")
     if way == "sums in float64":
         return convolving_in("float64", "float64")
@@ -91,7 +91,7 @@ def computing(way):
 
 
 def convolving_in(products, sums):
-    """A context in which convolutions have products and sums of these dtypes."""
+    """Context in which convolutions compute products and sums in these dtypes."""
     conv = ops.conv
 
     def converted(x, kernel, *args, **kwargs):
@@ -104,8 +104,8 @@ def convolving_in(products, sums):
 def define_flags():
     flags.DEFINE_string("workdir", "photographs", "A run, or a trained model of the package.")
     tools.define_pictures()
-    flags.DEFINE_enum("way", None, list(WAYS), "The one of this process.")
-    flags.DEFINE_string("file", None, "The file of the first way.")
+    flags.DEFINE_enum("way", None, list(WAYS), "This process's way.")
+    flags.DEFINE_string("file", None, "The first way's file.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A race of minutes of training: TFP's PixelCNN, OpenAI's recipe and ours, on the same images.
+"""Races models for minutes of training: TFP's PixelCNN, OpenAI's recipe and ours, on the same images.
 
     python -m benchmarks.race --minutes 30
     python -m benchmarks.race --minutes 4 --image_file digits.npz
@@ -10,14 +10,14 @@
 - pixelcnn, grayscale, pyramid: our presets `small`; parallel: the pyramid of that preset. Their learning
   rates fall to zero over the minutes, which the factors of a chain share as in the preset.
 
-Thirty times every second one of the 1,000 validation images of CIFAR-10 is evaluated: bits per dimension of
-the full image, with each factor after the same part of its training. On the grays of --image_file tfp races
-against example, that of docs/information.md, and the first 500 test images are evaluated.
+Thirty times, evaluates every second of the 1,000 validation images of CIFAR-10: bits per dimension of the
+full image, with each factor after the same part of its training. On the grayscale images of --image_file, tfp
+races against example, the model of docs/information.md, on the first 500 test images.
 
-Arguments choose contestants; by default all train. Minutes are of steps alone, whose time is measured of all
-in turn before any is trained: the machine's other load changes no result. Each contestant is a run in a
-folder of --workdir; TFP's starts anew where it was stopped. Prints a table of the finished contestants, and
-the minutes until each has the fewest bits of tfp and openai at the end; draws race.png.
+Arguments choose contestants; by default all train. Minutes count steps alone, timed for all contestants in
+turns before training, so that the machine's other load does not affect results. Each contestant is a run in a
+folder of --workdir; TFP's starts over if it was stopped. Prints a table of the finished contestants, and the
+minutes until each reaches the final bits of the better of tfp and openai; draws race.png.
 """
 
 import dataclasses
@@ -42,9 +42,9 @@ ARGUMENTS = ["CONTESTANT..."]
 
 OTHERS = ("tfp", "openai")
 POINTS = 30  # of each curve
-EVALUATED = 500  # images: all of them would take a tenth of the time
+EVALUATED = 500  # images: all would take a tenth of the time
 SHOWN = (1, 2, 3, 5, 10, 15, 20, 25, 30)  # points in the table
-ROUNDS = 25  # in which a step is timed
+ROUNDS = 25  # of timing a step
 
 _ONE = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 16, "flip": False}
 TFP = pa.Training(**_ONE, learning_rate=1e-3, decay=1.0)
@@ -58,9 +58,9 @@ EXAMPLE = presets.Preset(
 
 
 class ChainRun:
-    """A contestant: a run in a folder that `pa.train` trains.
+    """A contestant that `pa.train` trains in a folder.
 
-    Its `training` is a dict, factor -> `Training`, but for the number of steps; `parameters`: factor -> int.
+    `training`: dict, factor -> `Training`, except for the number of steps; `parameters`: dict, factor -> int.
     """
 
     def __init__(self, preset, folder):
@@ -75,7 +75,7 @@ class ChainRun:
         return tools.training_step(self._model, name, self.training[name])
 
     def bits(self):
-        """Bits per dimension of the full evaluated images at the end of each epoch so far: list of float."""
+        """Bits per dimension of the evaluated full images after each epoch so far: list of float."""
         shares, run = splits.shares(self._model), RunFolder(self._folder)
         columns = [
             [share * row["val_bits_per_dim"] for row in metrics.read(run[name].metrics)]
@@ -88,7 +88,7 @@ class ChainRun:
 
 
 class TFPRun:
-    """A contestant as `ChainRun`, of TFP's PixelCNN. Its example shuffles batches, this one images."""
+    """TFP's PixelCNN as a contestant. Unlike TFP's example, shuffles images instead of batches."""
 
     training = {"image": TFP}
 
@@ -122,7 +122,7 @@ class TFPRun:
 
 
 def load():
-    """Images to train on, and those that are evaluated: `data.Images`."""
+    """(training images, evaluated images): `data.Images`."""
     if FLAGS.image_file:
         images, test = tools.load_splits("arrays", "train", "test", image_size=None, channels=1)
         return images, data.Images(test.pixels[:EVALUATED])
@@ -131,7 +131,7 @@ def load():
 
 
 def contestants(out, images):
-    """dict, name -> `ChainRun` or `TFPRun`, of the race on images."""
+    """The race's contestants: dict, name -> `ChainRun` or `TFPRun`."""
     shape = images.pixels.shape[1:]
     if FLAGS.image_file:
         model = {**EXAMPLE.model, "image_size": images.image_size, "channels": shape[-1]}
@@ -147,16 +147,16 @@ def contestants(out, images):
 
 
 def plan(runs, file):
-    """dict, contestant -> its `training` with the steps that there is time for; prints them.
+    """Plans and prints the steps that fit into the minutes: dict, contestant -> `training`.
 
-    The file keeps the seconds of a step. Raises ValueError for other minutes than its own.
+    The file keeps the seconds of a step. Raises ValueError if its minutes differ.
     """
     if not file.exists():
         steps = {f"{x}/{factor}": y.step(factor) for x, y in runs.items() for factor in y.training}
         seconds = tools.medians_in_turn(steps, ROUNDS)
         disk.write_json(file, {"minutes": FLAGS.minutes, "seconds": seconds})
     recorded = disk.read_json(file)
-    expected = f"--minutes {recorded['minutes']:g}, as {file} has it"
+    expected = f"--minutes {recorded['minutes']:g}, as in {file}"
     remedy = "Give these, or another --workdir"
     expect(recorded["minutes"] == FLAGS.minutes, expected, FLAGS.minutes, remedy)
     columns = {"contestant": "<24", "parameters": "10,", "steps": "7,", "images": "9,"}
@@ -175,12 +175,11 @@ def plan(runs, file):
 
 
 def minutes(points):
-    """The time until so many of the `POINTS`: float."""
     return points * FLAGS.minutes / POINTS
 
 
 def points_to(bits, target):
-    """The points until a curve first has so few bits, at least 1, interpolated; None if it never does."""
+    """Interpolated points, at least 1, until a curve first reaches `target` bits; None if never."""
     index = next((k for k, x in enumerate(bits) if x <= target), None)
     if not index:
         return None if index is None else 1.0
@@ -189,7 +188,7 @@ def points_to(bits, target):
 
 
 def report(finished):
-    """Prints the table of {name: bits at all points}, and when each has the others' fewest bits."""
+    """Prints a table of {name: bits at all points}, and when each reaches the best final bits of `OTHERS`."""
     table = tools.Table({"minutes": "7.3g", **dict.fromkeys(finished, "9.4f")})
     for point in SHOWN:
         table.add(minutes(point), *(bits[point - 1] for bits in finished.values()))
@@ -200,7 +199,6 @@ def report(finished):
 
 
 def draw(finished):
-    """A figure of {name: bits at all points}."""
     rows = {}
     for name, bits in finished.items():
         points = enumerate(bits, start=1)
@@ -226,7 +224,7 @@ def main(*names):
 
 def define_flags():
     chosen_run.define_images()
-    flags.DEFINE_float("minutes", 30.0, "Of each contestant's steps.", lower_bound=0.1)
+    flags.DEFINE_float("minutes", 30.0, "Minutes of each contestant's steps.", lower_bound=0.1)
     flags.DEFINE_string("workdir", None, "A folder; runs/race if unset.")
 
 

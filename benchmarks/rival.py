@@ -1,4 +1,4 @@
-"""TFP's PixelCNN: networks like ours, the example of its documentation, steps of training, and draws."""
+"""TFP's PixelCNN: networks like ours, its documentation's example, training steps, and draws."""
 
 import math
 
@@ -13,31 +13,31 @@ EXAMPLE = {"num_resnet": 1, "num_hierarchies": 2, "num_filters": 32, "num_logist
 
 
 def example(shape):
-    """The documentation's `tfd.PixelCNN` for images (H, W, C), the first of which initialize it."""
+    """The documentation's `tfd.PixelCNN` for images (H, W, C); the first images initialize it."""
     return tfd.PixelCNN(shape, **EXAMPLE, dropout_p=0.3)
 
 
 def like(network, size):
-    """A `tfd.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
+    """`tfd.PixelCNN` with a network's resolutions, and about its blocks and parameters."""
     resolutions = max(network.topology.levels()) + 1
     blocks = sum(step.kind == "block" for step in network.topology.steps)
-    # It has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
+    # TFP has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
     num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
 
     def pixelcnn(filters):
         return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=0.5)
 
     filters = network.above.filters
-    # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
+    # Parameters grow with the square of the filters. TFP's count includes masked taps, so it gets fewer.
     ratio = network.count_params() / pixelcnn(filters).network.count_params()
     distribution = pixelcnn(max(1, round(filters * math.sqrt(ratio))))
-    # Its first images initialize the weights. Blank ones would make infinities of them.
+    # The first images initialize the weights. Blank ones would make them infinite.
     distribution.network(tf.random.uniform((1, *size, 3), -1, 1), training=False)
     return distribution
 
 
 def training_step(distribution, learning_rate):
-    """Function that takes a step of training on uint8 [B, H, W, C]: nats an image."""
+    """Function that takes a training step on uint8 [B, H, W, C]: mean nats per image."""
     optimizer = tf_keras.optimizers.Adam(learning_rate)
 
     @tf.function(autograph=False)
@@ -53,7 +53,7 @@ def training_step(distribution, learning_rate):
 
 
 def log_prob(distribution):
-    """Function of uint8 [B, H, W, C]: the sum of their log-likelihoods in nats."""
+    """Function of uint8 [B, H, W, C]: the sum of the images' log-likelihoods in nats."""
 
     def total(images):
         return tf.reduce_sum(distribution.log_prob(tf.cast(images, tf.float32), training=False))
@@ -62,16 +62,16 @@ def log_prob(distribution):
 
 
 def drawing_step(batch, size):
-    """Function that draws a pixel of images of a size (H, W) by the documentation's `tfd.PixelCNN`."""
+    """Function that draws a pixel of images of size (H, W) by the documentation's `tfd.PixelCNN`."""
     distribution, images = example((*size, 3)), tf.random.uniform((batch, *size, 3), -1, 1)
     distribution.network(images, training=False)  # initializes its weights
     return tf.function(lambda: draw(distribution, images)[:, -1, -1])
 
 
 def draw(distribution, images):
-    """Draws all pixels of float32 [B, H, W, 3], in [-1, 1], given those before them.
+    """Draws all pixels of float32 [B, H, W, 3], in [-1, 1], given the pixels before them.
 
-    As each step of `tfd.PixelCNN.sample`, which is no public function: of TFP's distributions.
+    Reimplements a step of `tfd.PixelCNN.sample`, which is not public, with TFP's distributions.
     """
     logits, *mixture = distribution.network(images, training=False)
     component = tfd.Categorical(logits=logits).sample()

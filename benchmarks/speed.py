@@ -1,6 +1,6 @@
-"""How fast images are drawn: python -m evaluate.speed.
+"""Measures the speed of drawing images: python -m evaluate.speed.
 
-For each factor of a run, or one with random weights (--network), times in turn in one process:
+For each factor of a run, or one with random weights (--network), takes turns in one process to time:
 
     full             the network evaluated again for every pixel
     incremental      every activation evaluated once, in NumPy
@@ -9,8 +9,8 @@ For each factor of a run, or one with random weights (--network), times in turn 
     tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` with about the same blocks and parameters,
                      for mixtures of logistics, at batch 1: a step of its `sample` for every pixel
 
-Prints medians, those of full draws and TFP's extrapolated from some pixels; the first run compiles.
-Incremental draws also compute the features of auxiliary images, which the others are given.
+Prints medians, which are extrapolated from some pixels for full draws and TFP; the first run compiles.
+Only incremental draws include the computation of auxiliary images' features.
 """
 
 import functools
@@ -31,12 +31,12 @@ tf, rival = tools.LazyModule("tensorflow"), tools.LazyModule("benchmarks.rival")
 sampling = tools.LazyModule("pixelcnn_aux.sampling")
 requests = tools.LazyModule("pixelcnn_aux.base.inputs")
 
-# Evaluations of a network that is evaluated for every pixel: the other pixels are extrapolated.
+# Network evaluations to time where every pixel takes one; the remaining pixels are extrapolated.
 EVALUATIONS = 16
 
 
 def pyramid():
-    """The light network of Pyramid PixelCNN, and an embedding that only has to give it features."""
+    """The light network of Pyramid PixelCNN, with a minimal embedding for its features."""
     rgb, topology = pa.likelihoods.LogisticMixture(10), pa.networks.topology
     kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
     network = pa.networks.PixelCNN(topology.flat(3), 100, rgb.num_params, **kernels)
@@ -60,7 +60,6 @@ def main():
 
 
 def measure(name, factor, size):
-    """Prints the table of a factor."""
     parameters, other = factor.as_keras().network.count_params(), None
     print("\n{}: {} x {} pixels, {:,} parameters".format(name, *size, parameters))
     if isinstance(factor.likelihood, pa.likelihoods.LogisticMixture):
@@ -83,7 +82,7 @@ def measure(name, factor, size):
 
 
 def auxiliaries(factor, size, batch):
-    """Random auxiliary images of a factor: [batch, h, w, c]."""
+    """Random auxiliary images for a factor: [batch, h, w, c]."""
     likelihood = factor.auxiliary_likelihood
     shape = [batch, *(x // factor.auxiliary_ratio for x in size), likelihood.num_channels]
     images = np.random.default_rng(0).integers(0, likelihood.num_values, shape)
@@ -91,7 +90,7 @@ def auxiliaries(factor, size, batch):
 
 
 def candidates(factor, size, batch, other):
-    """dict, name -> (function that draws a batch, the number of pixels that it decides in each image).
+    """dict, name -> (function that draws a batch, number of pixels that it draws in each image).
 
     `other` is TFP's PixelCNN, or None.
     """
@@ -116,14 +115,14 @@ def candidates(factor, size, batch, other):
 
     ways = {"full": first_pixels(draw_pixel, images)}
     for name, jit_compile in {"incremental": False, "incremental_xla": True}.items():
-        # A new one of the same networks: its first run traces a graph, as a process's first images do.
+        # A new factor with the same networks, so that the first run traces a graph as in a new process.
         fresh = factor.with_fixed_sum(factor.fixed_sum)
         options = {"condition": condition, "jit_compile": jit_compile, "size": tuple(size)}
         options |= {"log_scale_shift": np.zeros(batch, np.float32), "noise": noise}
         options["auxiliary"] = None if auxiliary is None else np.asarray(auxiliary)
         request = requests.DrawRequest(**options)
         ways[name] = functools.partial(fresh.draw, request), math.prod(size)
-    # One pixel of the result: all are computed, but need not leave a GPU.
+    # Returns one pixel: all are computed, but need not leave a GPU.
     forward_pass = tf.function(lambda: params(images)[:, -1, -1])
     ways["forward_pass"] = forward_pass, math.prod(size)
     if other and batch == 1:
@@ -133,7 +132,7 @@ def candidates(factor, size, batch, other):
 
 
 def first_pixels(draw_pixel, images):
-    """A candidate that fills `images` by `draw_pixel(images, row, column)`, [B, C], and stops early."""
+    """Candidate that draws the first pixels of `images` by `draw_pixel(images, row, column)`: [B, C]."""
     batch, height, width, _ = images.shape
     pixels = min(height * width, max(1, EVALUATIONS // batch))
 
@@ -149,10 +148,10 @@ def first_pixels(draw_pixel, images):
 def define_flags():
     chosen_run.define_workdir()
     chosen_run.define_exact()
-    flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
+    flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run.")
     tools.define_timing("1,4,16,64")
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
-    # Nothing is fixed that those networks' images could contradict.
+    # These networks' images have no fixed sums.
     flags.mark_flags_as_mutual_exclusive(["network", "exact"])
 
 

@@ -1,10 +1,10 @@
-"""Memory and time of a training step, with rematerialized blocks and without.
+"""Measures memory and time of a training step, with and without rematerialized blocks.
 
     python -m benchmarks.step_memory --model pyramid --preset cifar10 --batch_sizes 16,64
 
-Each case is a process of its own, which takes steps of the preset's last factor, on random images, and times
-all but the first. The memory is the process's peak, less its peak before there was a factor to train.
-Beside it stands the memory that `evaluate.cost` computes: weights, gradients, optimizer and kept activations.
+Each case runs in its own process, which trains the preset's last factor on random images and times all steps
+but the first. Memory is the process's peak, less its peak before the factor to train was made, next to the
+memory that `evaluate.cost` computes: weights, gradients, optimizer and kept activations.
 """
 
 import dataclasses
@@ -19,7 +19,6 @@ FLAGS = flags.FLAGS
 
 
 def measure(preset, batch_size, mixed, remat, runs):
-    """(bytes, seconds) of a step, in a process of its own."""
     model = tools.build(preset)
     before = tools.peak_bytes()
     [*_, name] = model.factors

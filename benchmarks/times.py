@@ -1,16 +1,16 @@
-"""Seconds of draws and of training steps, of networks with random weights that take turns.
+"""Times draws and training steps of networks with random weights, in turns.
 
     python -m benchmarks.times sides
 
-- sides: draws of images of several sizes, given halves, by the light network of Pyramid PixelCNN along
-  diagonals and pixel by pixel, by one of masked convolutions along diagonals, and by one that decides groups.
+- sides: draws of images of several sizes, given half resolutions, by the light network of Pyramid PixelCNN
+  along diagonals and pixel by pixel, by masked convolutions along diagonals, and in groups of pixels.
 - celeba: draws by the pyramid of the preset of that name, and by PixelCNN++ at its size, in graphs.
 - cifar10: draws by the pyramids of the presets `parallel` and `small`.
-- exact: training steps and draws of the last factor of the pyramid `cifar10`, in the paper's way and exact.
+- exact: training steps and draws of the last factor of the pyramid `cifar10`, as in the paper and exact.
 - training: training steps of PixelCNN++ with 64 filters on 32 x 32 images.
 
-TFP's PixelCNN evaluates its network for each pixel: a step is timed, times the pixels. It is that of its
-documentation, in `training` one of as many parameters. Prints medians, and images a second.
+TFP's PixelCNN evaluates its network for each pixel: the time of a step is multiplied by the pixels. It is its
+documentation's, in `training` one with as many parameters. Prints medians, and images per second.
 """
 
 import dataclasses
@@ -37,19 +37,18 @@ SMALL = (32, 32)
 
 
 def draw(model, batch, **options):
-    """Function that draws a batch."""
     return functools.partial(model.sample, [[0, k] for k in range(batch)], **options)
 
 
 def auxiliary(model, batch):
-    """The auxiliary images next to a batch of random images, as `sample` takes them."""
+    """The last auxiliary images of a batch of random images, as an argument of `sample`."""
     images = tools.random_images(batch, model.image_size)
     [*_, (name, auxiliary), _] = model.auxiliaries(images).items()
     return {name: auxiliary}
 
 
 def sides(batch):
-    """Yields pairs of a size (H, W) and dict, name -> function that takes the time to print."""
+    """Yields (size (H, W); dict, name -> function to time)."""
     for side in (32, 64, 128, 256):
         size = (side, side)
         models = {
@@ -60,28 +59,26 @@ def sides(batch):
         draws = {x: draw(y, batch, given=auxiliary(y, batch)) for x, y in models.items()}
         by_rows = mock.patch.object(array_factor, "DiagonalScan", lambda *x: RowScan(*x[:3]))
         draws["light, pixel by pixel"] = by_rows(draws["light, along diagonals"])
-        # Of large batches its activations do not fit in memory.
+        # Its activations for large batches do not fit in memory.
         yield size, {**draws, TFP: rival.drawing_step(batch, size)} if batch == 1 else draws
 
 
 def celeba(batch):
-    """As `sides`; each batch has new models, whose first graphs are of its size."""
+    """As `sides`; with new models for each batch size, whose first graphs have that size."""
     pyramid = tools.build(presets.PYRAMID["celeba"])
     models = {"pyramid": pyramid, "PixelCNN++": pa.pixelcnn_pp(pyramid.image_size)}
-    for kind, jit_compile in {"": False, ", XLA": True}.items():
-        draws = {x + kind: draw(y, batch, jit_compile=jit_compile) for x, y in models.items()}
+    for suffix, jit_compile in {"": False, ", XLA": True}.items():
+        draws = {x + suffix: draw(y, batch, jit_compile=jit_compile) for x, y in models.items()}
         yield pyramid.image_size, draws
 
 
 def cifar10(batch):
-    """As `sides`."""
     models = {name: tools.build(presets.PYRAMID[name]) for name in ("parallel", "small")}
     draws = {name: draw(model, batch) for name, model in models.items()}
     yield SMALL, {**draws, TFP: rival.drawing_step(batch, SMALL)}
 
 
 def exact(batch):
-    """As `sides`."""
     preset = presets.PYRAMID["cifar10"]
     [*_, name] = preset.training
     training = dataclasses.replace(preset.training[name], batch_size=batch, mixed_precision=True)
@@ -90,13 +87,12 @@ def exact(batch):
     steps = {x: tools.training_step(y, name, training) for x, y in models.items()}
     yield SMALL, {f"{x}, training step": step for x, step in steps.items()}
     halves = auxiliary(models["paper"], batch)
-    for kind, jit_compile in {"draw": False, "draw, XLA": True}.items():
+    for label, jit_compile in {"draw": False, "draw, XLA": True}.items():
         options = {"given": halves, "jit_compile": jit_compile}
-        yield SMALL, {f"{x}, {kind}": draw(y, batch, **options) for x, y in models.items()}
+        yield SMALL, {f"{x}, {label}": draw(y, batch, **options) for x, y in models.items()}
 
 
 def training(batch):
-    """As `sides`."""
     model = pa.pixelcnn_pp(blocks=2, filters=64, dropout=0.5)
     distribution = rival.like(model.factors["image"].network, SMALL)
     step = rival.training_step(distribution, ADAM.learning_rate)

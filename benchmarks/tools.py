@@ -1,4 +1,4 @@
-"""Tools of the benchmarks: flags, times, tables, images, models and training steps, memory."""
+"""Helpers of the benchmarks: flags, timing, tables, images, models and training steps, memory."""
 
 import importlib
 import itertools
@@ -21,21 +21,20 @@ FLAGS = flags.FLAGS
 
 
 class LazyModule(types.ModuleType):
-    """A module, by its full name, that is imported when it is first used: LazyModule("tensorflow")."""
+    """Imports a module, given by its full name, on first use: LazyModule("tensorflow")."""
 
     def __getattr__(self, name):
         return getattr(importlib.import_module(self.__name__), name)
 
 
 def define_preset(model, preset):
-    """Defines --model and --preset, with these defaults."""
     models = list(presets.BY_MODEL)
-    flags.DEFINE_enum("model", model, models, "Whose preset: which training program.")
-    flags.DEFINE_string("preset", preset, "Its preset, or one that a plugin adds.")
+    flags.DEFINE_enum("model", model, models, "The training program.")
+    flags.DEFINE_string("preset", preset, "Its preset, or one added by a plugin.")
 
 
 def chosen_preset():
-    """The `presets.Preset` that the flags choose. Raises ValueError for an unknown name."""
+    """The `presets.Preset` chosen by flags. Raises ValueError for an unknown name."""
     names = presets.BY_MODEL[FLAGS.model]
     expected = f"--preset {', '.join(names)} for --model {FLAGS.model}"
     remedy = did_you_mean(FLAGS.preset, names, "Choose one of them, or another --model")
@@ -44,9 +43,9 @@ def chosen_preset():
 
 
 def define_timing(batch_sizes, runs=5):
-    """Defines --batch_sizes, whole numbers above 0 as a list of str, and --runs, with these defaults."""
+    """Defines --batch_sizes, positive whole numbers as a list of str, and --runs, with these defaults."""
     flags.DEFINE_integer("runs", runs, "Timed runs; their median counts.", lower_bound=1)
-    flags.DEFINE_list("batch_sizes", batch_sizes, "Batch sizes, with commas between them.")
+    flags.DEFINE_list("batch_sizes", batch_sizes, "Comma-separated batch sizes.")
     flags.register_validator(
         "batch_sizes",
         lambda sizes: sizes and all(re.fullmatch("[1-9][0-9]*", size) for size in sizes),
@@ -61,36 +60,36 @@ def define_pictures():
 
 
 def read_pictures():
-    """The image files that the flags choose: list of uint8 [H, W, 3]."""
+    """Reads the image files chosen by flags: list of uint8 [H, W, 3]."""
     files = sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]
     return [pictures.read(file).pixels for file in files]
 
 
 def check_decoded(name, decoded, images):
-    """Raises RuntimeError unless a format returns the same images."""
+    """Raises RuntimeError unless a format reproduces the images."""
     same = len(decoded) == len(images) and all(map(np.array_equal, decoded, images))
     remedy = "Report the picture and the machine"
     expect(same, f"the same images from {name}", "others", remedy, kind=RuntimeError)
 
 
 def random_images(count, size, channels=3):
-    """uint8 [count, H, W, channels], of a size (H, W)."""
+    """Random images of size (H, W): uint8 [count, H, W, channels]."""
     return np.random.default_rng(0).integers(0, 256, (count, *size, channels), np.uint8)
 
 
 def load_splits(dataset, *splits, **options):
-    """Splits of a data set from where the flags of images say: list of `data.Images`."""
+    """Loads splits of a data set by the flags of images: list of `data.Images`."""
     options |= chosen_run.image_flags()
     return [data.load(dataset, split, **options) for split in splits]
 
 
 def build(preset, **changes):
-    """The model of a preset with random weights; `changes` replace arguments of its constructor."""
+    """A preset's model with random weights; `changes` replace arguments of its constructor."""
     return preset.constructor(**{**preset.model, **changes})
 
 
 def training_step(model, name, training, remat=False):
-    """Function that takes a step of training a copy of a factor, from its weights, on random images."""
+    """Function that takes a training step of a copy of a factor, from its weights, on random images."""
     from pixelcnn_aux.training import default_strategy, devices, steps
 
     policy = devices.mixed_policy() if training.mixed_precision else None
@@ -102,10 +101,10 @@ def training_step(model, name, training, remat=False):
 
 
 def seconds_in_turn(functions, rounds):
-    """Seconds of functions in each of several rounds, which the machine's other load hits alike.
+    """Times functions in turns, so that the machine's other load affects all alike.
 
-    `functions` is a dict, name -> function that returns tensors, which are waited for; the result is a dict,
-    name -> list of float. The first round also traces.
+    `functions`: dict, name -> function that returns tensors, which are waited for. Returns a dict, name ->
+    list of float, the seconds of each round. The first round also traces.
     """
     import keras
 
@@ -118,34 +117,33 @@ def seconds_in_turn(functions, rounds):
 
 
 def medians_in_turn(functions, runs):
-    """dict, name -> median seconds of so many rounds, after a first one that traces."""
+    """dict, name -> median seconds of so many rounds, after one that traces."""
     seconds = seconds_in_turn(functions, runs + 1)
     return {name: statistics.median(times[1:]) for name, times in seconds.items()}
 
 
 def timed(function, *arguments):
-    """(outcome of a function, seconds that it took)."""
+    """(result of a function, its seconds)."""
     start = time.perf_counter()
     outcome = function(*arguments)
     return outcome, time.perf_counter() - start
 
 
 def peak_bytes():
-    """The peak memory of this process. Not `getrusage`'s, which begins with the parent's."""
+    """Peak memory of this process, which, unlike `getrusage`'s, does not include the parent's."""
     status = pathlib.Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 class Table:
-    """A table that is printed row by row."""
+    """Prints rows of `columns`, a dict, heading -> format: "<20" for names, "9.3f" for numbers."""
 
     def __init__(self, columns):
-        """`columns` is a dict, heading -> format of the cells: "<20" for names, "9.3f" for numbers."""
         self._formats = list(columns.values())
         self.add(*columns)
 
     def add(self, *cells):
-        """Prints a row; a str may stand in place of a number."""
+        """Prints a row; a str may replace a number."""
         print(*map(_aligned, cells, self._formats), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Factors of a preset trained in several ways: the same networks, seeds, steps and images.
+"""Trains factors of a preset in several ways, with the same networks, seeds, steps and images.
 
     python -m benchmarks.variants exact --preset small --steps 4000
     python -m benchmarks.variants precision --model pyramid --preset demo
@@ -7,8 +7,8 @@
 - precision: every factor in float32 and in mixed precision.
 
 Prints bits per dimension of the first test images: of the factor's own image under the paper's loss and
-exact, of the full image as trained, and by position in a block. Draws these, and the validation bits after
-each epoch. Each way is a run in a folder of --out, which goes on where it was stopped.
+exact, of the full image as trained, and by position in a block. Plots these, and the validation bits after
+each epoch. Each way is a run in a folder of --out, and resumes where it stopped.
 """
 
 import dataclasses
@@ -68,8 +68,8 @@ def main(comparison):
 
 
 def with_steps(training):
-    """A `Training` of --steps. Raises ValueError where its epochs do not have them."""
-    # Two epochs at least: in the first one graphs are traced.
+    """A `Training` with --steps. Raises ValueError if its epochs do not divide them."""
+    # At least two epochs, since the first one traces graphs.
     epochs = max(2, math.ceil(FLAGS.steps / training.steps_per_epoch))
     expected, remedy = f"--steps that {epochs} epochs share evenly", f"Give a multiple of {epochs}"
     expect(FLAGS.steps % epochs == 0, expected, FLAGS.steps, remedy)
@@ -77,7 +77,7 @@ def with_steps(training):
 
 
 def train(preset, name, training, changes, folder):
-    """(model whose factor of this name is trained with some changes in a folder, test images)."""
+    """Trains a factor with some changes in a folder; returns (model, test images)."""
     changes = dict(changes)
     mixed = devices.is_mixed(RunFolder(folder)[name], training.mixed_precision)
     mixed = changes.pop("mixed_precision", mixed)
@@ -89,7 +89,7 @@ def train(preset, name, training, changes, folder):
 
 
 def evaluate(model, name, test):
-    """Bits per dimension of a factor's own images: (as a bound, exact, array by position in a block)."""
+    """Bits per dimension of a factor's own images: (bound, exact, array by position in a block)."""
     factor, exact = model.factors[name], model.with_exact(True).factors[name]
     ratio = exact.fixed_sum.ratio if exact.fixed_sum else 1
     nats, by_position, count = np.zeros(2), np.zeros([ratio, ratio]), 0
@@ -106,7 +106,7 @@ def evaluate(model, name, test):
 
 
 def draw(curves, positions):
-    """A figure of learning curves, and of the bits by position in a block."""
+    """Draws a figure of learning curves, and of the bits by position in a block."""
     figure = plots.figure(figsize=(12, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.set(xlabel="steps", ylabel="validation, bits per dimension")
@@ -124,7 +124,7 @@ def draw(curves, positions):
 def define_flags():
     tools.define_preset("pyramid", "demo")
     chosen_run.define_images()
-    flags.DEFINE_integer("steps", 1000, "Of each way.", lower_bound=2)
+    flags.DEFINE_integer("steps", 1000, "Steps of each way.", lower_bound=2)
     flags.DEFINE_string("out", None, "A folder; runs/COMPARISON-MODEL-PRESET if unset.")
 
 

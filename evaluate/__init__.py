@@ -1,4 +1,4 @@
-"""Programs that evaluate what training left."""
+"""Programs that evaluate runs."""
 
 from pixelcnn_aux.commands import process
 

@@ -1,4 +1,4 @@
-"""The cost of training, computed and not measured: python -m evaluate.cost, which is `benchmarks.cost`."""
+"""Computes the cost of training: python -m evaluate.cost, the same as `benchmarks.cost`."""
 
 from benchmarks import cost
 from pixelcnn_aux.commands import program

@@ -1,4 +1,4 @@
-"""How fast images are drawn: python -m evaluate.speed, which is `benchmarks.speed`."""
+"""Measures the speed of drawing images: python -m evaluate.speed, the same as `benchmarks.speed`."""
 
 from benchmarks import speed
 from pixelcnn_aux.commands import program

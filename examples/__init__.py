@@ -1,4 +1,4 @@
-"""Extensions of this package, each in one file of its own."""
+"""Extensions of this package, each in a single file."""
 
 from pixelcnn_aux.commands import process
 

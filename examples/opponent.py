@@ -1,6 +1,6 @@
-"""A chain with an auxiliary variable of one's own, in one file: python -m examples.opponent.
+"""A chain with a custom auxiliary variable, in one file: python -m examples.opponent.
 
-Afterwards, as after any training: pixelcnn-aux sample --plugin examples.opponent.
+After training, draw images as usual: pixelcnn-aux sample --plugin examples.opponent.
 """
 
 import keras
@@ -13,7 +13,7 @@ from pixelcnn_aux.networks import topology
 
 @keras.saving.register_keras_serializable(package="examples")
 class Opponent(pa.auxiliary.Transform):
-    """Red against green, and yellow against blue, in five steps each."""
+    """Opponent colors: red against green and yellow against blue, in five steps each."""
 
     channels = 2
     num_values = 5

@@ -1,6 +1,6 @@
 """The transforms psi from an image to its auxiliary image, equation (4).
 
-All are in integers, so that every device computes the same auxiliary image.
+All compute in integers, so that every device computes the same auxiliary image.
 """
 
 import functools
@@ -18,15 +18,15 @@ from pixelcnn_aux.base.serialization import Configured, register
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.sums import FixedSum
 
-LUMA = (299, 587, 114)  # of BT.601, in thousandths: the weights of R, G and B
+LUMA = (299, 587, 114)  # BT.601 weights of R, G and B, in thousandths
 
 
 class Transform(Configured):
-    """A function psi from images to smaller or coarser ones, with the properties that a chain needs.
+    """A function psi from images to smaller or coarser ones, and the properties that a chain needs.
 
-    A subclass defines `__call__`, and the attributes that differ from the defaults. `__call__` uses
-    `keras.ops`, or `tf` for TensorFlow alone, and takes tensors of an unknown batch size, as in a pipeline.
-    The class is registered, so that a run can be loaded again:
+    A subclass defines `__call__`, and attributes that differ from the defaults. `__call__` uses `keras.ops`,
+    or `tf` for TensorFlow alone, and accepts tensors of an unknown batch size, as in a pipeline. The class
+    must be registered, so that a run can be loaded again:
 
     ```python
     @keras.saving.register_keras_serializable(package="my_package")
@@ -39,16 +39,16 @@ class Transform(Configured):
 
     Attributes:
       name: str, the default name of the factor that models the auxiliary image.
-      channels: int, the channels of the auxiliary image; None for those of the image.
-      num_values: int, up to 65,536: its pixel values are below it; None for that of the image.
+      channels: int, the channels of the auxiliary image; None if the same as the image's.
+      num_values: int, the number of its pixel values, at most 65,536; None if the same as the image's.
       ratio: int, a power of two: the image's height and width over those of the auxiliary image.
     """
 
-    # Any, so that subclasses that set an int can compute with it.
+    # Any, so that subclasses can set and use an int.
     channels: Any = None
     num_values: Any = None
     ratio: int = 1
-    # Subclasses and objects may set it.
+    # Subclasses and instances may set it.
     name: str = cast(str, functools.cached_property(lambda self: _snake_case(type(self).__name__)))
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -61,18 +61,18 @@ class Transform(Configured):
     def likelihood(self) -> Likelihood | None:
         """The likelihood of the auxiliary image, or None for the default.
 
-        The default is a `LogisticMixture` for more than 256 values. It is one, too, if the image has one and
-        as many channels, and a pixel has 256 possible colors or more. Else it is `Categorical`.
+        The default is a `LogisticMixture` for more than 256 values; also for 256 or more colors, if the image
+        has one and as many channels. Otherwise it is `Categorical`.
         """
         return None
 
     def fixed_sum(self, num_values: int) -> FixedSum | None:
         """The sum of each block's values that the auxiliary image fixes, up to rounding.
 
-        All values of a block with a sum in the window of an auxiliary value have to give that value.
+        Every block with a sum in an auxiliary value's window must have that auxiliary value.
 
         Args:
-          num_values: int, of the images: their values are 0 .. num_values - 1.
+          num_values: int, of the images, whose values are 0 .. num_values - 1.
 
         Returns:
           `sums.FixedSum`, or None if the auxiliary image is not such a function of a sum.
@@ -80,10 +80,7 @@ class Transform(Configured):
         return None
 
     def size(self, image_size: Size) -> tuple[int, int]:
-        """(H, W) of the image -> (H, W) of its auxiliary image.
-
-        Raises ValueError for a height or width that `ratio` does not divide, or that is unknown.
-        """
+        """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for unsupported sides."""
         check_sides_known(image_size)
         height, width = image_size
         expect(
@@ -95,9 +92,9 @@ class Transform(Configured):
         return height // self.ratio, width // self.ratio
 
     def known(self, mask: Tensor) -> Tensor:
-        """Which pixels of the auxiliary image are known, if the image is known where `mask` is 1.
+        """The mask of known pixels of the auxiliary image, for a mask of known pixels of the image.
 
-        A transform whose values depend on more than their block of ratio x ratio pixels overrides it.
+        Override it in a transform whose values depend on pixels outside their block of ratio x ratio.
 
         Args:
           mask: uint8 [B, H, W, 1], 1 or 0.
@@ -131,7 +128,7 @@ class Grayscale(Transform):
 
     def fixed_sum(self, num_values: int) -> FixedSum | None:
         if num_values != 256:
-            return None  # No image would have some of the grays.
+            return None  # some grays would have no image
         return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits))
 
 
@@ -139,8 +136,8 @@ class Grayscale(Transform):
 class HalfResolution(Transform):
     """The view of half the height and width (section 3.2): the rounded mean of each 2 x 2 block.
 
-    Images may have any channels and pixel values, as colors or the grays of `Grayscale`. If the height or
-    width is odd, the last row or column counts twice.
+    Images may have any channels and pixel values, such as colors or the grays of `Grayscale`. The last row or
+    column of an odd height or width counts twice.
     """
 
     ratio = 2
@@ -170,7 +167,7 @@ class HighBits(Transform):
     Images may have any channels. It may come before or after a half resolution.
 
     Args:
-      bits: int, 1 to `of` - 1, the bits that are kept. Raises ValueError for others.
+      bits: int, 1 to `of` - 1, the bits to keep. Raises ValueError for others.
       of: int, 2 to 16, the bits of the image's values.
     """
 
@@ -184,7 +181,7 @@ class HighBits(Transform):
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] of 2 ** of values -> [B, H, W, C] of 2 ** bits. Raises ValueError."""
         values = arrays.cast(check_images(images, num_values=2**self.of), "int32")
-        values = values // 2 ** (self.of - self.bits)  # not in place: they may be the images
+        values = values // 2 ** (self.of - self.bits)  # not in place: `values` may be the images
         return arrays.cast(values, arguments.pixel_dtype(self.num_values))
 
     def fixed_sum(self, num_values: int) -> FixedSum:

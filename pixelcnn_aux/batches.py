@@ -1,7 +1,7 @@
-"""Any number of images, and images of any size, evaluated in batches and tiles that fit in memory.
+"""Evaluation of any number of images, of any size, in batches and tiles that fit in memory.
 
-A network whose outputs depend on a neighborhood alone computes for a tile what it computes for the whole
-image, if the tile has as many more rows and columns as it sees.
+A network with a limited receptive field computes the same outputs for a tile as for the whole image, if the
+tile is extended by the rows and columns that the network sees.
 """
 
 import importlib.util
@@ -16,22 +16,26 @@ from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.base.progress import late_bar
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
-MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
-CACHED = 2**12  # pixels whose parameters and activations stay in a processor's cache
-# The sizes of batches that XLA compiles functions for, one by one.
-COMPILED_SIZES = (1, 4, 16, 64)
-# Pixels: to start TensorFlow and trace a graph takes as long as to evaluate so many in NumPy.
-MUCH = 2**20
+MAX_TILE_PIXELS = 2**19  # some 2 GB for a mixture of ten logistics
+CACHED = 2**12  # pixels whose parameters and activations fit in a processor's cache
+COMPILED_SIZES = (1, 4, 16, 64)  # sizes of batches that XLA compiles functions for
+MUCH = (
+    2**20
+)  # break-even number of pixels between NumPy and starting TensorFlow and tracing a graph
 
 
 def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
-    """Evaluates a function of any number of rows, with a progress bar if that takes long.
+    """Evaluates a function of any number of rows in batches, with a progress bar if that takes long.
 
     While a graph is traced, all rows are one batch.
 
-    The function is from a structure like `rows`, of arrays or tensors [N, ...], to another, row by row, whose
-    images have (H, W) at most. Other values in it are handed on. If XLA compiles it, as all under JAX, its
-    batches are of `COMPILED_SIZES`, filled up by the last row; by_tensors=False is for a function of arrays.
+    Args:
+      function: maps a structure like `rows` to another one, row by row.
+      rows: a structure of arrays or tensors [N, ...], and of other values, which are passed on.
+      image_size: (H, W), the largest size of an image in the rows.
+      jit_compile: whether XLA compiles the function, as it does under JAX: batches then are of
+        `COMPILED_SIZES`, padded by the last row.
+      by_tensors: whether the function takes tensors, and not arrays.
     """
     leaves = []
     by_leaf(leaves.append, rows)
@@ -39,11 +43,11 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
         return function(rows)
     count, most = len(leaves[0]), max(1, MAX_PIXELS // math.prod(image_size))
     rows = by_leaf(np.asarray, rows)
-    if count == 0:  # The result for no rows has the shapes and dtypes of that for one.
+    if count == 0:  # the result for one row has the shapes and dtypes
         rows = by_leaf(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), rows)
 
     def evaluated(first, size):
-        """The rows of a batch of this size that begins with the row `first`, but for what fills it up."""
+        """The results of a batch of this size that begins with the row `first`, without the padding."""
         indices = np.minimum(np.arange(first, first + size), max(count, 1) - 1)
         batch = by_leaf(lambda x: x[indices], rows)
         if by_tensors:
@@ -57,14 +61,13 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
         parts.append(evaluated(first, size))
         first += size
         bar(min(first, count))
-    return arrays.mapped(lambda *parts: arrays.concatenate(parts, axis=0), *parts)
+    return concatenated(parts, axis=0)
 
 
 def by_graph(by, factors, images):
-    """Whether graphs evaluate factors on images [B, H, W, C], and not NumPy.
+    """Whether graphs, and not NumPy, evaluate factors on images [B, H, W, C].
 
-    `by` says so, "numpy" or "graph"; None for the default, which follows from the call alone, the machine,
-    and whether a framework is installed. Raises ValueError for another one.
+    `by` decides; None is the default for the arguments, the machine and the installation.
     """
     if by is not None:
         arguments.choice("by", by, ("numpy", "graph"))
@@ -74,32 +77,38 @@ def by_graph(by, factors, images):
         return by == "graph"
     count, *size, _ = images.shape
     pixels, side = math.prod(size), math.prod(factor.network.side for factor in factors)
-    is_seen_whole = any(factor.radius is None for factor in factors)
-    # A graph of a size of its own is not worth it for one image.
-    has_own = is_seen_whole or not sums.is_divided(size, side)
-    is_much = (count - has_own) * pixels >= (0 if machine.has_accelerator() else MUCH)
-    is_much = is_much or (
-        is_seen_whole and pixels > MAX_PIXELS
-    )  # for which NumPy needs more memory
-    # NumPy computes in forked processes, too.
-    return is_much and bool(importlib.util.find_spec("keras")) and not arrays.backend().is_forked()
+    is_unbounded = any(factor.radius is None for factor in factors)
+    # One image does not justify a graph for its size alone.
+    needs_own_graph = is_unbounded or not sums.is_divided(size, side)
+    threshold = 0 if machine.has_accelerator() else MUCH
+    is_worth_it = (count - needs_own_graph) * pixels >= threshold
+    is_too_large = is_unbounded and pixels > MAX_PIXELS  # NumPy needs more memory
+    if not (is_worth_it or is_too_large):
+        return False
+    # NumPy also computes in forked processes.
+    return bool(importlib.util.find_spec("keras")) and not arrays.backend().is_forked()
 
 
 def _size(left, most, compiles):
-    """The size of the next batch, of at most `most` rows, if so many are left."""
+    """The size of the next batch, at most `most`, if `left` rows are left."""
     if not compiles:
         return max(1, min(left, most))
-    # Less than half of it is filled up.
+    # Less than half is padding.
     return max(size for size in COMPILED_SIZES if size == 1 or size <= most and size < 2 * left)
 
 
+def concatenated(structures, axis):
+    """Structures of arrays or tensors, concatenated leaf by leaf."""
+    return arrays.mapped(lambda *parts: arrays.concatenate(parts, axis=axis), *structures)
+
+
 def by_leaf(function, structure):
-    """Arrays by a function of them, and all else as it is."""
+    """Applies a function to the arrays in a structure; other values are unchanged."""
     return arrays.mapped(lambda x: function(x) if hasattr(x, "shape") else x, structure)
 
 
 class Span(NamedTuple):
-    """Blocks of an axis: [start, stop) are evaluated, and [low, high) of them kept; None: to the end."""
+    """A range of blocks of an axis: [start, stop) are evaluated, [low, high) kept; None: to the end."""
 
     start: int
     stop: int | None
@@ -107,35 +116,35 @@ class Span(NamedTuple):
     high: int | None
 
     def evaluated(self, side=1):
-        """slice of the evaluated ones, in pixels of blocks of side x side."""
+        """slice of the evaluated pixels, for blocks of side x side."""
         return slice(self.start * side, self.stop and self.stop * side)
 
     def kept(self, side=1, first=0):
-        """slice of those that are kept, likewise, counted from block `first` on."""
+        """slice of the kept pixels, counted from block `first`."""
         return slice((self.low - first) * side, self.high and (self.high - first) * side)
 
 
 class Tile(NamedTuple):
-    """A rectangle of blocks that are evaluated at once."""
+    """A rectangle of blocks, evaluated at once."""
 
     rows: Span
     columns: Span
 
     def evaluated(self, images, side=1):
-        """The part of images [B, H, W, ...] of blocks of side x side pixels that is evaluated."""
+        """The evaluated part of images [B, H, W, ...], for blocks of side x side."""
         return images[:, self.rows.evaluated(side), self.columns.evaluated(side)]
 
     def kept(self, images, side=1):
-        """The part that is kept, likewise."""
+        """The kept part of images."""
         return images[:, self.rows.kept(side), self.columns.kept(side)]
 
     def kept_of_evaluated(self, side=1):
-        """slices of the evaluated rows and columns that are kept."""
+        """slices of the kept rows and columns within the evaluated ones."""
         return [span.kept(side, span.start) for span in self]
 
 
 def spans(length, radius, period, most):
-    """list of `Span` from multiples of `period` on, about `most` blocks each, of which one sees `radius`."""
+    """list of `Span` from multiples of `period`, about `most` blocks each with margins of `radius`."""
     if length <= most:
         return [Span(0, length, 0, length)]
     radius += -radius % period
@@ -148,10 +157,7 @@ def spans(length, radius, period, most):
 
 
 def tiles(factor, size, count=1):
-    """list of rows, each a list of `Tile`: several if images of (H, W) are large, and seen in parts alone.
-
-    `count` images are evaluated at once.
-    """
+    """Rows of `Tile` for `count` images of (H, W) at once: several if they are large and seen in parts."""
     most = MAX_TILE_PIXELS // max(count, 1)
     if factor.radius is None or None in size or math.prod(size) <= most:
         return [[Tile(Span(0, None, 0, None), Span(0, None, 0, None))]]
@@ -164,8 +170,8 @@ def tiles(factor, size, count=1):
     return [[Tile(row, column) for column in columns] for row in rows]
 
 
-def few_at_once(function, *pixels):
-    """A function of the parameters and so on of pixels, [B, H, W, ...] or None: few at once in NumPy."""
+def in_chunks(function, *pixels):
+    """Calls a function of arrays [B, H, W, ...], or None: in NumPy, in chunks of rows that fit in a cache."""
     if not arrays.is_plain(pixels[0]):
         return function(*pixels)
     count, height, width, _ = pixels[0].shape
@@ -177,23 +183,19 @@ def few_at_once(function, *pixels):
     return np.concatenate(parts, axis=1)
 
 
-def added_up(factor, method, inputs):
-    """As `side_by_side`, added up over the pixels of each image: a structure of tensors [B]."""
-    found = side_by_side(factor, method, inputs)
-    return arrays.mapped(lambda x: arrays.sum(x, axis=(1, 2)), found)
+def sum_tiles(factor, method, inputs):
+    """`map_tiles` summed over the pixels of each image: a structure of tensors [B]."""
+    results = map_tiles(factor, method, inputs)
+    return arrays.mapped(lambda x: arrays.sum(x, axis=(1, 2)), results)
 
 
-def side_by_side(factor, method, inputs):
-    """A `compiled` method of a batch of `Inputs`, to tensors [B, H, W], evaluated tile by tile."""
-
-    def joined(parts, axis):
-        return arrays.mapped(lambda *x: arrays.concatenate(x, axis=axis), *parts)
-
+def map_tiles(factor, method, inputs):
+    """Evaluates a `compiled` method of a batch of `Inputs` tile by tile: a structure of tensors [B, H, W]."""
     rows = [
-        [_of_tile(factor, method, inputs, tile) for tile in row]
+        concatenated([_of_tile(factor, method, inputs, tile) for tile in row], axis=2)
         for row in tiles(factor, inputs.images.shape[1:3])
     ]
-    return joined([joined(row, axis=2) for row in rows], axis=1)
+    return concatenated(rows, axis=1)
 
 
 def _of_tile(factor, method, inputs, tile):
@@ -202,9 +204,9 @@ def _of_tile(factor, method, inputs, tile):
     images = tile.evaluated(images, side)
     if auxiliary is not None:
         auxiliary = tile.evaluated(auxiliary)
-    # Incomplete blocks are known to a graph of their size alone.
+    # Graphs for any size need complete blocks.
     if arrays.is_plain(images):
-        method = getattr(method, "once", method)
+        method = getattr(method, "uncompiled", method)
     elif factor.radius is not None and sums.is_divided(images.shape[1:3], side):
         method = getattr(method, "any_size", method)
     kept = tile.kept_of_evaluated(side)

@@ -1,7 +1,6 @@
-"""Conditions of whole images: classes, or vectors. The same for every factor of a chain.
+"""Conditions of whole images, classes or vectors, the same for every factor of a chain.
 
-A factor encodes a condition as a vector for each image, and the blocks of networks add a projection of that
-vector, one bias for each of their units.
+A factor encodes a condition as a vector per image. The blocks of networks add a projection of it as biases.
 """
 
 from typing import Any
@@ -15,14 +14,14 @@ from pixelcnn_aux.base.serialization import Configured, register
 
 
 class Condition(Configured):
-    """A kind of condition. A subclass, which is registered, defines the attributes, `_check` and `encode`.
+    """Base class of conditions. A subclass is registered, and defines the attributes, `_check` and `encode`.
 
     Attributes:
-      size: int, D, of the vector that `encode` makes for an image.
+      size: int, D, the length of the encoded vector.
       shape: tuple of int, the shape of one image's value.
       dtype: str, of values: "int32" or "float32".
       absent: the value of an image without a condition. Its vector is zero, and so are its biases.
-      remedy: str, the advice of an error about a missing condition.
+      remedy: str, the remedy of the error about a missing condition.
     """
 
     size: int
@@ -36,42 +35,41 @@ class Condition(Configured):
         raise NotImplementedError
 
     def _check(self, values: np.ndarray) -> None:
-        """Raises ValueError for values of the right shape and dtype that do not exist."""
+        """Raises ValueError for values out of range."""
 
     def unknown(self, count: int) -> np.ndarray:
         """The values of `count` images without a condition: [count, *shape] of `dtype`."""
         return np.full((count, *self.shape), self.absent, self.dtype)
 
     def checked(self, values: ArrayLike | None, batch: int | None = None) -> Tensor:
-        """Values [B, *shape] of `dtype`, a NumPy array or a tensor, of any integers, or any floats.
+        """Values [B, *shape], of any integers or floats, as a NumPy array or tensor of `dtype`.
 
-        `batch` is the B expected; None if it is not known while a graph is traced. Raises ValueError for no
-        values, values that do not exist, of another dtype, shape or number.
+        Raises ValueError for missing or invalid values, or another B than `batch`, which None leaves open.
         """
         kind = "int" if self.dtype == "int32" else "float"
         sides = ("B" if batch is None else batch, *self.shape)
         shape = f"{kind} [{', '.join(map(str, sides))}]"
         expected = f"a condition, {shape}, since the model is conditional on {self}"
         expect(values is not None, expected, "none", self.remedy)
-        found: Any = arguments.array("condition", values)
-        dtype, found_shape = str(getattr(found.dtype, "name", found.dtype)), tuple(found.shape)
-        # Whole numbers are floats too, but floats are not labels.
+        array: Any = arguments.array("condition", values)
+        dtype, array_shape = str(getattr(array.dtype, "name", array.dtype)), tuple(array.shape)
+        # Integers are valid floats, but floats are not labels.
         fits = dtype.startswith(("int", "uint") + ("float",) * (kind == "float"))
-        fits = fits and len(found_shape) > 0 and found_shape[1:] == self.shape
-        fits = fits and (batch is None or found_shape[0] in (None, batch))
-        expected, received = f"a condition as {shape}, of {self}", f"{dtype} {list(found_shape)}"
+        fits = fits and len(array_shape) > 0 and array_shape[1:] == self.shape
+        fits = fits and (batch is None or array_shape[0] in (None, batch))
+        expected, received = f"a condition as {shape}, of {self}", f"{dtype} {list(array_shape)}"
         expect(fits, expected, received, "Give one for each image")
-        if isinstance(found, np.ndarray):
-            self._check(found)
-            return found.astype(self.dtype)
-        if not arrays.is_symbolic(found):
-            self._check(np.asarray(found))
-        return arrays.cast(found, self.dtype)
+        if isinstance(array, np.ndarray):
+            self._check(array)
+            return array.astype(self.dtype)
+        if not arrays.is_symbolic(array):
+            self._check(np.asarray(array))
+        return arrays.cast(array, self.dtype)
 
 
 @register()
 class Classes(Condition):
-    """One of some classes, by its number: int [B], from 0 to `num_classes` - 1; -1 is no class.
+    """A class per image: int [B], 0 to `num_classes` - 1, or -1 for no class.
 
     Args:
       num_classes: int.
@@ -88,9 +86,9 @@ class Classes(Condition):
         return f"{self.num_classes} classes"
 
     def encode(self, values: Tensor) -> Tensor:
-        # Zeros for -1, which ONNX's own operation for this takes for the last class.
+        # Not ONNX's one-hot operation, which takes -1 for the last class and not for zeros.
         classes = arrays.arange(self.num_classes, self.dtype)
-        # Keras passes labels on as they are.
+        # Keras passes labels unchanged.
         values = arrays.cast(values, self.dtype)[..., None]
         return arrays.cast(values == classes, "float32")
 
@@ -103,7 +101,7 @@ class Classes(Condition):
 
 @register()
 class Vector(Condition):
-    """A vector: float [B, `size`]. Zeros are an unknown one.
+    """A vector per image: float [B, `size`], or zeros for an unknown one.
 
     Args:
       size: int.
@@ -123,7 +121,7 @@ class Vector(Condition):
         return arrays.cast(values, self.dtype)
 
     def _check(self, values):
-        remedy = "Leave out what is not known by zeros"
+        remedy = "Replace unknown vectors by zeros"
         expect(np.isfinite(values).all(), "finite vectors", "others", remedy)
 
 

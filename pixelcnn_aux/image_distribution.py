@@ -18,7 +18,7 @@ _Distribution: Any = tfd.Distribution
 
 
 class ImageDistribution(_Distribution):
-    """The distribution of images by an `AuxiliaryModel`: `pixelcnn_aux.distribution`.
+    """The image distribution of an `AuxiliaryModel`: `pixelcnn_aux.distribution`.
 
     ```python
     dist = pa.distribution(pa.load("cifar10-pyramid"))
@@ -27,21 +27,22 @@ class ImageDistribution(_Distribution):
     pa.distribution(model, [1, 2, 7]).sample(4)       # uint8 [4, 3, 32, 32, 3], of these classes
     ```
 
-    The `batch_shape` is [...] of a `condition`, int [...] of classes or float [..., D] of vectors, such as
-    labels that a joint distribution draws. None is no class, or zeros, and the batch shape [].
+    The `batch_shape` is the shape [...] of `condition`, classes int [...] or vectors float [..., D], such as
+    labels drawn by a joint distribution. Without one, images have no class, or a vector of zeros, and it is
+    [].
 
-    `log_prob` takes uint8 or uint16 [..., H, W, C], as the model does, whose leading sides broadcast with the
-    batch. It is differentiable in `trainable_variables`, evaluates networks without dropout, and is a bound
-    if the model is not exact.
+    `log_prob` takes uint8 or uint16 [..., H, W, C], as the model does, with leading dimensions that broadcast
+    with the batch. It is differentiable in `trainable_variables`, has no dropout, and is a bound if the model
+    is not exact.
 
-    `sample` takes `seed`: an int from 0 on, which always draws the same, or int32 [2] or a key of JAX, as TFP
-    does. `validate_args` is for TFP: values are checked in any case. Not all of a distribution applies:
+    `sample` takes `seed`: a nonnegative int, for reproducible draws, or int32 [2] or a JAX key, as in TFP.
+    `validate_args` is for TFP: values are always checked. Limitations:
 
-    - `sample` is computed on the host, also within a graph, where XLA cannot; and is not differentiable.
-    - There are no `cdf`, `quantile`, `mean`, `variance`, `mode`, `entropy`, nor divergences in closed form.
+    - `sample` runs on the host, also in a graph, but not in one that XLA compiles; it is not differentiable.
+    - `cdf`, `quantile`, `mean`, `variance`, `mode`, `entropy` and closed-form divergences are missing.
 
-    Raises ValueError for anything but an `AuxiliaryModel`, for one of images of any size, and for another
-    condition than the model's. Methods do for images of another size, and for other seeds.
+    Raises ValueError for other objects than an `AuxiliaryModel`, for a model of images of any size, and for a
+    condition that is not the model's. Methods raise it for images of another size, and for invalid seeds.
     """
 
     def __init__(
@@ -57,26 +58,27 @@ class ImageDistribution(_Distribution):
         expected, remedy = "a model of images of one size", "Give model.with_image_size((H, W))"
         expect(model.image_size is not None, expected, "one of images of any size", remedy)
         if condition is not None:
-            kind: Any = model.condition
             received, remedy = "some, and a model without a condition", "Leave it out"
-            expect(kind, "no condition", received, remedy)
-            given = arguments.array("condition", condition)
-            flat = conditions.checked(kind, arrays.reshape(given, (-1, *kind.shape)))
-            shape = [-1 if side is None else side for side in given.shape]
+            own: Any = model.condition
+            expect(own, "no condition", received, remedy)
+            values = arguments.array("condition", condition)
+            flat = conditions.checked(own, arrays.reshape(values, (-1, *own.shape)))
+            shape = [-1 if side is None else side for side in values.shape]
             condition = keras.ops.reshape(keras.ops.convert_to_tensor(flat), shape)
-        self.model, self.condition, kind = model, condition, model.likelihood
-        self.image_shape = (*(model.image_size or ()), kind.num_channels)
-        dtype, how = np.dtype(arguments.pixel_dtype(kind.num_values)), tfd.NOT_REPARAMETERIZED
-        super().__init__(dtype, how, validate_args, True, parameters, name=name)
+        self.model, self.condition = model, condition
+        self.image_shape = (*(model.image_size or ()), model.likelihood.num_channels)
+        dtype = np.dtype(arguments.pixel_dtype(model.likelihood.num_values))
+        options = tfd.NOT_REPARAMETERIZED, validate_args, True, parameters
+        super().__init__(dtype, *options, name=name)
 
     @property
     def variables(self) -> tuple[Any, ...]:
-        """The variables of all factors, those of the backend."""
+        """The backend's variables of all factors."""
         return tuple(x.value for y in self.model.factors.values() for x in y.variables)
 
     @property
     def trainable_variables(self) -> tuple[Any, ...]:
-        """The weights of all factors, likewise."""
+        """The backend's trainable variables of all factors."""
         return tuple(x.value for y in self.model.factors.values() for x in y.trainable_variables)
 
     @classmethod
@@ -87,15 +89,15 @@ class ImageDistribution(_Distribution):
         return type(self.batch_shape)(self.image_shape)
 
     def _call_log_prob(self, value, name, **kwargs):
-        value = arguments.array("value", value)  # of which TFP would turn floats into whole numbers
+        value = arguments.array("value", value)  # TFP would round floats
         shape, batch = [*value.shape], [*self.batch_shape]
         fits = shape[-3:] == [*self.image_shape]
         expected = f"images [..., {', '.join(map(str, self.image_shape))}]"
         expect(fits, expected, f"shape {shape}", "Give images of the distribution's event_shape")
         pairs = zip(reversed(shape[:-3]), reversed(batch))
         fits = all(a == b or None in (a, b) or 1 in (a, b) for a, b in pairs)
-        expected = f"leading sides of images that broadcast with the conditions' {batch}"
-        expect(fits, expected, shape[:-3], "Give one condition, or one for each of these")
+        expected = f"leading dimensions of images that broadcast with the conditions' {batch}"
+        expect(fits, expected, shape[:-3], "Give one condition, or one per image")
         return super()._call_log_prob(keras.ops.convert_to_tensor(value), name, **kwargs)
 
     _call_unnormalized_log_prob = _call_log_prob
@@ -107,26 +109,26 @@ class ImageDistribution(_Distribution):
         ops, condition, shape = keras.ops, self.condition, keras.ops.shape(value)[:-3]
         if condition is not None:
             shape = ops.shape(ops.zeros(shape) + ops.zeros(self.batch_shape_tensor()))
-            kind = self.model.condition.shape
-            condition = ops.reshape(ops.broadcast_to(condition, (*shape, *kind)), (-1, *kind))
+            own = self.model.condition.shape
+            condition = ops.reshape(ops.broadcast_to(condition, (*shape, *own)), (-1, *own))
             value = ops.broadcast_to(value, (*shape, *self.image_shape))
         images = ops.reshape(value, (-1, *self.image_shape))
         return ops.reshape(self.model.log_prob(images, condition), shape)
 
     def _sample_n(self, n, seed=None):
-        whole = arguments.is_whole(seed, 0, 2**63)
-        fits = whole or not arrays.is_plain(seed) or np.shape(seed) == (2,)
+        is_int = arguments.is_whole(seed, 0, 2**63)
+        fits = is_int or not arrays.is_plain(seed) or np.shape(seed) == (2,)
         expected, received = "seed as an int from 0 on, or two", arguments.short_repr(seed)
-        expect(fits, expected, received, "Give such a seed, or None for draws that differ")
-        seed = np.array([seed]).view(np.int32) if whole else seed_words(seed)
-        given = () if self.condition is None else (self.condition,)
+        expect(fits, expected, received, "Give such a seed, or None for random draws")
+        seed = np.array([seed]).view(np.int32) if is_int else seed_words(seed)
+        condition = () if self.condition is None else (self.condition,)
         shape = None if arrays.is_symbolic(n) else int(n), *self.batch_shape, *self.image_shape
-        draw = functools.partial(self._draw, int(not whole))
-        return backend.on_host(draw, shape, self.dtype, n, seed, *given)
+        draw = functools.partial(self._draw, int(not is_int))
+        return backend.on_host(draw, shape, self.dtype, n, seed, *condition)
 
-    def _draw(self, kind, n, seed, condition=None):
-        """Images, and arguments, of NumPy: a seed that is a whole number, kind 0, or not, 1."""
-        shape, words = (int(n),), [kind, *np.ravel(seed).view(np.uint32).tolist()]
+    def _draw(self, stream, n, seed, condition=None):
+        """Draws NumPy images, in stream 0 for ints as seeds, and 1 for others."""
+        shape, words = (int(n),), [stream, *np.ravel(seed).view(np.uint32).tolist()]
         if condition is not None:
             own = self.model.condition.shape
             shape += condition.shape[: condition.ndim - len(own)]

@@ -1,4 +1,4 @@
-"""Images of any channels and pixel values as RGB, and pictures of many of them."""
+"""Conversion of images to RGB, and grids of images."""
 
 import itertools
 import pathlib
@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pixelcnn_aux.base import disk
 
-SIDE = 96  # pixels: smaller images are enlarged to about that
+SIDE = 96  # pixels: smaller images are enlarged to about this
 SUFFIXES = (".png", ".jpg", ".webp", ".pdf")  # of `write`
 _FONT_SIZE, _MARGIN = 15, 8  # pixels, of labels
 
 
 def to_rgb(image, num_values):
-    """uint8 [..., h, w, c] below `num_values` as RGB, 0 to 255; other numbers of channels become gray."""
+    """Images [..., h, w, c] of `num_values` values as RGB, uint8; gray unless they have 3 channels."""
     scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
     if scaled.shape[-1] != 3:
         scaled = np.repeat(scaled.mean(axis=-1, keepdims=True), 3, axis=-1)
@@ -22,10 +22,8 @@ def to_rgb(image, num_values):
 
 
 def grid(tiles, columns):
-    """A picture of rows of so many tiles, uint8 [..., ..., 3], enlarged by a whole factor to about `SIDE`.
-
-    A tile is a list of images, uint8 [h, w, 3], one above the other, all in the size of the largest one.
-    """
+    """Tiles in rows of `columns`, each enlarged to about `SIDE`: uint8 [H, W, 3]."""
+    # A tile is a list of images, uint8 [h, w, 3], stacked vertically and resized to the largest of all.
     height, width, _ = np.max([image.shape for tile in tiles for image in tile], axis=0)
     enlarged = max(1, SIDE // max(height, width))
 
@@ -40,7 +38,7 @@ def grid(tiles, columns):
 
 
 def labeled(rows):
-    """A picture, one of Pillow, of rows (label, uint8 [N, h, w, 3]): each label is left of its images."""
+    """A Pillow image of rows (label, images uint8 [N, h, w, 3]), with labels on the left."""
     blank = np.full((1, 1, 3), 255, np.uint8)  # where a row has fewer images
     columns = list(itertools.zip_longest(*(images for _, images in rows), fillvalue=blank))
     images, font = Image.fromarray(grid(columns, len(columns))), ImageFont.load_default(_FONT_SIZE)
@@ -55,8 +53,8 @@ def labeled(rows):
 
 
 def write(path, picture):
-    """Writes a picture of Pillow, as `disk.replacing`, in the format that the path's suffix names."""
+    """Writes a Pillow image by `disk.replacing`, in the format of the path's suffix."""
     path = pathlib.Path(path)
-    kind = Image.registered_extensions()[path.suffix.lower()]
+    image_format = Image.registered_extensions()[path.suffix.lower()]
     with disk.replacing(path) as opened:
-        picture.save(opened, kind, quality=95, lossless=True)
+        picture.save(opened, image_format, quality=95, lossless=True)

@@ -1,9 +1,9 @@
-"""How many bits measurements tell of what was measured: an upper bound on the mutual information.
+"""Mutual information of measurements and measured objects: an upper bound, in bits.
 
     pa.information.estimate(model, counts, pa.information.Poisson()).information.per_pixel
 
 With X the object and Y its measurement, I(X; Y) = H(Y) - H(Y | X). The model's cross-entropy bounds the first
-term from above; noise that is independent at each pixel gives the second one.
+term from above; noise that is independent at each pixel determines the second one.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ from pixelcnn_aux.scores.detection import INTERVAL, RESAMPLES
 if TYPE_CHECKING:
     from pixelcnn_aux.model import AuxiliaryModel
 
-SMALLEST_SIGMA = 0.1  # in steps of values: rounding hides what is below
-_REACH = 10  # standard deviations, outside of which noise has no probability
-_TOLERANCE = 3e-4  # bits, of entropies interpolated between means
-_MOST_SATURATED = 1e-3  # of the values of measurements without clean means, or too dark
-# Weights in the least squares of `_unbiased`: of the distance from the entropy at the mean y, which keeps the
-# variance low, and of means whose entropy comes out too large, over others.
+SMALLEST_SIGMA = 0.1  # in steps of values: rounding hides smaller noise
+_REACH = 10  # standard deviations, beyond which noise is neglected
+_TOLERANCE = 3e-4  # bits, the error of entropies interpolated between means
+_MOST_SATURATED = 1e-3  # share of saturated, or too dark, values without clean means
+# Weights in the least squares of `_unbiased`: of the distance from the entropy at the mean y, for low
+# variance, and of means with overestimated entropies relative to others.
 _RIDGE, _TOO_LARGE = 0.03, 1e4
 
 
@@ -34,8 +34,8 @@ _RIDGE, _TOO_LARGE = 0.03, 1e4
 class Noise:
     """Noise that is independent at each pixel: `Poisson()`, `Gaussian(...)`, or `Poisson() + Gaussian(...)`.
 
-    A measurement is y = clip(round(gain * n + offset + sigma * z), 0, num_values - 1), where z is normal, and
-    n is drawn from a Poisson distribution of mean x, or is x itself.
+    A measurement is y = clip(round(gain * n + offset + sigma * z), 0, num_values - 1), with normal z, and n
+    from a Poisson distribution of mean x, or x itself.
     """
 
     counts: bool  # whether n is drawn
@@ -51,7 +51,7 @@ class Noise:
         return dataclasses.replace(other if self.counts else self, counts=True)
 
     def _checked(self, name, means):
-        """Means as float64: finite, and 0 or more, of counts."""
+        """Means as float64: finite, and nonnegative for counts."""
         means = np.asarray(arguments.array(name, means), np.float64)
         fits = np.isfinite(means).all() and (not self.counts or means.min(initial=0) >= 0)
         expected = f"{name} as finite numbers{', 0 or more, of counts' * self.counts}"
@@ -71,8 +71,8 @@ class Noise:
     def draw(self, means: ArrayLike, num_values: int, seed: int = 0) -> np.ndarray:
         """Measurements of clean means: uint8, or uint16 above 256 values, of the shape of `means`.
 
-        Raises ValueError for means that are no numbers, negative counts, fewer than two values, or a seed
-        below 0.
+        Raises ValueError for means that are not finite, negative counts, fewer than two values, or a negative
+        seed.
         """
         num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
         random = np.random.default_rng(arguments.whole("seed", seed, 0, 2**63))
@@ -82,11 +82,9 @@ class Noise:
         return np.clip(noisy, 0, num_values - 1).astype(arguments.pixel_dtype(num_values))
 
     def _probabilities(self, means, num_values):
-        """Yields probabilities, float64 [m, n], and their values, clipped, int [m, n], of some means at once.
-
-        Means ascend. The characteristic function, of a sum of noises a product, is transformed. Rounding
-        multiplies it by that of a step, and adds all frequencies that whole numbers do not tell apart.
-        """
+        """Yields probabilities, float64 [m, n], and clipped values, int [m, n], of chunks of sorted means."""
+        # The Fourier transform of the characteristic function, which rounding multiplies by a step's and
+        # aliases.
         while len(means):
             rows = max(1, int(2**15 / (2 * _REACH * self._spreads(means[0]) + 24)))
             x, means = means[:rows, np.newaxis], means[rows:]
@@ -103,53 +101,53 @@ class Noise:
             yield np.maximum(np.fft.fft(total).real / size, 0.0), values
 
     def entropies(self, means: np.ndarray, num_values: int) -> np.ndarray:
-        """H(Y | x) in bits, float64 [M], of means x in ascending order."""
-        found = [np.zeros(0)]
+        """H(Y | x) in bits, float64 [M], for means x in ascending order."""
+        chunks = [np.zeros(0)]
         for probs, values in self._probabilities(means, num_values):
             ends = values == 0, values == num_values - 1
             outer = [(probs * end).sum(axis=1, keepdims=True) for end in ends]
             probs = np.concatenate([np.where(ends[0] | ends[1], 0.0, probs), *outer], axis=1)
-            found.append(-(probs * np.log2(np.maximum(probs, 1e-300))).sum(axis=1))
-        return np.concatenate(found)
+            chunks.append(-(probs * np.log2(np.maximum(probs, 1e-300))).sum(axis=1))
+        return np.concatenate(chunks)
 
     def _curve(self, ends, num_values):
-        """Means from one to another, and their entropies, between which a line is within the tolerance."""
+        """Means between two ends, and their entropies, dense enough for linear interpolation."""
         means = [float(ends[0])]
         while means[-1] < ends[1]:
             step = max(self._spreads(np.float64(means[-1])), SMALLEST_SIGMA) / self.gain
             means.append(min(means[-1] + step, float(ends[1])))
         x, left = np.array(means), np.arange(len(means) - 1)
         y = self.entropies(x, num_values)
-        while len(left):  # of intervals that are halved
+        while len(left):  # halves these intervals
             middle = (x[left] + x[left + 1]) / 2
-            found = self.entropies(middle, num_values)
-            off = np.abs(found - (y[left] + y[left + 1]) / 2) > _TOLERANCE
-            x, y = np.insert(x, left + 1, middle), np.insert(y, left + 1, found)
+            entropies = self.entropies(middle, num_values)
+            off = np.abs(entropies - (y[left] + y[left + 1]) / 2) > _TOLERANCE
+            x, y = np.insert(x, left + 1, middle), np.insert(y, left + 1, entropies)
             left = (left + np.arange(len(left)))[off]
             left = np.sort(np.concatenate([left, left + 1]))
         return x, y
 
 
 def Poisson() -> Noise:
-    """Noise of counts: each is drawn from a Poisson distribution, whose mean is the clean value."""
+    """Counting noise: a Poisson distribution whose mean is the clean value."""
     return Noise(counts=True)
 
 
 def Gaussian(sigma: float, gain: float = 1.0, offset: float = 0.0) -> Noise:
-    """Noise of a detector: round(gain * x + offset + sigma * z), z normal, clipped to the values there are.
+    """Detector noise: round(gain * x + offset + sigma * z), with normal z, clipped to the range of values.
 
-    All are floats in steps of the values, up to `arguments.MAX_VALUES`: `sigma` of `SMALLEST_SIGMA` or more,
-    `gain` above 0 per unit of x, `offset` of 0 or more. Raises ValueError for others.
+    All are floats in steps of the values, at most `arguments.MAX_VALUES`: `sigma` of at least
+    `SMALLEST_SIGMA`, `gain` above 0 per unit of x, `offset` of 0 or more. Raises ValueError for others.
     """
     sigma = arguments.positive("sigma", sigma, arguments.MAX_VALUES)
     gain = arguments.positive("gain", gain, arguments.MAX_VALUES)
-    expected, remedy = f"sigma of at least {SMALLEST_SIGMA}", "Leave out what rounding hides"
+    expected, remedy = f"sigma of at least {SMALLEST_SIGMA}", "Leave out noise that rounding hides"
     expect(sigma >= SMALLEST_SIGMA, expected, sigma, remedy)
     return Noise(False, sigma, gain, arguments.rate("offset", offset, arguments.MAX_VALUES))
 
 
 class Bits(NamedTuple):
-    """A mean over images, in bits, and 95 % percentiles of bootstrap resamples of the images: (low, high)."""
+    """A mean over images in bits, and its 95 % bootstrap intervals over images, (low, high)."""
 
     per_pixel: float  # of all its channels
     per_pixel_interval: tuple[float, float]
@@ -158,11 +156,11 @@ class Bits(NamedTuple):
 
 
 class Information(NamedTuple):
-    """What `estimate` returns. Intervals are of the bounds; they do not say how far the truth is below."""
+    """The result of `estimate`. Intervals are of the bounds, not of the true values below them."""
 
     information: Bits  # an upper bound on I(X; Y): the difference of the other two
     entropy: Bits  # an upper bound on H(Y): the model's cross-entropy
-    # H(Y | X), but for chance; without clean means its expectation is less, by at most `noise_bias`.
+    # An estimate of H(Y | X); without clean means, its expectation is less by at most `noise_bias`.
     noise_entropy: Bits
     noise_bias: float  # bits per pixel
 
@@ -175,43 +173,45 @@ def estimate(
     *,
     seed: int = 0,
 ) -> Information:
-    """How many bits measurements tell of their objects: an upper bound on the mutual information I(X; Y).
+    """An upper bound on the mutual information I(X; Y) of measurements Y and their objects X, in bits.
 
-    Without clean means, the entropy of noise is a mean over measured values of a function whose expectation
-    is it, or a little less, at every mean that these can have: so the bound stays one. Means are assumed to
-    be within the range of values.
+    Without clean means, the noise entropy is the mean of a function of measured values whose expectation is
+    at most the true entropy, for every possible mean; so the bound holds. Means are assumed to be within the
+    range of values.
 
     Args:
-      model: `AuxiliaryModel`, trained on other measurements of the same kind: on those that
-        it was trained on its cross-entropy bounds nothing.
+      model: `AuxiliaryModel`, trained on other measurements of the same kind. Its cross-entropy on its own
+        training images is no bound.
       measurements: uint8 or uint16 [N, H, W, C], N >= 2 independent images, as the model takes them.
       noise: `Poisson()`, `Gaussian(...)` or their sum; or a function (measurements, clean) -> float [N],
         log p(y | x) in nats, whose mean estimates H(Y | X).
-      clean: float [N, H, W, C], the means x without noise, in its units: counts, or what `gain` multiplies;
-        for a function in any form. None if they are not known.
+      clean: float [N, H, W, C], the means x without noise: counts, or in the units that `gain` multiplies; in
+        any form for a function. None if unknown.
       seed: int, 0 or more, of the resamples.
 
-    Raises ValueError as `AuxiliaryModel.log_prob`, for fewer than two images, clean means of another shape or
-    negative counts, measurements without clean means that are saturated or too dark for the offset, a
-    function without clean means, or one that gives others than log-probabilities.
+    Raises ValueError as `AuxiliaryModel.log_prob`; for fewer than two images, clean means of another shape or
+    negative counts; without clean means, for measurements that are saturated or too dark for the offset; and
+    for a function without clean means, or with results other than log-probabilities.
     """
     images = np.asarray(model.checked(measurements))
     expect(len(images) >= 2, "two images or more, to resample them", len(images), "Give more")
     random = np.random.default_rng(arguments.whole("seed", seed, 0, 2**63))
     bits, bias = _noise_bits(noise, images, clean, model.likelihood.num_values)
     own = -np.asarray(model.log_prob(images), np.float64) / math.log(2.0)
-    every = np.stack([own - bits, own, bits], axis=1)  # [N, 3], of each image
+    columns = np.stack([own - bits, own, bits], axis=1)  # [N, 3], of each image
     picks = (random.integers(len(images), size=len(images)) for _ in range(RESAMPLES))
-    means = np.array([every.mean(axis=0), *(every[pick].mean(axis=0) for pick in picks)])
+    means = np.array([columns.mean(axis=0), *(columns[pick].mean(axis=0) for pick in picks)])
     ends = np.quantile(means[1:], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
     n = math.prod(images.shape[1:3])
-    found = zip(means[0].tolist(), *ends.tolist())
-    total, cross, noisy = (Bits(x / n, (a / n, b / n), x, (a, b)) for x, a, b in found)
-    return Information(total, cross, noisy, bias)
+    intervals = zip(means[0].tolist(), *ends.tolist())
+    information, entropy, noise_entropy = (
+        Bits(x / n, (a / n, b / n), x, (a, b)) for x, a, b in intervals
+    )
+    return Information(information, entropy, noise_entropy, bias)
 
 
 def _noise_bits(noise, images, clean, num_values):
-    """H(Y | X) of each image, or estimates of it: float64 [N]; and the bias per pixel."""
+    """H(Y | X) of each image, or an estimate: float64 [N]; and the bias per pixel."""
     if not isinstance(noise, Noise):
         expected = "noise as pa.information.Poisson(), Gaussian(...), their sum, or a function"
         fits, received = callable(noise), arguments.short_repr(noise)
@@ -230,17 +230,17 @@ def _noise_bits(noise, images, clean, num_values):
     means = noise._checked("clean means", clean)
     expected = f"clean means of the shape of the measurements, {list(images.shape)}"
     expect(means.shape == images.shape, expected, list(means.shape), "Give the mean of each value")
-    ends = noise._means(np.array([0.0, num_values - 1.0]))  # far outside, all values are clipped
+    ends = noise._means(np.array([0.0, num_values - 1.0]))  # beyond, all values are clipped
     means = means.clip(*(ends + 4 * _REACH * noise._spreads(ends) / noise.gain * [-1, 1]))
     curve = noise._curve((means.min(), means.max()), num_values)
     return np.interp(means, *curve).sum(axis=(1, 2, 3)), 0.0
 
 
 def _unbiased(noise, images, num_values):
-    """A function g of values with E[g(Y) | x] <= H(Y | x) at the means that images can have, and the bias.
+    """A table g of values with E[g(Y) | x] <= H(Y | x) at all possible means, and the bias.
 
-    It is linear between knots, half a standard deviation apart where that is more than a value, and, by least
-    squares, near the entropies at the means y: float64, of the values up to the last one that is likely.
+    It is piecewise linear and close, by least squares, to the entropies at the means y; it ends at the last
+    likely value.
     """
     lowest = noise._locations(0.0) - _REACH * noise._spreads(0.0) if noise.counts else 0
     for wrong, where, remedy in (
@@ -263,24 +263,24 @@ def _unbiased(noise, images, num_values):
     chances = _chances(noise, means, knots, num_values)
     first = np.interp(noise._means(np.array(knots)), means, bits)
     missing, weights = bits - chances @ first, np.ones(len(means))
-    for _ in range(15):  # which settles the means that are above
+    for _ in range(15):  # enough to find the overestimated means
         weighted = chances.T * weights
         system = weighted @ chances + _RIDGE**2 * np.eye(len(knots))
-        found = np.linalg.solve(system, weighted @ missing)
-        excess = chances @ found - missing
+        correction = np.linalg.solve(system, weighted @ missing)
+        excess = chances @ correction - missing
         weights = np.where(excess > 0, _TOO_LARGE, 1.0)
-    table = np.interp(np.arange(high + 1), knots, first + found - excess.max())
+    table = np.interp(np.arange(high + 1), knots, first + correction - excess.max())
     return table, float(excess.max() - excess.min())
 
 
 def _chances(noise, means, knots, num_values):
-    """The matrix [M, K] that takes g at the knots to its expectations at means."""
-    count, found = len(knots), []
+    """The matrix [M, K] that maps g at the knots to its expectations at means."""
+    count, chunks = len(knots), []
     for probs, values in noise._probabilities(means, num_values):
         place = np.interp(values, knots, np.arange(count))
         low = np.minimum(place.astype(int), count - 2)
         index = low + count * np.arange(len(probs))[:, np.newaxis]
         both = ((index, probs * (low + 1 - place)), (index + 1, probs * (place - low)))
         sums = (np.bincount(x.ravel(), w.ravel(), count * len(probs)) for x, w in both)
-        found.append(sum(sums).reshape(-1, count))
-    return np.concatenate(found)
+        chunks.append(sum(sums).reshape(-1, count))
+    return np.concatenate(chunks)

@@ -1,4 +1,4 @@
-"""`chain`, which builds a model from its transforms, and the paper's models: a few lines each over it."""
+"""`chain`, which builds a model from transforms, and constructors of the paper's models."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-import pixelcnn_aux as pa  # whose names are imported as they are used: presets do without Keras
+import pixelcnn_aux as pa  # lazily, since presets do without Keras
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.arguments import Config, Size
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.factors import checks
+from pixelcnn_aux.networks import architectures
 
 if TYPE_CHECKING:
     from pixelcnn_aux.auxiliary import Transform
     from pixelcnn_aux.model import AuxiliaryModel
     from pixelcnn_aux.networks import Network
 
-# The factors of a `parallel_pyramid`, whose images are halved once, twice, ...
+# Names of the factors of a `parallel_pyramid`, by the number of halvings.
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
 
 
 class ChainOptions(TypedDict, total=False):
-    """Arguments of `chain` that all models take; the documentation is there."""
+    """Arguments of `chain` that all models accept; see `chain`."""
 
     num_components: int
     exact: bool
@@ -53,26 +55,25 @@ def chain(
 
     Args:
       transforms: list of `auxiliary.Transform` from the full image down.
-      image_size: (H, W) of the full image; None for images of any size, if the factors take them.
-      network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
-        `networks.topology.Topology`, "filters", kernels, "dropout". Or a function that returns another
-        `networks.Network`, whose argument is named `num_params`. The same for every factor, or
-        a list with one for each factor in the order of sampling.
-      embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
-        it is unconditional, and may be None.
+      image_size: (H, W) of the full image; None for images of any size, if the factors accept them.
+      network: dict, the arguments of `networks.PixelCNN` without `num_params`: "topology", a
+        `networks.topology.Topology`, "filters", kernels, "dropout". Or a function of `num_params` that
+        returns another `networks.Network`. The same for every factor, or a list with one per factor in the
+        order of sampling.
+      embedding: dict, the arguments of `networks.Embedding`, or a list likewise; the first, unconditional
+        factor's is ignored, and may be None.
       names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
         "image" for the last.
       num_components: int, logistics in the mixtures.
-      exact: bool, whether factors rule out the images that contradict their auxiliary image. Those do whose
-        transform declares the sum that it fixes; `model.exact` says whether all do.
-      centered: bool, whether mixtures have their locations around the expectation that follows from that sum,
-        and their networks see how far pixels are from it; likewise.
-      dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies;
-        None for Keras's default.
+      exact: bool, whether factors rule out images that contradict their auxiliary image, if their transform
+        declares the sum that it fixes; `model.exact` says whether all do.
+      centered: bool, whether mixtures have their locations around the expectation by that sum, and networks
+        see the differences of pixels from it, under the same condition.
+      dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies; None
+        for Keras's default.
       channels, bits: int, of the images: 1 to 16 channels of 1 to 16 bits. Images are uint8 up to 8 bits, and
         uint16 above.
-      condition: `conditions.Condition` of each image as a whole, such as `conditions.Classes(10)`; None for
-        none.
+      condition: `conditions.Condition` of whole images, such as `conditions.Classes(10)`, or None.
 
     Returns:
       `AuxiliaryModel`, randomly initialized.
@@ -80,8 +81,6 @@ def chain(
     Raises:
       ValueError: for arguments that do not fit each other; see `AuxiliaryModel`.
     """
-    from pixelcnn_aux.factors import checks
-
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
@@ -94,38 +93,38 @@ def chain(
         num_values=2 ** arguments.whole("bits", bits, 1, 16),
         num_channels=arguments.whole("channels", channels, 1, 16),
     )
-    chained = [image]  # from the full image down
+    likelihoods = [image]  # from the full image down
     for transform in transforms:
-        chained.append(_auxiliary_likelihood(transform, chained[-1], num_components))
+        likelihoods.append(_auxiliary_likelihood(transform, likelihoods[-1], num_components))
     sums = []
     for position, transform in enumerate(transforms):
         if centered:
-            chained[position] = _centered(chained[position], transform)
-        sums.append(checks.known_sum(transform, chained[position], exact))
-    chained.reverse()  # the order of sampling
+            likelihoods[position] = _centered(likelihoods[position], transform)
+        sums.append(checks.known_sum(transform, likelihoods[position], exact))
+    likelihoods.reverse()  # the order of sampling
     sums = [None, *reversed(sums)]
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
-    expected, remedy = f"{len(chained)} names of factors", "Give one for each image of the chain"
-    expect(len(names) == len(chained), expected, f"names={list(names)}", remedy)
+    expected = f"{len(likelihoods)} names of factors"
+    remedy = "Give one for each image of the chain"
+    expect(len(names) == len(likelihoods), expected, f"names={list(names)}", remedy)
     checks.check_names(list(names))
-    own_networks = _one_each("network", network, len(chained))
-    embeddings = _one_each("embedding", embedding, len(chained))
+    makers = _one_each("network", network, len(likelihoods))
+    embeddings = _one_each("embedding", embedding, len(likelihoods))
     factors = []
-    for position, likelihood in enumerate(chained):
-        # In this order, which the weights drawn from a seed depend on.
-        how: Any = {"num_params": likelihood.num_params}
-        given = own_networks[position]
-        if callable(given):
+    for position, likelihood in enumerate(likelihoods):
+        # Random weights depend on this order.
+        make, num_params = makers[position], likelihood.num_params
+        if callable(make):
             expected = "network as a function of an argument named num_params"
-            with restated(expected, repr(given), "Name it so", TypeError):
-                inspect.signature(given).bind(**how)
-        parts: Any = {
-            "network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)
-        }
+            with restated(expected, repr(make), "Name it so", TypeError):
+                inspect.signature(make).bind(num_params=num_params)
+            parts: Any = {"network": make(num_params=num_params)}
+        else:
+            parts = {"network": pa.networks.PixelCNN(**make, num_params=num_params)}
         if position:
             parts["embedding"] = pa.networks.Embedding(**embeddings[position])
-            parts["auxiliary_likelihood"] = chained[position - 1]
+            parts["auxiliary_likelihood"] = likelihoods[position - 1]
         parts |= {"fixed_sum": sums[position], "condition": condition}
         factors.append(pa.Factor(likelihood, **parts, dtype=dtype, name=names[position]))
     return pa.AuxiliaryModel(factors, transforms, image_size)
@@ -150,15 +149,13 @@ def pixelcnn_pp(
       blocks: int, gated blocks in each segment between resamplings.
       resolutions: int.
       dropout: float, the rate in the blocks.
-      num_components, dtype, channels, bits, condition: as for `chain`; so are exact and centered, without
-        effect, since there is no auxiliary image.
+      num_components, dtype, channels, bits, condition: as for `chain`; exact and centered have no effect,
+        since there is no auxiliary image.
     """
     return chain(
         [],
         image_size,
-        pa.networks.architectures.pixelcnn_pp(
-            blocks, resolutions, filters=filters, dropout=dropout
-        ),
+        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout),
         channels=channels,
         bits=bits,
         **options,
@@ -177,12 +174,12 @@ def grayscale(
     bits: int = 4,
     **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
-    """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
+    """Grayscale PixelCNN (section 3.1): "grayscale" of `bits`, then "image" given it.
 
     Args:
       gray_blocks, image_blocks, embedding_blocks: int, gated blocks in each segment between
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
-      filters: int, the channels of these three; or a list with one for each.
+      filters: int, the channels of these three networks; or a list with one for each.
       image_size, resolutions, dropout: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
       num_components, dtype, exact, centered, condition: as for `chain`; exact=False, centered=False is the
@@ -193,7 +190,7 @@ def grayscale(
     )
     each_filters = arguments.whole_each("filters", filters, 3, "network")
     grays, image, embedding = (
-        pa.networks.architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
+        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
         for blocks, filters in zip((gray_blocks, image_blocks, embedding_blocks), each_filters)
     )
     return chain(
@@ -219,7 +216,7 @@ def pyramid(
     resolutions: int | Sequence[int] = 1,
     **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
-    """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
+    """Pyramid PixelCNN (section 3.2): half resolutions, each given the smaller one.
 
     The factors are named by their sizes, "8x8", "16x16", ... (height x width).
 
@@ -235,8 +232,8 @@ def pyramid(
       dropout: float, the rate in the blocks.
       num_components, dtype, exact, centered, channels, bits, condition: as for `chain`; exact=False,
         centered=False is the paper's bound.
-      resolutions: int, of p(x | x_hat) and its f_w, or a list with one for each scale: 1, as in the paper,
-        for its light networks, or more for those of `pixelcnn_pp`.
+      resolutions: int, of p(x | x_hat) and its f_w, or a list with one for each scale: 1 for the paper's
+        light networks, or more for those of `pixelcnn_pp`.
     """
     _check_counts(embedding_blocks=embedding_blocks, depth=depth)
     sizes = _halvings(image_size, base_size)
@@ -247,15 +244,13 @@ def pyramid(
         [pa.auxiliary.HalfResolution() for _ in sizes[1:]],
         image_size,
         [
-            pa.networks.architectures.light(blocks, filters=filters, dropout=dropout)
+            architectures.light(blocks, filters=filters, dropout=dropout)
             if levels == 1
-            else pa.networks.architectures.pixelcnn_pp(
-                blocks, levels, filters=filters, dropout=dropout
-            )
+            else architectures.pixelcnn_pp(blocks, levels, filters=filters, dropout=dropout)
             for blocks, levels, filters in zip(each_blocks, each_resolutions, each_filters)
         ],
         embedding=[
-            pa.networks.architectures.super_resolution(
+            architectures.super_resolution(
                 embedding_blocks, max(depth, levels - 1), levels, filters=filters, dropout=dropout
             )
             for levels, filters in zip(each_resolutions, each_filters)
@@ -286,60 +281,59 @@ def parallel_pyramid(
     whole_numbers: bool = False,
     **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
-    """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
+    """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations per scale.
 
-    Or, of its largest images, the pixels of a diagonal: more evaluations, and fewer bits.
-
-    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`, or in groups too. The factors
-    are named by the sides of their images over those of the full one: "sixteenth", "eighth", "quarter",
-    "half", "image".
+    Its largest images may decide the pixels of a diagonal at once instead: more evaluations, and fewer bits.
+    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`, or in groups. The factors are
+    named by the
+    relative sides of their images: "sixteenth", "eighth", "quarter", "half", "image".
 
     Args:
       image_size: (H, W) of the images; None for images of any size from 1 x 1.
-      halvings: int, how often images are halved down to the base: half of an odd side is rounded up.
+      halvings: int, from the full image to the base; halves of odd sides are rounded up.
       filters: int, the channels of each network above the base; or a list with one for each, the smallest
         first.
       blocks: int, residual blocks of each group of pixels; or a list with one for each place of a block.
       trunk_blocks: int, residual blocks that see the auxiliary image, for all groups.
       parts: as for `networks.ParallelPixelCNN`.
       base_filters, base_blocks: int, the channels and gated blocks of the base's network.
-      base_parts: int, into how many groups the pixels of the base are divided, by diagonals: then all of the
-        chain is decided in groups. None for pixel by pixel.
-      masked: int, how many of the largest images `networks.MaskedPixelCNN`s model.
-      masked_blocks: int, residual blocks of each of those.
+      base_parts: int, the number of groups of the base's pixels, by diagonals, so that the whole chain is
+        decided in groups. None for pixel by pixel.
+      masked: int, the number of largest images that a `networks.MaskedPixelCNN` models.
+      masked_blocks: int, residual blocks of each `networks.MaskedPixelCNN`.
       dropout: float, the rate in the blocks.
       num_components, dtype, exact, centered, channels, bits, condition: as for `chain`.
-      whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. To train such a
-        model, begin with the weights of one that does not.
+      whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. Train such a model
+        from the weights of one that does not.
     """
     halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
-    widths: Any = [
+    masked = arguments.whole("masked", masked, 0, halvings)
+    options_of_scales: Any = [
         {"filters": n, "dropout": dropout}
         for n in arguments.whole_each("filters", filters, halvings, "scale")
     ]
-    how: Any = {"filters": base_filters, "dropout": dropout}
-    base: Any = pa.networks.architectures.light(base_blocks, **how)
+    base_options: Any = {"filters": base_filters, "dropout": dropout}
+    base: Any = architectures.light(base_blocks, **base_options)
     if base_parts is not None:
-        base = pa.networks.architectures.parallel(base_blocks, [base_parts], **how)
-    kind = pa.networks.architectures
+        base = architectures.parallel(base_blocks, [base_parts], **base_options)
     networks = [
-        kind.masked(masked_blocks, **how)
-        if scale >= halvings - arguments.whole("masked", masked, 0, halvings)
-        else kind.parallel(blocks, parts, **how)
-        for scale, how in enumerate(widths)
+        architectures.masked(masked_blocks, **network_options)
+        if scale >= halvings - masked
+        else architectures.parallel(blocks, parts, **network_options)
+        for scale, network_options in enumerate(options_of_scales)
     ]
     model = chain(
         [pa.auxiliary.HalfResolution() for _ in range(halvings)],
         image_size,
         [base, *networks],
-        embedding=[None, *(kind.trunk(trunk_blocks, **how) for how in widths)],
+        embedding=[None, *(architectures.trunk(trunk_blocks, **x) for x in options_of_scales)],
         names=[*reversed(_FRACTIONS[:halvings]), "image"],
         channels=channels,
         bits=bits,
         **options,
     )
     if arguments.flag("whole_numbers", whole_numbers):
-        return _rounded_anew(model)
+        return _with_rounded_factors(model)
     return model
 
 
@@ -359,14 +353,14 @@ def grayscale_pyramid(
     bits: int = 4,
     **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
-    """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
+    """A pyramid of grays, then the colors: the combination that the paper leaves as future work.
 
     The factors are "grayscale_8x8", "grayscale_16x16", ..., "grayscale" of the full size, and "image".
 
     Args:
       image_size, base_size, filters, blocks, embedding_blocks, depth: of the grays, as for `pyramid`.
-      image_filters, image_blocks, image_embedding_blocks, resolutions, num_components: of the image given
-        the grays, as `filters`, `image_blocks`, ... of `grayscale`.
+      image_filters, image_blocks, image_embedding_blocks, resolutions, num_components: of the image given the
+        grays, as `filters`, `image_blocks`, ... of `grayscale`.
       dropout: float, the rate in the blocks.
       bits: int, of a gray pixel.
       dtype, exact, centered, condition: as for `chain`.
@@ -379,14 +373,12 @@ def grayscale_pyramid(
     )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
-        pa.networks.architectures.pixelcnn_pp(
-            n, resolutions, filters=image_filters, dropout=dropout
-        )
+        architectures.pixelcnn_pp(n, resolutions, filters=image_filters, dropout=dropout)
         for n in (image_blocks, image_embedding_blocks)
     )
-    how: Any = {"filters": filters, "dropout": dropout}
-    grays = pa.networks.architectures.light(blocks, **how)
-    doubling = pa.networks.architectures.super_resolution(embedding_blocks, depth, **how)
+    options_of_grays: Any = {"filters": filters, "dropout": dropout}
+    grays = architectures.light(blocks, **options_of_grays)
+    doubling = architectures.super_resolution(embedding_blocks, depth, **options_of_grays)
     return chain(
         [pa.auxiliary.Grayscale(bits), *(pa.auxiliary.HalfResolution() for _ in smaller)],
         image_size,
@@ -403,15 +395,15 @@ def rounded(model: AuxiliaryModel) -> AuxiliaryModel:
     It may be trained further, and quantized again. Raises ValueError for a factor that cannot be rounded: see
     `RoundedFactor` and `RoundedFactor.quantize_weights`.
     """
-    made = _rounded_anew(model)
-    for name, factor in made.factors.items():
+    rounded_model = _with_rounded_factors(model)
+    for name, factor in rounded_model.factors.items():
         factor.set_weights(model.factors[name].get_weights())
         factor.quantize_weights()
-    return made
+    return rounded_model
 
 
-def _rounded_anew(model):
-    """As `rounded`, with new weights, which are not quantized."""
+def _with_rounded_factors(model):
+    """A model of `RoundedFactor`s with new weights, which are not quantized."""
     from pixelcnn_aux.base import rounding, serialization
     from pixelcnn_aux.factors.rounded_factor import RoundedFactor
 
@@ -424,7 +416,7 @@ def _rounded_anew(model):
 
 
 def _check_counts(**counts):
-    """Raises ValueError for a count out of range, under the name that its constructor has for it."""
+    """Raises ValueError for a count out of range, under its name as an argument."""
     for name, count in counts.items():
         arguments.whole(name, count)
 
@@ -448,9 +440,7 @@ def _halvings(image_size, base_size):
 
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
-    """The likelihood of the auxiliary image, by a transform, of an image with this likelihood."""
-    from pixelcnn_aux.factors import checks
-
+    """The likelihood of the auxiliary image that a transform makes of an image with this likelihood."""
     checks.check_declared(transform)
     channels, num_values = checks.declared_values(transform, likelihood)
     own = transform.likelihood()
@@ -458,8 +448,9 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         like_image = type(likelihood) is pa.likelihoods.LogisticMixture
         like_image = like_image and likelihood.num_channels == channels
         if num_values > 256 or (like_image and num_values**channels >= 256):
-            kind = {"num_channels": channels, "num_values": num_values}
-            return pa.likelihoods.LogisticMixture(num_components, **kind)
+            return pa.likelihoods.LogisticMixture(
+                num_components, num_values=num_values, num_channels=channels
+            )
         return pa.likelihoods.Categorical(num_values, channels)
     received = type(own).__name__
     if isinstance(own, pa.likelihoods.Likelihood):
@@ -476,24 +467,22 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 
 def _centered(likelihood, transform):
     """The likelihood, centered if it is a mixture and the transform declares a sum."""
-    from pixelcnn_aux.factors import checks
-
-    mixture = type(likelihood) is pa.likelihoods.LogisticMixture and not likelihood.centered
-    fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None
+    can_center = type(likelihood) is pa.likelihoods.LogisticMixture and not likelihood.centered
+    fixed_sum = checks.declared_sum(transform, likelihood) if can_center else None
     if fixed_sum is None:
         return likelihood
     changes = {"centered": True, "unit": fixed_sum.spread}
     return pa.likelihoods.LogisticMixture(**{**likelihood.get_config(), **changes})
 
 
-def _one_each(what, given, count):
-    """list of the arguments of `count` networks or embeddings: the first embedding's may be None."""
-    each = given if isinstance(given, (list, tuple)) else [given] * count
-    fits = [isinstance(one, dict) or (what == "network" and callable(one)) for one in each]
-    if what == "embedding":
+def _one_each(name, value, count):
+    """The arguments of `count` networks or embeddings, a list; the first embedding's may be None."""
+    each = value if isinstance(value, (list, tuple)) else [value] * count
+    fits = [isinstance(x, dict) or (name == "network" and callable(x)) for x in each]
+    if name == "embedding":
         fits[:1] = [True]
     if len(each) != count or not all(fits):
-        received = f"{len(each)}" if all(fits) else arguments.short_repr(given)
-        expected = f"{what} as a dict, or a list of {count}, one for each factor"
+        received = f"{len(each)}" if all(fits) else arguments.short_repr(value)
+        expected = f"{name} as a dict, or a list of {count}, one for each factor"
         expect(False, expected, received, "Give the arguments of each")
     return list(each)

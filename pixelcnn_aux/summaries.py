@@ -1,4 +1,4 @@
-"""Summaries of factors and chains: a line, or a table of layers."""
+"""Summaries of factors and models: a line, or a table of layers."""
 
 import itertools
 import math
@@ -12,19 +12,21 @@ def _num_weights(*layers):
 
 
 def factor_line(factor):
-    """A factor in one line."""
-    kind = "unconditional"
+    """One line about a factor."""
+    facts = [type(factor.likelihood).__name__, "unconditional"]
     if factor.embedding is not None:
-        kind = f"conditional, {'exact' if factor.exact else 'a bound'}"
-    kind = f"{type(factor.likelihood).__name__}, {kind}, {_num_weights(factor):,} parameters"
-    return f"<{type(factor).__name__} name={factor.name}: {kind}>"
+        facts[1:] = "conditional", "exact" if factor.exact else "a bound"
+    facts.append(f"{_num_weights(factor):,} parameters")
+    return f"<{type(factor).__name__} name={factor.name}: {', '.join(facts)}>"
 
 
 def model_lines(model):
-    """An `AuxiliaryModel`: a line, and one for each factor in the order of sampling."""
-    kind, factors = "exact" if model.exact else "a bound", model.factors.values()
+    """A line about an `AuxiliaryModel`, and one per factor in the order of sampling."""
+    quality, factors = "exact" if model.exact else "a bound", model.factors.values()
     images = f"{_by(*model.image_size)} images" if model.image_size else "images of any size"
-    lines = [f"<{type(model).__name__} of {images}: {kind}, {_num_weights(*factors):,} parameters"]
+    lines = [
+        f"<{type(model).__name__} of {images}: {quality}, {_num_weights(*factors):,} parameters"
+    ]
     sizes = model.sizes() if model.image_size else dict.fromkeys(model.factors)
     for factor in factors:
         size = sizes[factor.name]
@@ -33,55 +35,54 @@ def model_lines(model):
 
 
 def model_table(model):
-    """A table of a model's factors in the order of sampling, and notes on it."""
+    """A table of a model's factors in the order of sampling, and the model's notes."""
     rows = [("factor", "image", "given", "likelihood", "parameters")]
     sizes = model.sizes() if model.image_size else {}
     ratios = (transform.ratio for transform in model.transforms)
     scales = [*itertools.accumulate(ratios, operator.mul, initial=1)]
     for (name, factor), given in zip(model.factors.items(), ["", *model.factors]):
-        kind, output = factor.likelihood, _output(scales.pop(), factor.likelihood.num_channels)
-        image = _by(*sizes[name], kind.num_channels) if sizes else output
-        rows.append((name, image, given, type(kind).__name__, f"{_num_weights(factor):,}"))
+        likelihood, scale = factor.likelihood, scales.pop()
+        channels = likelihood.num_channels
+        image = _by(*sizes[name], channels) if sizes else _output(scale, channels)
+        count = f"{_num_weights(factor):,}"
+        rows.append((name, image, given, type(likelihood).__name__, count))
     rows.append(("all", *[""] * 3, f"{_num_weights(*model.factors.values()):,}"))
     lines = [model_lines(model).partition("\n")[0].strip("<"), *aligned(rows)]
     return "\n".join([*lines, *model.notes])
 
 
 def aligned(rows):
-    """Rows of str as lines with columns, the last of which has numbers: list of str."""
+    """Aligns rows of str in columns, the last one of numbers: list of lines."""
     *widths, last = (max(map(len, column)) for column in zip(*rows))
     return ["  ".join([*map(str.ljust, row, widths), row[-1].rjust(last)]) for row in rows]
 
 
 def factor_table(factor):
-    """A table of the layers of a factor, with a row for steps of one kind in a row at one resolution."""
+    """A table of a factor's layers, with one row for consecutive steps of one kind and resolution."""
     rows = [("layer", "output", "parameters")]
-    parts = {
-        "embedding": (factor.embedding, factor.auxiliary_ratio),
-        "network": (factor.network, 1),
-    }
-    for name, (part, scale) in parts.items():
-        if part is not None:
-            rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
-            rows += [(f"  {what}", out, f"{n:,}") for what, out, n in _layers(part, scale)]
+    for name, part in reversed(factor.named_networks().items()):
+        scale = factor.auxiliary_ratio if name == "embedding" else 1
+        rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
+        rows += [(f"  {layer}", out, f"{n:,}") for layer, out, n in _layers(part, scale)]
     rows.append(("all", "", f"{_num_weights(factor):,}"))
     return "\n".join([factor_line(factor), *aligned(rows)])
 
 
 def _layers(part, scale):
-    """Yields (name, output, parameters) of what a network consists of that sees H / scale x W / scale."""
+    """Yields (name, output, parameters) of the layers of a network with inputs of H / scale x W / scale."""
     for layer in part.layers:
         if isinstance(layer, Stream):
             levels = layer.topology.levels()[1:]
             steps = zip(layer.topology.steps, levels, layer.steps)
             for (kind, level), group in itertools.groupby(steps, lambda x: (x[0].kind, x[1])):
-                found = [step for *_, step in group]
-                what = f"{len(found)} block{'s' * (len(found) > 1)}" if kind == "block" else kind
+                blocks = [step for *_, step in group]
+                if kind == "block":
+                    kind = f"{len(blocks)} block{'s' * (len(blocks) > 1)}"
                 out = _output(scale * 2**level, layer.filters)
-                yield f"{layer.name}: {what}", out, _num_weights(*found)
+                yield f"{layer.name}: {kind}", out, _num_weights(*blocks)
         else:
-            known = isinstance(part, (Embedding, PixelCNN))
-            out = _output(scale, layer.filters) if known else ""
+            has_filters = isinstance(part, (Embedding, PixelCNN))
+            out = _output(scale, layer.filters) if has_filters else ""
             yield f"{layer.name} ({type(layer).__name__})", out, _num_weights(layer)
 
 
@@ -95,10 +96,8 @@ def _by(*sides):
 
 
 def bits_kinds(model):
-    """The kinds of bits per dimension of a model: "bound", the paper's, and "exact", or that alone.
-
-    "restricted" is in place of "exact" if only some factors can be exact.
-    """
+    """Kinds of bits per dimension: the paper's "bound", if it differs, and "exact", or "restricted"."""
+    # "restricted": only some factors can be exact.
     exact = model.with_exact(True)
     if not _has_exact(exact):
         return ["exact" if exact.exact else "bound"]
@@ -106,7 +105,7 @@ def bits_kinds(model):
 
 
 def bits_kind(model):
-    """Which of `bits_kinds` the model's own log-likelihoods are."""
+    """The one of `bits_kinds` of the model's own log-likelihoods."""
     return bits_kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
 
 

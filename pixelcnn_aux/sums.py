@@ -1,7 +1,7 @@
-"""Weighted sums of blocks of pixels that an auxiliary image fixes, and the bounds of each value from them.
+"""Weighted sums of pixel blocks that an auxiliary image fixes, and the resulting bounds of each value.
 
-An image is divided into blocks of side x side pixels. Where the side does not divide its height or width, the
-last blocks are incomplete: what they lack repeats the last row or column.
+An image is divided into blocks of side x side pixels. If the side does not divide its height or width, the
+last blocks are incomplete, and completed by repeating the last row or column.
 """
 
 import itertools
@@ -19,36 +19,36 @@ LARGEST_SUM = 2**29 - 1  # so that no sum overflows int32
 
 
 class Bounds(NamedTuple):
-    """What is known of a value before it is seen: its interval, and where to expect it."""
+    """The interval of a value before it is seen, and its expected position in it."""
 
-    low: Tensor  # whole number
-    high: Tensor  # whole number
-    center: Tensor  # float; for a likelihood that is `centered`
+    low: Tensor  # integers
+    high: Tensor  # integers
+    center: Tensor  # float, for `centered` likelihoods
 
 
-# A function of a channel and the list of the pixel's earlier channels.
+# A function of a channel and the list of a pixel's earlier channels.
 _ChannelBounds: TypeAlias = Callable[[int, list[Tensor]], Bounds]
 
 
 def bounds_of(channel_bounds: _ChannelBounds, pixels: Tensor) -> Bounds:
-    """The bounds of all values of pixels, [..., C], given the earlier channels of each."""
+    """The bounds of all values of pixels [..., C], given each pixel's earlier channels."""
     channels = arrays.unstack(pixels, axis=-1)
     by_channel = [channel_bounds(i, channels[:i]) for i in range(len(channels))]
     return Bounds(*(arrays.stack(x, axis=-1) for x in zip(*by_channel)))
 
 
 def num_blocks(size: Sequence[Any], side: int) -> tuple[Any, ...]:
-    """(h, w), the rows and columns of blocks of images of (H, W); None for an unknown side."""
+    """(h, w), the rows and columns of blocks in images of (H, W); None for an unknown side."""
     return tuple(length and -(-length // side) for length in size)
 
 
 def is_divided(size: Sequence[Any], side: int) -> bool:
-    """Whether all blocks of images of (H, W) are complete; those of unknown sizes are taken to be."""
+    """Whether all blocks of images of (H, W) are complete; those of unknown sizes count as complete."""
     return not any(length and length % side for length in size)
 
 
 def _complete_blocks(images, side):
-    """Images [B, H, W, ...] and what incomplete blocks lack: [B, h * side, w * side, ...]."""
+    """Images [B, H, W, ...] with completed blocks: [B, h * side, w * side, ...]."""
     for axis, length in enumerate(images.shape[1:3], start=1):
         if not is_divided([length], side):
             [count] = num_blocks([length], side)
@@ -58,14 +58,14 @@ def _complete_blocks(images, side):
 
 
 def pixels_at(images: Tensor, place: int, side: int) -> Tensor:
-    """The pixels at one place of all blocks, counted in raster order: [B, H, W, ...] -> [B, h, w, ...]."""
+    """Pixels at one place of all blocks, in raster order: [B, H, W, ...] -> [B, h, w, ...]."""
     row, column = divmod(place, side)
     return _complete_blocks(images, side)[:, row::side, column::side]
 
 
 def by_place(images: Tensor, side: int) -> list[Tensor]:
     """`pixels_at` of each of the side ** 2 places, in raster order."""
-    images = _complete_blocks(images, side)  # once, and not for each place
+    images = _complete_blocks(images, side)  # once for all places
     return [pixels_at(images, place, side) for place in range(side**2)]
 
 
@@ -89,7 +89,7 @@ def from_places(places: Sequence[Tensor], side: int, size: Sequence[Any]) -> Ten
 
 
 def existing_by_place(size: Sequence[Any], side: int) -> list[np.ndarray] | None:
-    """By place, 1 where images of (H, W) have a pixel, else 0: float32 [h, w, 1]; None if all have one."""
+    """By place, 1 where images of (H, W) have a pixel, else 0: float32 [h, w, 1]; None if all exist."""
     if is_divided(size, side):
         return None
     rows, columns = (np.arange(count) * side for count in num_blocks(size, side))
@@ -110,7 +110,7 @@ def reduce_blocks(reduce: Callable[..., Tensor], images: Tensor, side: int) -> T
 
 @register()
 class FixedSum(Configured):
-    """A weighted sum of the values in each block of an image, known up to a window from an auxiliary value.
+    """A weighted sum of the values in each image block, known up to a window from an auxiliary value.
 
     An auxiliary value q is a function of the sum, and stands for a window of sums:
 
@@ -118,10 +118,10 @@ class FixedSum(Configured):
     step * q + first <= sum of weight * value <= step * (q + 1) + first - 1,   q = (sum - first) // step
     ```
 
-    The values of a block are decided in raster order, each pixel's channels in turn. Every value takes its
-    contribution, weight * value, from the window: the later ones have to add up to `remainder` ..
-    `remainder` + step - 1. This bounds the next value, since the later ones add between 0 and a known
-    sum. Its center is the middle of the window over the sum of the weights that are left.
+    The values of a block are decided in raster order, each pixel's channels in turn. Each value's
+    contribution, weight * value, is subtracted from the window: later values must add up to `remainder` ..
+    `remainder` + step - 1. This bounds the next value, since later ones add between 0 and a known sum. Its
+    center is the middle of the window, divided by the sum of the remaining weights.
 
     ```python
     halves = FixedSum(np.ones([2, 2]), step=4, first=-2)          # q = (a + b + c + d + 2) // 4
@@ -131,26 +131,27 @@ class FixedSum(Configured):
     ```
 
     Args:
-      weights: whole numbers of 1 or more: [ratio, ratio] of a block's pixels for a sum within each channel,
-        however many there are; or [ratio, ratio, C] of their values for one sum over all channels.
-      step: int, how many sums an auxiliary value stands for.
-      first: int, the smallest sum that the auxiliary value 0 stands for.
-      num_values: int, up to 65,536: the values are 0 .. num_values - 1.
+      weights: positive integers: [ratio, ratio] of a block's pixels, for a sum within each of any number of
+        channels; or [ratio, ratio, C] of its values, for one sum over all channels.
+      step: int, the number of sums in an auxiliary value's window.
+      first: int, the smallest sum in the window of the auxiliary value 0.
+      num_values: int, at most 65,536: the values are 0 .. num_values - 1.
       exact: bool, whether values that contradict the sum are ruled out; if not, it only gives centers.
-      spread: float, about how far values are from their centers: the unit of a likelihood that is centered.
+      spread: float, the typical difference of values from their centers: the unit of a centered likelihood.
       center_units: int, a power of two: centers are rounded to multiples of 1 / center_units, in integer
-        arithmetic. None for centers that are not rounded.
+        arithmetic. None for no rounding.
 
     Attributes:
       ratio: int, the height and width of a block.
-      num_channels: int, C for a sum over all channels; None for one within each.
-      dense: bool, whether the window is as wide as the largest weight. Then known intervals of the values
-        leave no gap: every window between the least and the most possible sum can be reached.
+      num_channels: int, C for a sum over all channels; None for a sum within each.
+      dense: bool, whether the window is as wide as the largest weight. Then, for known intervals of the
+        values, every window between the least and the largest possible sum can be reached.
       unweighted: bool, whether all weights are 1.
 
     Raises:
-      ValueError: for other weights, sums of 2 ** 29 or more, a step so small that earlier values could leave
-        a window that no later value reaches, or other arguments of other types or out of range.
+      ValueError: for invalid arguments, sums of 2 ** 29 or more, or a step so small that earlier values could
+      leave a
+        window that no later value reaches.
     """
 
     optional = ("center_units",)
@@ -181,7 +182,7 @@ class FixedSum(Configured):
         self.dense = bool(step >= weights.max())
         self.unweighted = bool((weights == 1).all())
         self.largest = int(weights.sum()) * (num_values - 1)
-        later = self._tables.weights - 1 - self._tables.below  # the most that later ones add
+        later = self._tables.weights - 1 - self._tables.below  # the largest sum of later values
         least = int((self._tables.weights - later).max())
         expected = f"a step so large that a value agrees with any values before it: {least} or more"
         remedy = "Give an auxiliary value a wider window of sums"
@@ -199,7 +200,7 @@ class FixedSum(Configured):
         return self.step * _summable(auxiliary) + self.first
 
     def at(self, row: Tensor, column: Tensor) -> "BlockPosition":
-        """`BlockPosition` of an image's pixel in a complete block; row and column are ints or int tensors."""
+        """`BlockPosition` of a pixel in a complete block; row and column are ints or int tensors."""
         index = 0 if self.ratio == 1 else row % self.ratio * self.ratio + column % self.ratio
         return BlockPosition(self, self._tables.at(index), True)
 
@@ -209,13 +210,13 @@ class FixedSum(Configured):
         return [BlockPosition(self, tables.at(i), is_complete) for i in range(self.ratio**2)]
 
     def _tables_of(self, size):
-        """`_Tables` of images of (H, W): of all blocks, if the last ones are incomplete."""
+        """`_Tables` of images of (H, W): for each block, if the last ones are incomplete."""
         if is_divided(size, self.ratio):
             return self._tables
         return _Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
 
     def by_pixel(self, size: Size) -> Callable[[Tensor, Tensor], "BlockPosition"]:
-        """As `at`, of images of (H, W), whose last blocks may be incomplete."""
+        """`at` for images of (H, W), whose last blocks may be incomplete."""
         ratio, (height, width) = self.ratio, num_blocks(size, self.ratio)
         if is_divided(size, ratio):
             return self.at
@@ -239,20 +240,13 @@ class FixedSum(Configured):
         return (self.sums(arrays.cast(images, "int32")) - self.first) // self.step
 
     def bounds(self, images: Tensor, auxiliary: Tensor) -> Bounds:
-        """The bounds of each value of images, given its auxiliary image and the values before it.
-
-        Both are whole numbers of any dtype. `Bounds` are as from `BlockPosition.bounds`: int32, int32 and
-        float32 [B, H, W, C].
-        """
+        """The bounds of all values of integer images, from auxiliary images: int32, int32, float32."""
         return bounds_of(self.channel_bounds(images, auxiliary), images)
 
     def channel_bounds(
         self, images: Tensor, auxiliary: Tensor, slack: tuple[Tensor, Tensor] | None = None
     ) -> _ChannelBounds:
-        """`BlockPosition.bounds` for every pixel of images at once, given the pixels before it.
-
-        `slack` is from `slack`; None if later values may be any.
-        """
+        """`BlockPosition.bounds` of all pixels at once; `slack` is from `slack`, None if unknown."""
         images, auxiliary = (arrays.cast(x, "int32") for x in (images, auxiliary))
         slacks = zip(*(by_place(x, self.ratio) for x in slack)) if slack else itertools.repeat(None)
         positions = zip(self._remainders(images, auxiliary), slacks)
@@ -263,22 +257,19 @@ class FixedSum(Configured):
         def channel_bounds(channel, earlier):
             earlier = [by_place(x, self.ratio) for x in earlier]
             before = zip(*earlier) if earlier else [()] * len(by_position)
-            known = [bounds(channel, values) for bounds, values in zip(by_position, before)]
-            return Bounds(*(from_places(x, self.ratio, images.shape[1:3]) for x in zip(*known)))
+            parts = [bounds(channel, values) for bounds, values in zip(by_position, before)]
+            return Bounds(*(from_places(x, self.ratio, images.shape[1:3]) for x in zip(*parts)))
 
         return channel_bounds
 
     def centers(self, images: Tensor, auxiliary: Tensor) -> Tensor:
-        """The centers of `bounds`, also of floats between whole numbers: float32 [B, H, W, C].
-
-        For a sum over all channels there is one center for them all, [B, H, W, 1].
-        """
+        """The centers of `bounds`, also of float images: float32 [B, H, W, C], or C = 1 for all channels."""
         pairs = self._remainders(images, auxiliary)
         by_position = [position.center(remainder) for position, remainder in pairs]
         return from_places(by_position, self.ratio, images.shape[1:3])
 
     def _remainders(self, images, auxiliary):
-        """Yields each `BlockPosition`, and the remainder of all blocks before their pixel there."""
+        """Yields each `BlockPosition`, and the remainders of all blocks before that pixel."""
         remainder = self.start(auxiliary)
         positions = self.positions(images.shape[1:3])
         for position, pixels in zip(positions, by_place(images, self.ratio)):
@@ -286,10 +277,7 @@ class FixedSum(Configured):
             remainder = remainder - position.contribution(pixels)
 
     def slack(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The sums that later values can add to each value, if all lie in intervals [B, H, W, C].
-
-        It returns (below, above) for `BlockPosition.bounds`, int32 [B, H, W, C] each.
-        """
+        """The (below, above) of `BlockPosition.bounds`, int32 [B, H, W, C], for known intervals of values."""
         size = low.shape[1:3]
         weights = [position.weights for position in self.positions(size)]
         below = [w - 1 - most for w, most in zip(weights, self._later(high, weights))]
@@ -297,7 +285,7 @@ class FixedSum(Configured):
         return tuple(from_places(x, self.ratio, size) for x in (below, above))
 
     def _later(self, images, weights):
-        """For each value of images, the weighted sum of the values after it in its block: by place, int32."""
+        """The weighted sum of the values after each value in its block: by place, int32."""
         places = by_place(images, self.ratio)
         weighted = [w * arrays.cast(x, "int32") for w, x in zip(weights, places)]
         later, total = [], 0
@@ -312,7 +300,7 @@ class FixedSum(Configured):
 
 
 def _checked(weights: ArrayLike, last: int) -> np.ndarray:
-    """Weights of a `FixedSum` of values up to `last`, as an array, checked."""
+    """The checked weights of a `FixedSum` of values up to `last`, as an array."""
     try:
         array = np.asarray(weights)
     except (ValueError, OverflowError):  # lists of different lengths
@@ -330,48 +318,48 @@ def _checked(weights: ArrayLike, last: int) -> np.ndarray:
 
 
 def _summable(x):
-    """Integers as int32, in which sums are exact; floats, which may lie between integers, unchanged."""
+    """Integers as int32, in which sums are exact; floats unchanged."""
     [x] = arrays.alike(x)
     is_float = np.dtype(arrays.numpy_dtype(x.dtype)).kind == "f"
     return x if is_float else arrays.cast(x, "int32")
 
 
 class _Tables(NamedTuple):
-    """Constants of bounds by place in a block: [ratio ** 2, ..., c], the last two [ratio ** 2, ..., 1]."""
+    """Constants by place in a block: [ratio ** 2, ..., c]; the last two [ratio ** 2, ..., 1]."""
 
     weights: Any
-    # Added to a remainder before it is divided by the weight: for the least value, and for the most.
+    # Added to a remainder before division by the weight, for the least and the largest value.
     below: Any
     above: Any
-    undecided: Any  # the weights of a pixel and those after it
-    per_weight: Any  # one over them, float32
+    undecided: Any  # the sum of the weights of a pixel and those after it
+    per_weight: Any  # its reciprocal, float32
 
     @classmethod
     def of(cls, weights, step, num_values):
-        """The tables for weights [ratio, ratio, c], 0 at places that an image does not have."""
+        """The tables for weights [ratio, ratio, c], which are 0 at missing places."""
         ratio = len(weights)
-        weights = weights.reshape(ratio**2, -1).astype(np.int32)  # as values are decided
+        weights = weights.reshape(ratio**2, -1).astype(np.int32)  # in the order of decisions
         until = np.cumsum(weights).reshape(weights.shape)
-        later = (until[-1, -1] - until) * (num_values - 1)  # the most that later values add
+        later = (until[-1, -1] - until) * (num_values - 1)  # the largest sum of later values
         below, above = (weights - 1 - later).astype(np.int32), np.full_like(weights, step - 1)
         undecided = np.cumsum(weights.sum(axis=1)[::-1])[::-1, np.newaxis]
         undecided = np.maximum(undecided, 1).astype(np.int32)
         return cls(weights, below, above, undecided, (1.0 / undecided).astype(np.float32))
 
     def at(self, index):
-        """The constants of one place, an int or a scalar tensor: without the first dimension."""
+        """The constants at one place, an int or scalar tensor, without the first dimension."""
         return type(self)(*(arrays.take(x, index, axis=0) for x in self))
 
     @classmethod
     def of_incomplete(cls, weights, step, num_values, size):
-        """The tables for all blocks of images of (H, W), the last ones incomplete: [ratio ** 2, h, w, c]."""
+        """The tables of each block of images of (H, W) with incomplete blocks: [ratio ** 2, h, w, c]."""
         ratio = len(weights)
         heights, widths = ((ratio, length % ratio or ratio) for length in size)
-        kinds = [
+        by_shape = [
             [cls.of(_folded(weights, height, width), step, num_values) for width in widths]
             for height in heights
         ]
-        by_row = (cls(*(np.stack(x, axis=1) for x in zip(*row))) for row in kinds)
+        by_row = (cls(*(np.stack(x, axis=1) for x in zip(*row))) for row in by_shape)
         small = [np.stack(x, axis=1) for x in zip(*by_row)]  # [ratio ** 2, 2, 2, c]
         tables = []
         for table in small:
@@ -383,7 +371,7 @@ class _Tables(NamedTuple):
 
 
 def _folded(weights, height, width):
-    """Weights [ratio, ratio, c] of a block of height x width pixels that repeats its last row and column."""
+    """Weights [ratio, ratio, c] of a block of height x width pixels whose last row and column repeat."""
     weights = np.array(weights)
     for length in (height, width):
         weights[length - 1] += weights[length:].sum(axis=0)
@@ -401,13 +389,13 @@ class BlockPosition:
         self._unweighted = fixed_sum.unweighted and is_complete
 
     def of(self, *where: slice) -> Self:
-        """The same position in some of the blocks: rows and columns, or all if `where` is left out."""
+        """The same position in the rows and columns `where` of blocks, or in all blocks."""
         if not where or self._is_complete:
             return self
         return type(self)(self._fixed_sum, _Tables(*(x[where] for x in self._tables)), False)
 
     def contribution(self, pixels: Tensor) -> Tensor:
-        """The part of pixels [..., C] in the sum: [..., c], int32, or float for floats."""
+        """The contribution of pixels [..., C] to the sum: [..., c], int32, or float for floats."""
         values = _summable(pixels)
         if not self._unweighted:
             values = arrays.multiply(self.weights, values)
@@ -416,27 +404,27 @@ class BlockPosition:
         return values
 
     def center(self, remainder: Tensor) -> Tensor:
-        """The middle of the window over the weights that are left, before this pixel: float32 [..., c]."""
+        """The middle of the window over the remaining weights, before this pixel: float32 [..., c]."""
         if units := self._fixed_sum.center_units:
             weights = self._tables.undecided
             twice = units * (2 * arrays.cast(remainder, "int32") + self._fixed_sum.step - 1)
             center = arrays.cast((twice + weights) // (2 * weights), "float32") / units
             return arrays.clip(center, 0, self._fixed_sum.num_values - 1)
-        # Multiplied, since some graphs divide in other ways than others.
+        # Multiplication, since division differs between graphs.
         middle = arrays.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
         return arrays.clip(middle * self._tables.per_weight, 0, self._fixed_sum.num_values - 1)
 
     def bounds(self, remainder: Tensor, slack: Sequence[Tensor] | None = None) -> _ChannelBounds:
         """A function of a channel and the pixel's earlier channels that returns the channel's `Bounds`.
 
-        The remainder, int32 [..., c], is from `FixedSum.start`, less the contribution of each earlier pixel
-        of the block. `slack` is that of `FixedSum.slack` at this pixel; None if later values may be any. If
-        earlier values contradict the sum, low > high.
+        The remainder, int32 [..., c], is `FixedSum.start` minus the contributions of earlier pixels of the
+        block. `slack` is that of `FixedSum.slack` at this pixel; None for unknown later values. If earlier
+        values contradict the sum, low > high.
         """
         weights, center = self.weights, self.center(remainder)
         below, above = slack or self._tables[1:3]
         if self._fixed_sum.num_channels is None:
-            # One weight, and a sum for each channel: all channels at once.
+            # All channels at once: they have one weight, and a sum each.
             ends = self._ends(remainder, weights, below, above)
             each = [arrays.unstack(x, axis=-1) for x in (*ends, center)]
             return lambda channel, earlier: Bounds(*(x[channel] for x in each))
@@ -451,7 +439,7 @@ class BlockPosition:
         return channel_bounds
 
     def _ends(self, remainder, weight, below, above):
-        """The least and the largest possible values of this weight."""
+        """The least and the largest possible value."""
         last = self._fixed_sum.num_values - 1
         if not self._fixed_sum.exact:
             return arrays.zeros_like(remainder), arrays.full_like(remainder, last)
@@ -460,17 +448,17 @@ class BlockPosition:
             divisor = weight if self._is_complete else arrays.maximum(weight, 1)
             least, most = least // divisor, most // divisor
         least, most = arrays.maximum(least, 0), arrays.minimum(most, last)
-        if not self._is_complete:  # Pixels that incomplete blocks lack may be anything.
+        if not self._is_complete:  # missing pixels have no bounds
             least, most = arrays.where(weight == 0, 0, least), arrays.where(weight == 0, last, most)
         return least, most
 
 
 class Remainders:
-    """The remainders of the sums of images' blocks, fixed by `auxiliary`, while pixels are decided.
+    """The remainders of the sums of all blocks, fixed by `auxiliary`, while pixels are decided.
 
-    Those are at one place of all blocks, or in different blocks. `remainder` is int32 [B, h, w, c]; only it
-    differs between images of the same intervals. `within` are known ends of an interval of each value of
-    images of (H, W), (low, high) [B, H, W, C]; None if unknown.
+    Pixels decided together are at one place of all blocks, or in different blocks. Decisions change
+    `remainder`, int32 [B, h, w, c], alone. `within` has known intervals of the values of images of (H, W),
+    (low, high), each [B, H, W, C]; None if unknown.
     """
 
     def __init__(
@@ -486,23 +474,23 @@ class Remainders:
         self._positions, self._by_pixel = fixed_sum.positions(size), fixed_sum.by_pixel(size)
 
     def at_place(self, place: int, *where: slice) -> "PartRemainders":
-        """Those before the pixels at a place of all blocks, or of some rows and columns of blocks."""
+        """Remainders before the pixels at a place of all blocks, or of the rows and columns `where`."""
         slack = [pixels_at(x, place, self._ratio)[:, *where] for x in self._slack]
         return PartRemainders(self, self._positions[place].of(*where), where, slack)
 
     def at_pixels(self, rows: Tensor, columns: Tensor) -> "PartRemainders":
-        """Those before the pixels in these rows and columns, int [n], of different blocks."""
+        """Remainders before the pixels at rows and columns, int [n], in different blocks."""
         where = rows // self._ratio, columns // self._ratio
         slack = [arrays.pixels(x, rows, columns) for x in self._slack]
         return PartRemainders(self, self._by_pixel(rows, columns), where, slack)
 
 
 class PartRemainders(NamedTuple):
-    """The remainders before pixels that are decided at once."""
+    """The remainders before pixels that are decided together."""
 
     of: Remainders
     position: BlockPosition
-    where: Sequence[Any]  # an index of their blocks: slices, or int [n] each; empty for all
+    where: Sequence[Any]  # the index of their blocks: slices, or int [n] each; empty for all
     slack: Sequence[Tensor]
 
     def remainder(self) -> Tensor:
@@ -512,7 +500,7 @@ class PartRemainders(NamedTuple):
         return self.of.remainder[:, *self.where]
 
     def bounds(self, within: bool = True) -> _ChannelBounds:
-        """`BlockPosition.bounds`; if not `within`, later values may be any."""
+        """`BlockPosition.bounds`; without `within`, known intervals of later values are ignored."""
         return self.position.bounds(self.remainder(), self.slack if within else ())
 
     def center(self) -> Tensor:
@@ -520,7 +508,7 @@ class PartRemainders(NamedTuple):
         return self.position.center(self.remainder())
 
     def decided(self, pixels: Tensor) -> None:
-        """Subtracts the contributions of the pixels, [B, ..., C], of all blocks or of `at_pixels`."""
+        """Subtracts the contributions of the decided pixels, [B, ..., C]."""
         left = self.remainder() - self.position.contribution(pixels)
         if self.where:
             rows, columns = self.where

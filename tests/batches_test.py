@@ -109,7 +109,9 @@ class AnyNumberTest(helpers.TestCase):
             self.assertNoLogs("tensorflow", "WARNING"),
             mock.patch.object(batches, "MUCH", 0),
             mock.patch.object(pa.Factor, "call", autospec=True, side_effect=pa.Factor.call) as call,
-            mock.patch.object(ArrayFactor, "traced", side_effect=ArrayFactor.traced) as traced,
+            mock.patch.object(
+                ArrayFactor, "symbolic_of", side_effect=ArrayFactor.symbolic_of
+            ) as traced,
         ):
             for size in SIZES:
                 model.log_prob(IMAGES[:size])

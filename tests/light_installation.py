@@ -110,7 +110,7 @@ class LightInstallationTest(unittest.TestCase):
         table = self.run_program("score", "picture.png", "--workdir", "photographs")
         self.assertRegex(table, r"picture\.png,32,32,as it is,[\d.,]+\n")
         self.run_program(*"codec compress picture.png --workdir photographs --out file.pxa".split())
-        self.assertIn("as they were written", self.run_program("codec", "verify", "file.pxa"))
+        self.assertIn("reproduced exactly", self.run_program("codec", "verify", "file.pxa"))
         self.assertIn("photographs", self.run_program("codec", "inspect", "file.pxa"))
         self.run_program("codec", "decompress", "file.pxa", "--out", "again")
         np.testing.assert_array_equal(self.read("again/picture.png"), self.picture)

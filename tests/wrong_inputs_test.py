@@ -150,7 +150,7 @@ WRONG = (
     (density(FLOATS + 300), "from 0 to 255. Received: .*clip"),
     (density(FLOATS - 300), "from 0 to 255. Received: a value of -"),
     (density(FLOATS * np.nan), "from 0 to 255. Received: a value of nan"),
-    (lambda test: exact().log_density(FLOATS), r"not exact.*Ask model.with_exact\(False\)"),
+    (lambda test: exact().log_density(FLOATS), r"not exact.*Use model.with_exact\(False\)"),
     (lambda test: model(17), "channels from 1 to 16"),
     (lambda test: model(1, 17), "bits from 1 to 16"),
     (

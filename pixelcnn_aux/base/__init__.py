@@ -1,4 +1,1 @@
-"""What everything else is built on, and what knows no images: arrays, files, arguments, errors.
-
-Nothing in it imports other parts of the package.
-"""
+"""The bottom layer: arrays, files, arguments, errors. It imports no other part of the package."""

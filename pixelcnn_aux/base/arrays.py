@@ -1,11 +1,11 @@
-"""Array functions under Keras's names, which compute with NumPy or with tensors, whichever they are given.
+"""Array functions under Keras's names, for NumPy arrays and for tensors.
 
-Arrays of NumPy, numbers, and lists of these give arrays of NumPy, and nothing imports Keras. If any argument
-is a tensor, `keras.ops` computes. Dtypes are Keras's either way, but for lists and Python's numbers alone,
-which NumPy makes float64. `arange` of a number is NumPy's: a constant that both kinds take.
+NumPy arrays, numbers, and lists of them ("plain" values) are computed by NumPy, without importing Keras. If
+any argument is a tensor, `keras.ops` computes. Dtypes follow Keras's rules, except that NumPy makes lists and
+Python numbers float64. `arange` of a number returns a NumPy array, which both accept.
 
-Draws, bounds and conditions are written in these functions, once for graphs and for NumPy. Exponentials may
-overflow on purpose: whoever draws with NumPy does it within `np.errstate(all="ignore")`.
+Draws, bounds and conditions use these functions, so that one implementation serves graphs and NumPy.
+Exponentials may overflow on purpose: NumPy draws run within `np.errstate(all="ignore")`.
 """
 
 import functools
@@ -17,14 +17,14 @@ import numpy as np
 
 from pixelcnn_aux.base.arguments import Tensor
 
-# Looked up by type, since that is fast: some 200 functions are called for each pixel of a draw.
+# A lookup by type is fast: each pixel of a draw calls some 200 functions.
 _PLAIN = {np.ndarray, np.memmap, bool, int, float, *np.sctypeDict.values()}
 _keras = functools.cache(lambda: importlib.import_module("keras.ops"))
 backend = functools.cache(lambda: importlib.import_module("pixelcnn_aux.base.backend"))
 
 
 def is_plain(*values: Any) -> bool:
-    """Whether no value is a tensor: all are NumPy's or Python's, or lists of these."""
+    """Whether no value is a tensor, nor in a list of values."""
     for x in values:
         if type(x) not in _PLAIN and not (isinstance(x, (list, tuple)) and is_plain(*x)):
             return False
@@ -32,12 +32,12 @@ def is_plain(*values: Any) -> bool:
 
 
 def alike(*xs: Any) -> list[Tensor]:
-    """Arrays or lists: as arrays of NumPy if none is a tensor, else all as tensors."""
+    """Arrays or lists as NumPy arrays if all are plain, else as tensors."""
     return [*map(np.asarray if is_plain(*xs) else _keras().convert_to_tensor, xs)]
 
 
 def is_symbolic(x: Any) -> bool:
-    """Whether a tensor has no values yet, since a graph is being traced."""
+    """Whether x is a tensor in a graph that is being traced, without values."""
     return not is_plain(x) and backend().is_symbolic(x)
 
 
@@ -47,20 +47,20 @@ def tensor(x: Any) -> Tensor:
 
 
 def mapped(function: Callable[..., Any], *structures: Any) -> Any:
-    """A function of the leaves of dicts, lists and tuples in one another, of structures that are alike."""
+    """Applies a function to the leaves of nested dicts, lists and tuples of the same structure."""
     first = structures[0]
     if isinstance(first, dict):
         return {key: mapped(function, *(x[key] for x in structures)) for key in first}
     if not isinstance(first, (list, tuple)):
         return function(*structures)
-    found = [mapped(function, *each) for each in zip(*structures)]
-    return type(first)(*found) if hasattr(first, "_fields") else type(first)(found)
+    results = [mapped(function, *each) for each in zip(*structures)]
+    return type(first)(*results) if hasattr(first, "_fields") else type(first)(results)
 
 
 def numpy_dtype(dtype: Any) -> Any:
-    """The dtype of an array of NumPy, or of a tensor, as one of NumPy."""
+    """The NumPy dtype for the dtype of an array or tensor."""
     is_numpy = isinstance(dtype, (np.dtype, str, type))
-    return dtype if is_numpy else dtype.as_numpy_dtype  # TensorFlow's alone are its own
+    return dtype if is_numpy else dtype.as_numpy_dtype  # TensorFlow's own
 
 
 def cast(x: Any, dtype: Any) -> Tensor:
@@ -76,34 +76,34 @@ def arange(count: Any, dtype: Any = "int32") -> Tensor:
 
 
 def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """As `take`, but faster, at indices from 0 on: [N, ...], int [B] -> [B, ...], B any sides."""
+    """A faster `take`, for nonnegative indices: [N, ...], int [B] -> [B, ...], B any dimensions."""
     if type(table) in _PLAIN and type(index) in _PLAIN:
         return table.take(index, axis)
     return backend().lookup(table, index, axis)
 
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
-    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
+    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any dimensions."""
     if type(x) not in _PLAIN or type(index) not in _PLAIN:
         return backend().pick(x, index)
     if index.ndim == 1:
         return x[np.arange(len(index)), ..., index]
-    found = pick(x.reshape(index.size, *x.shape[index.ndim :]), index.reshape(-1))
-    return found.reshape(index.shape + found.shape[1:])
+    picked = pick(x.reshape(index.size, *x.shape[index.ndim :]), index.reshape(-1))
+    return picked.reshape(index.shape + picked.shape[1:])
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Index of the largest along the last axis, the first of several: [..., K] -> int32 [...]."""
+    """Index of the first largest value along the last axis: [..., K] -> int32 [...]."""
     return x.argmax(-1).astype(np.int32) if type(x) in _PLAIN else backend().argmax(x)
 
 
 def map_rows(function: Callable[[Tensor], Tensor], xs: Tensor) -> Tensor:
-    """Keras's `map`: a function of each row of xs, [N, ...], one after the other."""
+    """Applies a function to each row of xs, [N, ...], one by one: Keras's `map`."""
     return np.stack([function(x) for x in xs]) if is_plain(xs) else _keras().map(function, xs)
 
 
 def while_loop(proceeds: Any, body: Any, loop_vars: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Keras's: loop variables by `body`, a function of them, for as long as `proceeds`, likewise."""
+    """Updates loop variables by `body` while `proceeds`, both functions of them."""
     if not is_plain(*loop_vars):
         return _keras().while_loop(proceeds, body, loop_vars)
     while proceeds(*loop_vars):
@@ -112,29 +112,29 @@ def while_loop(proceeds: Any, body: Any, loop_vars: tuple[Tensor, ...]) -> tuple
 
 
 def zeros(shape: Any, like: Tensor, dtype: Any = None) -> Tensor:
-    """Zeros of the kind of `like`, an array of NumPy or a tensor, and of its dtype or another one."""
+    """Zeros, a NumPy array or tensor as `like` is, of its dtype or another one."""
     return (np if is_plain(like) else _keras()).zeros(shape, dtype or like.dtype)
 
 
 def item(x: Tensor, index: Any, axis: int = 0) -> Tensor:
-    """x at an index along the first axis or the second; in NumPy a view."""
+    """x at an index along axis 0 or 1; in NumPy a view."""
     if type(x) in _PLAIN:
         return x[index] if axis == 0 else x[:, index]
     return backend().lookup(x, index, axis)
 
 
 def pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Those in these rows and columns of images: [B, H, W, ...], int [n], int [n] -> [B, n, ...]."""
+    """Pixels at (row, column) pairs: [B, H, W, ...], int [n], int [n] -> [B, n, ...]."""
     if is_plain(x, rows):
         return x[:, rows, columns]
     return backend().pixels(x, rows, columns)
 
 
-# Scans carry arrays through loops, and use what these return: x itself, in NumPy, which is written in place.
+# In NumPy these functions write x in place and return it. Scans carry the returned arrays through loops.
 
 
 def with_pixels(x: Tensor, rows: Tensor, columns: Tensor, y: Tensor) -> Tensor:
-    """Images x, [B, H, W, ...], with y, [B, n, ...] of any dtype, in different rows and columns, int [n]."""
+    """x, [B, H, W, ...], with pixels y, [B, n, ...] of any dtype, at distinct rows and columns, int [n]."""
     if not is_plain(x):
         return backend().with_pixels(x, rows, columns, cast(y, x.dtype))
     x[:, rows, columns] = y
@@ -142,7 +142,7 @@ def with_pixels(x: Tensor, rows: Tensor, columns: Tensor, y: Tensor) -> Tensor:
 
 
 def window(x: Tensor, starts: Any, counts: Any) -> Tensor:
-    """A part of x: along each of its first axes so many from a start on, or all if that is None."""
+    """A slice of x: `counts` elements from `starts` along its first axes; None takes all of an axis."""
     if is_plain(x):
         parts = (slice(start, n and start + n) for start, n in zip(starts, counts))
         return x[tuple(parts)]
@@ -150,7 +150,7 @@ def window(x: Tensor, starts: Any, counts: Any) -> Tensor:
 
 
 def written(x: Tensor, starts: Any, y: Tensor) -> Tensor:
-    """x with y from these starts on, as large along further axes; in place in loops of TensorFlow's, too."""
+    """x with y written at `starts` of its first axes; TensorFlow loops write in place, too."""
     if not is_plain(x):
         return backend().written(x, starts, y)
     x[tuple(slice(start, start + n) for start, n in zip(starts, y.shape))] = y
@@ -158,7 +158,7 @@ def written(x: Tensor, starts: Any, y: Tensor) -> Tensor:
 
 
 def added(x: Tensor, start: int, y: Tensor) -> Tensor:
-    """x, [B, n, C], plus y, [B, m, C], at every other place from a start on."""
+    """x, [B, n, C], plus y, [B, m, C], at every other position from `start` on."""
     if not is_plain(x):
         return backend().added(x, start, y)
     x[:, start : start + 2 * y.shape[1] : 2] += y
@@ -171,15 +171,12 @@ def product(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def contiguous(x: Tensor) -> Tensor:
-    """x, in NumPy with its numbers one after another."""
+    """x; in NumPy, contiguous in memory."""
     return np.ascontiguousarray(x) if is_plain(x) else x
 
 
 def loop(steps: range, advance: Callable[[Any], None], *carriers: Any) -> None:
-    """Calls a function of each step; what it changes are arrays in `state`, a list, of some objects.
-
-    In a graph, `advance` is traced once, for a step that is a tensor.
-    """
+    """Calls `advance` for each step, in a graph a tensor. It changes the carriers' `state` lists alone."""
     if is_plain(*(x for carrier in carriers for x in carrier.state)):
         for step in steps:
             advance(step)
@@ -199,12 +196,12 @@ def loop(steps: range, advance: Callable[[Any], None], *carriers: Any) -> None:
 
 
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Keras's: a function of tensors, which returns its result and a function of the gradient."""
+    """Keras's decorator, for a function of tensors that returns its result and a gradient function."""
     return _keras().custom_gradient(function)
 
 
 def _either(plain: Any, name: str = "") -> Callable[..., Any]:
-    """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
+    """Dispatches to `plain`, or to the Keras function of that name if any positional argument is a tensor."""
     name = name or plain.__name__
 
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -216,7 +213,7 @@ def _either(plain: Any, name: str = "") -> Callable[..., Any]:
     return function
 
 
-# By NumPy's own functions.
+# NumPy's own functions.
 exp, expm1, log, log1p, tanh = map(_either, (np.exp, np.expm1, np.log, np.log1p, np.tanh))
 maximum, minimum, floor, ceil = map(_either, (np.maximum, np.minimum, np.floor, np.ceil))
 matmul, multiply = map(_either, (np.matmul, np.multiply))
@@ -229,7 +226,7 @@ broadcast_to = _either(np.broadcast_to)
 full_like, zeros_like, ones_like = map(_either, (np.full_like, np.zeros_like, np.ones_like))
 concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
 
-# By others.
+# Functions that NumPy lacks, or names or types otherwise.
 stop_gradient = _either(lambda x: x, "stop_gradient")
 relu = _either(lambda x: np.maximum(x, 0), "relu")
 sigmoid = _either(lambda x: 1 / (1 + np.exp(-x)), "sigmoid")
@@ -280,10 +277,10 @@ def split(x, indices_or_sections, axis=0):
 
 
 def _before(axis):
-    """An index of all that comes before an axis."""
+    """An index of all axes before this one."""
     return (slice(None),) * axis if axis >= 0 else (...,)
 
 
 def _after(axis):
-    """An index of all that comes after an axis that is counted from the last one; else nothing."""
+    """An index of all axes after a negative one; empty for others."""
     return (slice(None),) * (-1 - axis)

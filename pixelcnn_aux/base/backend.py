@@ -1,8 +1,7 @@
-"""Backend-specific operations, for Keras's backends TensorFlow, where everything works, and JAX.
+"""Operations of Keras's backends: TensorFlow, which supports everything, and JAX.
 
-Keras's layers and training are written in `keras.ops` and run under both; networks, scans, transforms, sums
-and likelihoods in `arrays`, which also compute with NumPy; data sets are NumPy arrays. Exports need
-TensorFlow: they call `require_tensorflow`.
+Keras layers and training use `keras.ops` and run under both. Networks, scans, transforms, sums and
+likelihoods use `arrays`, and run in NumPy, too. Exports need TensorFlow: they call `require_tensorflow`.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ from pixelcnn_aux.base.arguments import Config, Tensor
 from pixelcnn_aux.base.errors import OTHER_BACKEND, expect
 from pixelcnn_aux.base.progress import waiting
 
-serialization.with_keras()  # which may not know all classes
+serialization.with_keras()  # registers classes that Keras does not know yet
 NAME = keras.backend.backend()
 DTYPES = ("float32", "float64")  # of models
 POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
@@ -39,12 +38,12 @@ _computing: int | None = None  # the process that first computed with tensors
 
 
 def is_forked() -> bool:
-    """Whether this process was forked from one that computed: the backend would wait for absent threads."""
+    """Whether this process was forked from one that computed: the backend would wait for missing threads."""
     return _computing not in (None, os.getpid())
 
 
 def check_not_forked() -> None:
-    """Raises RuntimeError if `is_forked`. To be called before computing with tensors."""
+    """Raises RuntimeError if `is_forked`. Call it before computing with tensors."""
     global _computing
     _computing = _computing or os.getpid()
     expected = f"a process that was not forked after {NAME} computed in it"
@@ -53,21 +52,21 @@ def check_not_forked() -> None:
 
 
 def require_tensorflow(what: str) -> None:
-    """Raises RuntimeError under another backend; the message names `what`, which needs TensorFlow."""
+    """Raises RuntimeError under another backend, with a message that `what` needs TensorFlow."""
     fits, received = NAME == "tensorflow", f"the Keras backend {NAME}"
     remedy = "Install tensorflow and set KERAS_BACKEND=tensorflow"
     expect(fits, f"TensorFlow for {what}", received, remedy, kind=RuntimeError)
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Index of the largest along the last axis: [..., K] -> int32 [...]. For Keras's, 0 is above -0."""
+    """Index of the largest along the last axis: [..., K] -> int32 [...]. Keras's ranks 0 above -0."""
     if NAME == "tensorflow":
         return tf.argmax(x, axis=-1, output_type=tf.int32)
     return jax.numpy.argmax(x, axis=-1)
 
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
-    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
+    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any dimensions."""
     if NAME == "tensorflow":
         return tf.gather(x, index, axis=-1, batch_dims=len(index.shape))
     index = index[(..., *[None] * (len(x.shape) - len(index.shape)))]
@@ -75,20 +74,20 @@ def pick(x: Tensor, index: Tensor) -> Tensor:
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """x plus a bias for each channel: [..., C], [C] -> [..., C]. TensorFlow fuses it with a convolution."""
+    """Adds a bias per channel: [..., C], [C] -> [..., C]. TensorFlow fuses it with a convolution."""
     return tf.nn.bias_add(x, bias) if NAME == "tensorflow" else x + bias
 
 
 def concat_elu(x: Tensor) -> Tensor:
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
+    """ELU of x and of -x, concatenated: [..., C] -> [..., 2 C]."""
     if NAME != "tensorflow" or x.dtype != tf.bfloat16:
         return keras.ops.elu(keras.ops.concatenate([x, -x], axis=-1))
-    # TensorFlow's ELU takes twice as long in bfloat16 as in float32 on processors, and half as long if oneDNN
-    # applies it to a product: here to that of x with [I, -I], which is exact.
+    # On CPUs, TensorFlow's ELU is twice as slow in bfloat16 as in float32, but twice as fast if oneDNN fuses
+    # it with a product: here of x and [I, -I], which is exact.
     channels = x.shape[-1]
     signs = tf.constant(np.concatenate([np.eye(channels), -np.eye(channels)], axis=1), x.dtype)
     product = tf.matmul(tf.reshape(x, [-1, channels]), signs)
-    # With a bias, product and activation are fused. A bias of constant zeros would be removed before that.
+    # Product and activation are fused only with a bias. Constant zeros would be optimized away.
     zeros = tf.zeros([2 * channels], x.dtype)
     bias = tf.raw_ops.PlaceholderWithDefault(input=zeros, shape=zeros.shape)
     y = tf.nn.elu(tf.nn.bias_add(product, bias))
@@ -96,13 +95,13 @@ def concat_elu(x: Tensor) -> Tensor:
 
 
 def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """As Keras's `take`, but faster, at indices from 0 on: [N, ...], int [B] -> [B, ...], B any sides."""
+    """A faster `take`, for nonnegative indices: [N, ...], int [B] -> [B, ...], B any dimensions."""
     if NAME == "tensorflow":
         return tf.gather(table, index, axis=axis)
     return jax.numpy.take(table, index, axis=axis)
 
 
-# As the functions of `arrays` of these names.
+# Implementations of the functions of `arrays` with these names.
 
 
 def pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -138,11 +137,11 @@ def written(x: Tensor, starts: Sequence[Any], y: Tensor) -> Tensor:
         return jax.lax.dynamic_update_slice(x, y, starts)
     begin, end, whole = [], [], 0
     for axis, (start, old, new) in enumerate(zip(starts, x.shape, y.shape)):
-        if old == new:  # also of an unknown number of images
+        if old == new:  # also an unknown number of images
             whole, start, new = whole | 1 << axis, 0, 1
         begin.append(start)
         end.append(start + (tf.shape(y)[axis] if new is None else new))
-    # It writes x itself, if that is carried by a loop.
+    # Writes in place if a loop carries x.
     written = tf.raw_ops.TensorStridedSliceUpdate(
         input=x,
         begin=tf.stack(begin),
@@ -165,24 +164,24 @@ def added(x: Tensor, start: int, y: Tensor) -> Tensor:
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
-    """As one product of matrices: broadcasting the kernel is much slower."""
+    """One matrix product: broadcasting the kernel is much slower."""
     *outer, channels = x.shape
     if len(outer) == 1:
         return keras.ops.matmul(x, kernel)
     if outer.count(None) > 1:
         return keras.ops.tensordot(x, kernel, axes=1)
-    # As `tensordot`, with a quarter of the operations to trace.
+    # `tensordot`, but with a quarter of the operations to trace.
     rows = keras.ops.matmul(keras.ops.reshape(x, (-1, channels)), kernel)
     sides = [-1 if side is None else side for side in outer]
     return keras.ops.reshape(rows, (*sides, kernel.shape[-1]))
 
 
-# Of whole images.
+# Operations of whole images.
 
 
 def convolution(x: Tensor, kernel: Tensor, strides: int, margins: Any) -> Tensor:
-    """[B, H, W, C] -> [B, H / strides, W / strides, F], with zeros of `kernels.margins` around the image."""
-    # Padding first: convolutions with padding of their own take a slow path on CPUs.
+    """[B, H, W, C] -> [B, H / strides, W / strides, F], padded with zeros by `kernels.margins`."""
+    # Explicit padding: convolutions that pad take a slow path on CPUs.
     x = keras.ops.pad(x, ((0, 0), *margins, (0, 0)))
     return keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")
 
@@ -197,19 +196,30 @@ def transposed_convolution(x: Tensor, kernel: Tensor, margins: Any) -> Tensor:
 
 
 def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> Tensor:
-    """The output of a convolution of some rows, [B, W, C] each and as many as its kernel has: [B, w, F]."""
+    """One output row of a convolution, of as many rows [B, W, C] as its kernel has: [B, w, F]."""
     x, strides = keras.ops.stack(rows, axis=1), (1, stride)
     y = keras.ops.conv(x, kernel, strides, "valid", data_format="channels_last")
     return keras.ops.squeeze(y, 1)
 
 
 def read(x: Tensor) -> Tensor:
-    """A tensor as it is, or the value of a variable of TensorFlow."""
+    """A tensor, or the value of a TensorFlow variable."""
     return tf.convert_to_tensor(x) if NAME == "tensorflow" else x
 
 
+def snapshot(variable: Any) -> np.ndarray:
+    """The value of a Keras variable; on CPUs without a copy, in memory that nothing writes to again."""
+    x = variable.value
+    if NAME != "tensorflow":
+        return np.asarray(x)
+    if isinstance(x, tf.Variable) and not isinstance(x, tf.distribute.DistributedValues):
+        # Several times faster than `read`.
+        return np.asarray(tf.raw_ops.ReadVariableOp(resource=x.handle, dtype=x.dtype))
+    return np.asarray(read(x))
+
+
 def trial(function: Callable[[], Tensor]) -> None:
-    """Calls a function in a graph that is thrown away."""
+    """Traces a function in a graph that is discarded."""
     if NAME == "tensorflow":
         tf.function(function, autograph=False).get_concrete_function()
     else:
@@ -218,7 +228,7 @@ def trial(function: Callable[[], Tensor]) -> None:
 
 def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
     """`sampling.philox.uniforms` in a graph of TensorFlow: int32 [B, 2] -> [B, *shape]."""
-    # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
+    # The folded seed has this dtype: 32 bits would fold many seeds to the same one.
     stream = tf.cast(stream, tf.int64)
 
     def of_seed(seed):
@@ -229,7 +239,7 @@ def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Te
 
 
 def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
-    """Uniformly distributed uint8 of a shape: a function of the seed, from `replica_seed`."""
+    """Uniformly distributed uint8 of a shape, for a seed from `replica_seed`."""
     if NAME == "tensorflow":
         count = tf.reduce_prod(shape)
         words = [(count + 3) // 4]
@@ -239,17 +249,17 @@ def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
 
 
 def replica_seed(seed: Tensor) -> Tensor:
-    """The state of a Keras `SeedGenerator`, the same on all replicas -> a seed that differs between them."""
+    """Makes a seed per replica from the state of a Keras `SeedGenerator`, which all replicas share."""
     if NAME == "tensorflow":
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
-            # The second number counts masks, and stays far below this.
+            # The second number counts masks, far fewer than this.
             seed += 2**32 * tf.stack([0, tf.cast(context.replica_id_in_sync_group, seed.dtype)])
     return seed
 
 
 def is_symbolic(tensor: Tensor) -> bool:
-    """Whether a tensor has no values yet, since a graph is being traced."""
+    """Whether a tensor belongs to a graph that is being traced, and has no values."""
     if NAME == "tensorflow":
         return tf.is_symbolic_tensor(tensor)
     return isinstance(tensor, jax.core.Tracer)
@@ -264,60 +274,54 @@ _FOR_XLA = contextvars.ContextVar("for_xla", default=False)
 
 
 def is_for_xla() -> bool:
-    """Whether a graph is being traced that XLA will compile: all its shapes are constants."""
+    """Whether the graph that is being traced is for XLA, with constant shapes."""
     return NAME == "jax" or _FOR_XLA.get()
 
 
 def is_recording(layer: Any) -> bool:
-    """Whether what is done with a layer's weights is recorded, in a graph or to be differentiated."""
+    """Whether operations on a layer's weights are recorded, in a graph or for gradients."""
     if NAME == "tensorflow":
         return record.could_possibly_record() or is_in_graph()
     return is_symbolic(layer.weights[0].value)
 
 
 def on_host(function: Callable[..., Any], shape: Any, dtype: Any, *values: Any) -> Tensor:
-    """A function of NumPy's arrays as a tensor of this shape, computed when a graph has their values."""
+    """A tensor of this shape from a function of NumPy arrays, which a graph calls when it runs."""
     if is_in_graph():
         return tf.ensure_shape(tf.numpy_function(function, values, dtype), shape)
     if any(map(is_symbolic, values)):
-        found = jax.ShapeDtypeStruct(shape, dtype)
-        return jax.pure_callback(function, found, *values, vmap_method="sequential")
+        result = jax.ShapeDtypeStruct(shape, dtype)
+        return jax.pure_callback(function, result, *values, vmap_method="sequential")
     return keras.ops.convert_to_tensor(function(*map(np.asarray, values)))
 
 
 def traced_shape(
     function: Callable[[Tensor], Tensor], shape: Sequence[int | None], dtype: str
 ) -> list[int | None]:
-    """The shape of a function's result in a graph of images [B, *shape], B unknown, as in pipelines.
-
-    A list with None for an unknown side, empty if the rank is unknown. Under JAX it is traced for one image.
-    """
+    """The result's shape in a graph of images [B, *shape]: None for unknown sides, [] for an unknown rank."""
     if NAME != "tensorflow":
-        one = jax.ShapeDtypeStruct((1, *shape), dtype)
-        traced = jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), one)
-        return [None, *traced.shape[1:]]
+        image = jax.ShapeDtypeStruct((1, *shape), dtype)
+        return [None, *jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), image).shape[1:]]
     spec = tf.TensorSpec([None, *shape], dtype)
     traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
-    given = traced.get_concrete_function(spec).output_shapes
-    return given.as_list() if given.rank is not None else []
+    result = traced.get_concrete_function(spec).output_shapes
+    return result.as_list() if result.rank is not None else []
 
 
 def build(layer: Any, inputs: Any) -> None:
-    """Calls a layer, so that those in it are built. JAX, which would compile operations, only sees shapes."""
+    """Builds a layer by a call. JAX, which would compile operations, only evaluates shapes."""
     if NAME == "tensorflow":
         layer(inputs)
         return
-    with keras.StatelessScope():  # weights that a call makes get their values when it is left
+    with keras.StatelessScope():  # gives new weights their values on exit
         jax.eval_shape(layer, inputs)
 
 
 @contextlib.contextmanager
 def sums_in_order() -> Iterator[None]:
-    """Context manager and decorator: sums in graphs are computed in the order in which they are written.
-
-    Otherwise TensorFlow makes one operation, AddN, of three terms or more, whose order, and so the last
-    digits, depend on other threads. The body of a loop is a graph of its own, and has to be decorated itself.
-    """
+    """Context manager and decorator that keeps the order of sums in a graph; loop bodies need their own."""
+    # TensorFlow would merge three terms or more into one AddN, whose order, and last digits, depend on
+    # timing.
     if NAME != "tensorflow":
         yield
         return
@@ -325,23 +329,23 @@ def sums_in_order() -> Iterator[None]:
     def mark(node):
         return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
 
-    # An attribute of sums that TensorFlow's graph optimizer is done with.
+    # Marks sums as already processed by TensorFlow's graph optimizer.
     attributes = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": mark}
     with tf.compat.v1.get_default_graph()._attr_scope(attributes):
         yield
 
 
 def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
-    """A function of tensors [B, ...] and plain values as TensorFlow graphs, each for any B. JAX: unchanged.
+    """A function of tensors [B, ...] and plain values, as TensorFlow graphs for any B. JAX: unchanged.
 
-    There is a graph for each shape but for B, and each plain value. In the result's attribute `any_size`, the
-    graphs are also for any height and width of images, [B, H, W, C]. Sums are `sums_in_order`.
+    Each shape without B, and each plain value, gets its own graph. The result's attribute `any_size` is the
+    same with graphs for any height and width of images [B, H, W, C]. Sums are `sums_in_order`.
     """
     if NAME != "tensorflow":
         return function
 
     def of_any(sides):
-        # Separate graphs: TensorFlow would use one for all sizes also for a known size.
+        # Separate graphs: otherwise TensorFlow would use the one for any size also for known sizes.
         @sums_in_order()
         def traced(*args):
             token = _FOR_XLA.set(jit_compile or is_for_xla())
@@ -364,22 +368,23 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
             check_not_forked()
             if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
                 return graphs(*args)
-            # A call would trace a graph for its own B, and TensorFlow warns after a few such calls.
+            # A plain call would trace a graph per B, and TensorFlow warns after a few.
             specs = tf.nest.map_structure(any_rows, args)
-            kind = str(specs)
-            with contextlib.nullcontext() if kind in prepared else waiting("Preparing a graph"):
-                prepared.add(kind)
+            signature = str(specs)
+            is_new = signature not in prepared
+            with waiting("Preparing a graph") if is_new else contextlib.nullcontext():
+                prepared.add(signature)
                 return graphs.get_concrete_function(*specs)(*args)
 
         return call
 
-    made = of_any(0)
-    made.any_size = of_any(2)  # type: ignore[attr-defined]
-    return made
+    graphs = of_any(0)
+    graphs.any_size = of_any(2)  # type: ignore[attr-defined]
+    return graphs
 
 
 def jitted(function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
-    """A function that reads a Keras layer's weights, compiled by JAX."""
+    """Compiles a function that reads a Keras layer's weights, by JAX."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def with_weights(plain, values, tensors):
@@ -410,23 +415,22 @@ def check_dtype(dtype: str | None) -> None:
 def check_policy(layer: Any) -> None:
     """Raises ValueError for a layer with variables in 16 bits."""
     expected = f"a dtype of a factor of {', '.join((*DTYPES, *POLICIES))}"
-    received, remedy = layer.dtype_policy.name, "Choose one of them"
-    expect(layer.variable_dtype in DTYPES, expected, received, remedy)
+    expect(layer.variable_dtype in DTYPES, expected, layer.dtype_policy.name, "Choose one of them")
 
 
 def layer_config(layer: Any) -> Config:
-    """What Keras's `get_config` gives of a layer, which imports TensorFlow if it is there, also for JAX."""
+    """Keras's `get_config` of a layer, without its import of TensorFlow under JAX."""
     policy = layer.dtype_policy
     dtype = {"module": "keras", "class_name": type(policy).__name__, "config": policy.get_config()}
     dtype["registered_name"] = None
     config = {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
-    if layer.activity_regularizer is not None:  # which descriptions do not take
+    if layer.activity_regularizer is not None:  # which loading rejects
         config["activity_regularizer"] = keras.regularizers.serialize(layer.activity_regularizer)
     return config
 
 
 def set_dtype(config: Config, dtype: str) -> None:
-    """Changes the dtype, or the policy, of all floats in the configuration of a factor."""
+    """Sets the dtype or policy of a factor's configuration and its networks'."""
     config["dtype"] = dtype
     for part in filter(None, (config["network"], config["embedding"])):
         part["config"]["dtype"] = dtype

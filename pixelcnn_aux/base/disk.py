@@ -1,4 +1,4 @@
-"""Atomic writes, locks and JSON files; errors of the operating system, each with its remedy."""
+"""Atomic writes, locks and JSON files; operating system errors with remedies."""
 
 import contextlib
 import errno
@@ -13,70 +13,67 @@ import tempfile
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect, restated
 
-ASIDE = "writing."  # begins the names of unfinished files
+ASIDE = "writing."  # prefix of unfinished files
 
 RETRY = ", and give the same command again"
 RESUME = f"{RETRY}: training resumes from its last checkpoint"
 
-_ANOTHER_KIND = "Move away what has this name"
+_ANOTHER_KIND = "Move away whatever has this name"
 _REMEDIES = {
     errno.ENOSPC: "Free space there",
     errno.EDQUOT: "Free space there",
     errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
     errno.EMFILE: "Raise the limit on open files (ulimit -n)",
-    errno.ENFILE: "Have fewer files open on this machine",
-    errno.EACCES: "Give yourself the right to do so",
-    errno.EPERM: "Give yourself the right to do so",
-    errno.EROFS: "Have that disk take writes",
+    errno.ENFILE: "Close some files on this machine",
+    errno.EACCES: "Check its permissions",
+    errno.EPERM: "Check its permissions",
+    errno.EROFS: "Remount it read-write",
     errno.ENOENT: "Check the path",
     errno.EEXIST: _ANOTHER_KIND,
     errno.EISDIR: _ANOTHER_KIND,
     errno.ELOOP: _ANOTHER_KIND,  # links are not followed
     errno.ENAMETOOLONG: "Give a shorter name",
     errno.ENOTDIR: _ANOTHER_KIND,
-    errno.EBADF: "Leave it open",
-    errno.EPIPE: "Have all of it read",
+    errno.EBADF: "Keep it open",
+    errno.EPIPE: "Read all of the output",
 }
-_DEEPEST = 64  # nested lists and objects in JSON: several times what a description needs
+_DEEPEST = 64  # levels of JSON, several times the depth of a description
 
 
 @contextlib.contextmanager
 def explained(expected, then=RETRY):
-    """Context that adds a remedy to errors of the operating system, also where TensorFlow reports them.
+    """Adds a remedy to operating system errors, also to those that TensorFlow reports.
 
     `expected` names the action and the path, as "to write runs/mine/config.json"; `then` ends the remedy.
-    Raises OSError, of the subclass that Python has for that error.
+    Raises Python's subclass of OSError for the error.
     """
     try:
         yield
     except Exception as error:
         if isinstance(error, OSError):
-            number = error.errno  # None if it is explained already
+            number = error.errno  # None if it is already explained
         else:
             words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
             number = next((x for x in _REMEDIES if os.strerror(x).lower() in words), None)
         if number is None:
             raise
-        text = f"{os.strerror(number)}. {_REMEDIES.get(number, 'Mend that')}{then}."
+        text = f"{os.strerror(number)}. {_REMEDIES.get(number, 'Fix the cause')}{then}."
         raise type(OSError(number, ""))(f"Expected {expected}. Received: {text}") from error
 
 
 def exists(file):
-    """Whether a file exists. Raises OSError, as `explained`, where the system does not say."""
+    """Whether a file exists. Raises OSError as `explained` if that is unknown."""
     with explained(f"to read {file}"):
         return file.exists()
 
 
 class NoFileError(OSError):
-    """Something else has the name of a file to be read."""
+    """The path to read is not a regular file."""
 
 
 def opened(file):
-    """Opens a regular file to read, as all files from elsewhere are read.
-
-    Raises OSError as `explained`, and NoFileError for a folder, and for a pipe or a device, which may never
-    answer, or never end.
-    """
+    """Opens a regular file for reading. Raises OSError as `explained`; for anything else, NoFileError."""
+    # Pipes and devices may block, or never end.
 
     def check(place):
         fits, received = stat.S_ISREG(os.stat(place).st_mode), "a folder, a pipe or a device"
@@ -84,23 +81,23 @@ def opened(file):
         expect(fits, expected, received, remedy, kind=NoFileError)
 
     with explained(f"to read {file}"), contextlib.ExitStack() as stack:
-        check(file)  # to open a device may be to use it
+        check(file)  # opening a device may have effects
         number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         stack.callback(os.close, number)
-        check(number)  # another may have got that name
+        check(number)  # the path may have been replaced
         stack.pop_all()
         return os.fdopen(number, "rb")
 
 
 def contents(file):
     """The bytes of a file. Raises as `opened`."""
-    with opened(file) as found, explained(f"to read {file}"):
-        return found.read()
+    with opened(file) as stream, explained(f"to read {file}"):
+        return stream.read()
 
 
 @contextlib.contextmanager
 def locked(file, busy, then=RETRY):
-    """Holds a lock on a file. Where another process does, `busy` raises, or the lock is waited for."""
+    """Holds a lock on a file. If another process does, calls `busy`, then waits unless that raised."""
     with contextlib.ExitStack() as stack:
         with explained(f"to write {file}", then):
             opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -121,7 +118,7 @@ def locked(file, busy, then=RETRY):
 
 
 def check_place(flag, path, suffixes=()):
-    """Raises ValueError or OSError unless a file can be written later to the path that a flag gives."""
+    """Raises ValueError or OSError unless a file can be written to a flag's path later."""
     file = pathlib.Path(path or "")
     ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
     with explained(f"{flag} as a place to write: {path}", then=""):
@@ -133,19 +130,19 @@ def check_place(flag, path, suffixes=()):
 
 
 def check_new(file):
-    """Raises ValueError if a file exists, or a link to nowhere, and OSError as `explained`."""
+    """Raises ValueError if a file, or a dangling link, exists, and OSError as `explained`."""
     is_new = not exists(pathlib.Path(file)) and not pathlib.Path(file).is_symlink()
-    expect(is_new, "the name of a new file", f"{file}, which is there", "Remove it first")
+    expect(is_new, "the name of a new file", f"{file}, which exists", "Remove it first")
 
 
 def new_file(file):
-    """As `replacing`, for a file that must not exist."""
+    """`replacing` for a file that must not exist."""
     check_new(file)
     return replacing(pathlib.Path(file))
 
 
 def writable(folder):
-    """Makes a folder if need be, and returns it. Raises OSError if it does not take files."""
+    """Returns a folder, created if needed. Raises OSError if it is not writable."""
     with explained(f"a folder {folder} that takes files"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -154,11 +151,8 @@ def writable(folder):
 
 @contextlib.contextmanager
 def replacing(file, then=RETRY, if_new=False):
-    """Yields a binary file that replaces `file`, a path, once the disk has all of it; else that is unchanged.
-
-    With `if_new`, a file that exists by then stays.
-    """
-    # A name of its own, so that two writers of the same file do not mix.
+    """Yields a binary file that atomically replaces `file`; with `if_new`, only if none exists by then."""
+    # A unique name, so that two writers of the same file do not mix.
     aside = file.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
     with explained(f"to write {file}", then):
         try:
@@ -181,11 +175,11 @@ def write_once(file, data):
 
 
 def _rename_if_new(aside, file):
-    """Gives `aside` the name `file`, unless another process was first."""
+    """Renames `aside` to `file` unless another process was first."""
     try:
         os.link(aside, file)
     except OSError:
-        # Without hard links, as on exFAT: of two processes at one moment the later one's stays.
+        # Without hard links, as on exFAT, the later of two simultaneous writers wins.
         if not file.exists():
             os.replace(aside, file)
             return
@@ -193,7 +187,7 @@ def _rename_if_new(aside, file):
 
 
 def write_json(file, value, if_new=False):
-    """Writes JSON, as `replacing`. Raises ValueError for numbers that are not finite."""
+    """Writes JSON by `replacing`. Raises ValueError for numbers that are not finite."""
     text = json.dumps(value, indent=2, allow_nan=False)
     with replacing(file, if_new=if_new) as opened:
         opened.write(f"{text}\n".encode())
@@ -202,31 +196,31 @@ def write_json(file, value, if_new=False):
 def read_json(file):
     """The value in a JSON file. Raises OSError as `contents`, and ValueError for a damaged file."""
 
-    def unique(pairs):  # `json` itself keeps the last of several
-        found = dict(pairs)
-        if len(found) < len(pairs):
+    def unique(pairs):  # `json` itself keeps the last duplicate
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
             names = arguments.short_repr([key for key, _ in pairs])
-            raise ValueError(f"a key twice among {names}")
-        return found
+            raise ValueError(f"a duplicate key among {names}")
+        return entries
 
     def refuse_constant(name):
-        raise ValueError(f"{name}, which is no number of JSON")
+        raise ValueError(f"{name}, which is not a JSON number")
 
     text = contents(file)
     received, remedy = "a damaged file", "Restore the file"
     with restated(f"JSON in {file}", received, remedy, ValueError, RecursionError):
-        found = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
-        if _depth(found) > _DEEPEST:
-            raise ValueError(f"lists and objects in one another, more than {_DEEPEST} deep")
-        return found
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
+        if _depth(value) > _DEEPEST:
+            raise ValueError(f"lists and objects nested more than {_DEEPEST} deep")
+        return value
 
 
 def read_dict(file, what, *keys):
-    """The dict in a JSON file, with all `keys`. Raises as `read_json`, and ValueError for other JSON."""
-    found = read_json(file)
-    fits = isinstance(found, dict) and found.keys() >= set(keys)
-    expect(fits, f"{what} in {file}", arguments.short_repr(found), "Restore the file")
-    return found
+    """The dict in a JSON file, with all of `keys`. Raises as `read_json`, and ValueError for other JSON."""
+    value = read_json(file)
+    fits = isinstance(value, dict) and value.keys() >= set(keys)
+    expect(fits, f"{what} in {file}", arguments.short_repr(value), "Restore the file")
+    return value
 
 
 def _depth(value):
@@ -235,21 +229,23 @@ def _depth(value):
 
 
 def write_or_agree(file, settings, prefix=""):
-    """Writes a dict of settings to a new file. Raises ValueError if the file has others, or is damaged."""
+    """Writes settings, a dict, unless the file exists. Raises ValueError if it differs or is damaged."""
     settings = json.loads(json.dumps(settings))
     if not exists(file):
         with explained(f"to write {file}"):
             file.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may write it at the same time: the first one's file stays.
+        # If another process writes it at the same time, the first file stays.
         write_json(file, settings, if_new=True)
-    found = differences(read_dict(file, "settings"), settings, prefix)
+    differing = differences(read_dict(file, "settings"), settings, prefix)
     expected = f"a workdir made with the same settings; {file} has others"
-    expect(not found, expected, found, "Choose another --workdir, or the settings of this one")
+    expect(
+        not differing, expected, differing, "Choose another --workdir, or the settings of this one"
+    )
 
 
 def differences(recorded, settings, prefix="", most=5):
-    """The first settings that differ between two values of JSON, as "image.epochs: 3 instead of 2, ..."."""
-    before, now = (dict(_leaves(of)) for of in (recorded, settings))
+    """The first differences of two JSON values, as "image.epochs: 3 instead of 2, ..."."""
+    before, now = dict(_leaves(recorded)), dict(_leaves(settings))
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     first = [
         f"{prefix}{key}: {json.dumps(now.get(key))} instead of {json.dumps(before.get(key))}"

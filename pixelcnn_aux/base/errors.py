@@ -16,17 +16,13 @@ OTHER_BACKEND = (
 def expect(
     fits: object, expected: str, received: Any, remedy: str, *, kind: type[Exception] = ValueError
 ) -> None:
-    """Raises `kind` unless `fits`: "Expected {expected}. Received: {received}. {remedy}."
-
-    For arguments of the public API and contents of files, which are checked once, where they enter. The texts
-    are evaluated also if `fits`: where they are costly, raise within an `if` instead.
-    """
+    """Raises `kind`, "Expected {expected}. Received: {received}. {remedy}.", unless `fits`."""
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
 
 
 def did_you_mean(name: Any, names: Iterable[str], remedy: str) -> str:
-    """The remedy for a name that is none of `names`: the one that is like it, if any, and what else to do."""
+    """A remedy that suggests the one of `names` that resembles `name`, if any."""
     alike = difflib.get_close_matches(name[:200], names, 1) if isinstance(name, str) else ()
     return f"Did you mean {alike[0]!r}? {remedy}" if alike else remedy
 
@@ -39,10 +35,7 @@ def restated(
     *kinds: type[Exception],
     kind: type[Exception] = ValueError,
 ) -> Iterator[None]:
-    """Errors of some kinds within, ValueErrors by default, become one of `kind` in the one format.
-
-    Its text follows what is received, in brackets.
-    """
+    """Reformats errors of `kinds`, by default ValueError, as `kind`; their text follows in brackets."""
     kinds = kinds or (ValueError,)
     try:
         yield
@@ -54,7 +47,7 @@ def restated(
 
 @contextlib.contextmanager
 def needs(package: str, remedy: str) -> Iterator[None]:
-    """Imports within that fail say what package, and what for, is expected, and how it is installed."""
+    """Makes failing imports name the expected package, its purpose, and how to install it."""
     try:
         yield
     except ImportError as error:
@@ -63,10 +56,7 @@ def needs(package: str, remedy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_all(what: str) -> Iterator[None]:
-    """Imports within that fail name the package that `what` needs, which a light installation leaves out.
-
-    If several are within each other, the outermost gives `what`. Where Keras fails, it is for its backend.
-    """
+    """Makes failing imports name the package that `what` needs and a light installation leaves out."""
     try:
         yield
     except (AttributeError, ImportError, ValueError) as error:
@@ -74,7 +64,7 @@ def needs_all(what: str) -> Iterator[None]:
         fits, expected = sys.flags.optimize < 2 or "tf_keras" not in modules, "docstrings"
         received, remedy = "python -OO, by which tf_keras fails", "Leave out -OO"
         expect(fits, expected, received, remedy, kind=ImportError)
-        if "keras" in modules:  # as it is imported
+        if "keras" in modules:  # while it is imported
             raise ImportError(OTHER_BACKEND.format(error)) from None
         name = getattr(error, "name", None) or ""
         if not isinstance(error, ModuleNotFoundError) or name.startswith("pixelcnn_aux"):

@@ -1,4 +1,4 @@
-"""What factors are given: `Inputs` to evaluate, and a `DrawRequest`; and how images are checked."""
+"""`Inputs` and `DrawRequest`, the arguments of factors; checks of images."""
 
 import functools
 import inspect
@@ -13,20 +13,15 @@ from pixelcnn_aux.base.errors import expect
 
 
 class Inputs(NamedTuple):
-    """An image, and what a factor conditions it on. Keras and `tf.nest` take it apart.
+    """Images, uint8 up to 256 pixel values and uint16 above, with their auxiliary images and condition."""
 
-    Images are uint8 up to 256 values, and uint16 above.
-    """
-
-    images: Tensor  # uint8 [B, H, W, C]
-    # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
-    auxiliary: Tensor = None
-    # A condition of the images, [B, ...] as in `conditions`; None for none.
-    condition: Tensor = None
+    images: Tensor  # [B, H, W, C]
+    auxiliary: Tensor = None  # [B, h, w, c]; None for an unconditional factor
+    condition: Tensor = None  # [B, ...], as in `conditions`; None without one
 
     @classmethod
     def of(cls, inputs: Any) -> Self:
-        """`Inputs` as they are, of a tuple or list in the order of the fields, a dict, or images alone."""
+        """`Inputs` from a tuple or list in the order of the fields, a dict, or images alone."""
         if isinstance(inputs, cls):
             return inputs
         if isinstance(inputs, Mapping):
@@ -34,13 +29,14 @@ class Inputs(NamedTuple):
         return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
 
 
-METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
+METHODS = ("incremental", "full")  # of evaluating a network pixel by pixel
 
 
 class DrawRequest(NamedTuple):
-    """A request for images, which `AuxiliaryModel.sample` hands down to the scan of each factor.
+    """A request for images, which `AuxiliaryModel.sample` passes to the scan of each factor.
 
-    Tensors have a row for each image. The fields after `by` differ between the factors of a chain.
+    Tensors have a row per image. The fields after `by` differ between the factors of a chain. Pixels are
+    uint8 up to 256 pixel values, and uint16 above.
     """
 
     seeds: Tensor = None  # int32 [B, 2]
@@ -51,34 +47,34 @@ class DrawRequest(NamedTuple):
     jit_compile: bool = False  # whether XLA compiles the drawing
     by: str | None = None  # "numpy" or "graph", which draws
     size: Size | None = None  # (H, W) of the images
-    # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
-    auxiliary: Tensor = None
-    # Known pixels, uint8 [B, H, W, C], and uint8 [B, H, W, 1], 1 where they are known; None for none.
+    auxiliary: Tensor = None  # pixels [B, h, w, c]; None for an unconditional factor
+    # Pixels [B, H, W, C], and a mask, uint8 [B, H, W, 1], 1 where they are known; None if all are to be
+    # drawn.
     completed: Any = None
-    # The least and the most that each value is known to be, uint8 [B, H, W, C] each; None for any.
+    # Lower and upper bounds of each value, pixels [B, H, W, C] each; None without bounds.
     within: Any = None
-    # `sampling.Particles`, which weighs several images of each request; None for one.
+    # Weights of several images per request, which `sampling/particles.py` keeps; None for one image each.
     particles: Any = None
-    # `sampling.Noise`, or float [B, H, W, noise_size] of it: bounded for a factor with a fixed sum, and
-    # wherever `within` is given.
+    # The source of noise, or float [B, H, W, noise_size] of it: bounded for a factor with a fixed sum,
+    # and if `within` is set.
     noise: Any = None
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-# The number of axes that arguments of one image have.
+# The number of axes of each argument for a single image.
 _RANKS = {"images": 3, "known": 3, "mask": 3, "given": 3, "seeds": 1}
 
 
 def takes_one(method: _Method) -> _Method:
-    """A method of images [B, ...] of a chain that takes one, [H, W, C], too: then its result has no B."""
+    """Decorator: a model's method also accepts one image without a batch axis, as do its results then."""
     signature = inspect.signature(method)
 
     @functools.wraps(method)
     def call(model, *args, **kwargs):
-        found, ranks = signature.bind(model, *args, **kwargs).arguments, dict(_RANKS)
+        bound, ranks = signature.bind(model, *args, **kwargs).arguments, dict(_RANKS)
         if model.condition is not None:
             ranks["condition"] = len(model.condition.shape)
-        of_one = set()
+        single = set()  # names of arguments without a batch axis
 
         def batch(name, value):
             if isinstance(value, dict):  # `given`
@@ -88,11 +84,11 @@ def takes_one(method: _Method) -> _Method:
             array = arguments.array(name, value)
             if np.ndim(array) != ranks[name]:
                 return value
-            of_one.add(name)
+            single.add(name)
             return array[None]
 
-        batches = {name: batch(name, value) for name, value in found.items()}
-        if of_one <= {"condition"}:
+        batches = {name: batch(name, value) for name, value in bound.items()}
+        if single <= {"condition"}:
             return method(model, *args, **kwargs)
         return arrays.mapped(lambda x: x[0], method(**batches))
 
@@ -107,25 +103,29 @@ def check_images(
     what: str = "images",
     floats: bool = False,
 ) -> Tensor:
-    """Returns images [B, H, W, C], a NumPy array or a tensor, of so many channels and pixel values.
+    """Returns images [B, H, W, C] as a NumPy array or tensor, after a check of dtype, shape and range.
 
-    They are called `what` in errors, and are `floats` or whole: Python's numbers, int32 and int64 become
-    pixel values. None is any number. Values are checked where they are known: not while a graph is traced.
-    Raises ValueError for others, or those with an empty side.
+    Args:
+      images: of the dtype of `num_values`, or wider integers within range, which are converted.
+      channels, num_values: int, the expected ones; None for any.
+      what: str, the name of the images in errors.
+      floats: bool, whether values are floats from 0 to num_values - 1 instead.
+
+    Raises ValueError for other images, or for an empty side. Values are not checked while a graph is traced.
     """
     [images] = arrays.alike(arguments.array(what, images))
-    kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
+    dtypes = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
     if floats:
-        kinds = ["float32", "float64"]
+        dtypes = ["float32", "float64"]
     elif num_values is not None:
-        images = _as_pixels(images, kinds[0], num_values)
+        images = _as_pixels(images, dtypes[0], num_values)
     dtype, shape = _dtype(images), list(images.shape)
-    if dtype not in kinds or len(shape) != 4:
-        expected = f"{what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]"
+    if dtype not in dtypes or len(shape) != 4:
+        expected = f"{what} as {' or '.join(dtypes)} [B, H, W, {channels or 'C'}]"
         remedy = "Give np.stack(images) of several, image[None] of one"
-        if dtype not in kinds:
+        if dtype not in dtypes:
             last = (num_values or 256) - 1
-            remedy = conversion(images, what.split()[-1], kinds[0], last)
+            remedy = conversion(images, what.split()[-1], dtypes[0], last)
             if what == "images" and dtype.startswith("float"):
                 remedy += f", or ask log_density, which takes floats from 0 to {last}"
         expect(False, expected, f"{dtype} {shape}", remedy)
@@ -145,7 +145,7 @@ def check_images(
 
 
 def _as_pixels(images, dtype, num_values):
-    """Whole numbers, Python's or as wide, as pixel values, if they are; bools where there are two values."""
+    """Wider integers, and bools for two values, as pixel values if they are in range; others unchanged."""
     wide = ("int", "uint32", "uint64", *["bool"] * (num_values == 2))
     if not _dtype(images).startswith(wide) or 0 in images.shape:
         return images
@@ -158,16 +158,15 @@ def _dtype(images):
 
 
 def upper_half(images: Tensor) -> np.ndarray:
-    """The mask of images [..., H, W, C] whose upper half is known: uint8 [..., H, W, 1]."""
+    """The mask of known pixels if the upper half of images [..., H, W, C] is known: uint8 [..., H, W, 1]."""
     mask = np.zeros((*images.shape[:-1], 1), np.uint8)
     mask[..., : images.shape[-3] // 2, :, :] = 1
     return mask
 
 
 def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
-    """The remedy for images of another dtype than this one: the line that converts those of this name."""
-    found = _dtype(images)
-    kind = next((x for x in ("float", "bool", "int") if x in found), "")
+    """The remedy for a wrong dtype: code that converts the variable `name` to `dtype`, 0 .. `last`."""
+    kind = next((x for x in ("float", "bool", "int") if x in _dtype(images)), "")
     ends = _ends(images) if kind and 0 not in images.shape and "float" not in dtype else None
     if ends is None:
         return f"Convert them to {dtype}"
@@ -180,23 +179,22 @@ def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
 
 
 def _ends(images):
-    """The least and the largest value of images; None in a graph, where they are not known."""
+    """The least and largest value of images; None in a graph."""
     values = images if arrays.is_plain(images) else arrays.cast(images, "float32")
     ends = arrays.min(values), arrays.max(values)
-    # In a graph they have no values, even where the images have: a graph may capture them.
+    # In a graph, these have no values even if the images do: a graph may capture them.
     return None if any(map(arrays.is_symbolic, ends)) else [*map(float, ends)]
 
 
 def check_sides_known(size: Sequence[int | None]) -> None:
-    """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
+    """Raises ValueError if H or W is None, as in a pipeline of images of any size."""
     expected = "images whose height and width are known while a graph is traced"
-    received, remedy = " x ".join(map(str, size)), "Set them by tf.ensure_shape"
-    expect(None not in size, expected, received, remedy)
+    expect(None not in size, expected, " x ".join(map(str, size)), "Set them by tf.ensure_shape")
 
 
 def check_multiple(images: Tensor, multiple: int) -> None:
-    """Raises ValueError for images [B, H, W, C] whose H or W is not a multiple of what a network needs."""
+    """Raises ValueError unless H and W of images [B, H, W, C] are multiples of `multiple`."""
     height, width = images.shape[1:3]
-    fits = not any(side is not None and side % multiple for side in (height, width))
+    fits = not any(side and side % multiple for side in (height, width))
     expected = f"an image height and width that are multiples of {multiple}, as this network needs"
     expect(fits, expected, f"{height} x {width}", "Choose another image size, or fewer resolutions")

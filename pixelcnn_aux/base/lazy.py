@@ -1,4 +1,4 @@
-"""Names that are imported when they are first used: Keras and TensorFlow take seconds to import."""
+"""Lazy imports of names when they are first used: Keras and TensorFlow take seconds to import."""
 
 import contextlib
 import gc
@@ -11,7 +11,7 @@ from pixelcnn_aux.base.errors import needs_all
 
 @contextlib.contextmanager
 def lasting_objects() -> Iterator[None]:
-    """Within it no garbage is collected: of objects that all last, which takes a fifth of the time."""
+    """Disables the garbage collector while long-lived objects are created: it takes a fifth of an import."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -24,10 +24,10 @@ def lasting_objects() -> Iterator[None]:
 def names(
     package: str, modules: Mapping[str, str], own_modules: str = ""
 ) -> tuple[Callable[[str], Any], list[str]]:
-    """The `__getattr__` of a package, and the names that it finds: those in some modules, and modules."""
+    """A package's `__getattr__`, and the names that it resolves: `modules` maps a module to names in it."""
     places = {module.rpartition(".")[2]: f"{package}.{module}:" for module in own_modules.split()}
-    for module, found in modules.items():
-        places |= {name: f"{package}.{module}:{name}" for name in found.split()}
+    for module, module_names in modules.items():
+        places |= {name: f"{package}.{module}:{name}" for name in module_names.split()}
 
     def find(name: str) -> Any:
         if name not in places:

@@ -1,4 +1,4 @@
-"""Description of the machine, beside measurements and files that depend on it."""
+"""Description of the machine, recorded with measurements and files that depend on it."""
 
 import contextlib
 import functools
@@ -19,12 +19,12 @@ _SETTINGS = (
 
 
 def describe():
-    """dict, a description of this machine: its processor, GPUs, what changes how it rounds, packages."""
+    """Describes this machine: processor, GPUs, settings that affect rounding, package versions."""
     flags = _field("flags").split()
-    kinds = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+    extensions = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
     return {
         "processor": _field("model name") or platform.machine(),
-        "instructions": " ".join(kind for kind in kinds if kind in flags),
+        "instructions": " ".join(x for x in extensions if x in flags),
         "threads": os.cpu_count(),
         "gpus": _gpus(),
         "settings": " ".join(f"{x}={os.environ[x]}" for x in _SETTINGS if x in os.environ),
@@ -34,7 +34,7 @@ def describe():
 
 def is_fast_in_bfloat16():
     """Whether the processor is known to compute faster in bfloat16 than in float32."""
-    # On Intel's with AVX512-BF16 alone a convolution takes twice as long; others were not measured.
+    # Intel processors with AVX512-BF16 alone take twice as long for a convolution; others were not measured.
     flags = _field("flags").split()
     is_amd = _field("vendor_id") == "AuthenticAMD"
     return "amx_bf16" in flags or ("avx512_bf16" in flags and is_amd)
@@ -42,7 +42,7 @@ def is_fast_in_bfloat16():
 
 @functools.cache
 def has_accelerator():
-    """Whether this machine has a GPU or a TPU that the process may use."""
+    """Whether the process may use a GPU or TPU."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     files = (*(() if hidden else ("nvidia[0-9]*",)), "kfd", "accel[0-9]*", "vfio/[0-9]*")
     return any(True for name in files for _ in DEVICES.glob(name))
@@ -57,7 +57,7 @@ def _gpus():
 
 
 def _version(name):
-    """The version of a package: its own if it is imported, since distributions have other names."""
+    """A package's version: `__version__` if it is imported, since its distribution may have another name."""
     imported = getattr(sys.modules.get(name), "__version__", None)
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return imported or importlib.metadata.version(name)
@@ -66,5 +66,5 @@ def _version(name):
 def _field(name):
     """The first value of a field of `CPUINFO`; "" if it has no such field."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
-    found = re.search(rf"^{name}\s*: (.*)", text, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(rf"^{name}\s*: (.*)", text, re.MULTILINE)
+    return match[1] if match else ""

@@ -1,4 +1,4 @@
-"""Progress bars, and times in words."""
+"""Progress bars and readable durations."""
 
 import contextlib
 import sys
@@ -6,15 +6,12 @@ import threading
 import time
 from concurrent import futures
 
-_PATIENCE, _INTERVAL = 5, 0.1  # seconds: before a late line, and between two of a bar
+_PATIENCE, _INTERVAL = 5, 0.1  # seconds: before a late bar, and between redraws
 
 
 def progress_bar(count, unit="step", patience=0.0):
-    """A function of the number of units done, and of the latest values of metrics by name, if any.
-
-    In a terminal it redraws a line, elsewhere it prints one at the end. With a `patience`, in seconds, there
-    is a line in a terminal alone, and only if work goes on after that time.
-    """
+    """Returns `update(done, **metrics)`: a terminal line is redrawn; other output gets one at the end."""
+    # With a `patience`, in seconds, only terminals show it, and only for work that takes longer.
     start = drawn = time.perf_counter()
     first, begun = None, not patience
 
@@ -26,7 +23,7 @@ def progress_bar(count, unit="step", patience=0.0):
         if not begun or not (is_last or (is_terminal and now - drawn > _INTERVAL)):
             return
         drawn = now
-        # Without what came first, which may have been compiled.
+        # Excludes the first units, which may have waited for compilation.
         units, since = (done - first[0], first[1]) if done > first[0] else (done, start)
         pace = (now - since) / max(units, 1)
         if is_last:
@@ -42,12 +39,12 @@ def progress_bar(count, unit="step", patience=0.0):
 
 
 def late_bar(count, unit):
-    """As `progress_bar`, in a terminal, and only if work goes on after a few seconds."""
+    """A `progress_bar` for terminals, shown only for work of more than a few seconds."""
     return progress_bar(count, unit, _PATIENCE)
 
 
 def pixel_bar(count):
-    """As `progress_bar`, of so many pixels, with those a second."""
+    """A `progress_bar` of pixels that also shows megapixels per second."""
     kilopixels, start = -(-count // 1000), time.perf_counter()
     update = progress_bar(kilopixels, "kilopixel")
 
@@ -60,7 +57,7 @@ def pixel_bar(count):
 
 @contextlib.contextmanager
 def waiting(what):
-    """Within it, a terminal shows after some seconds what it waits for, with a bar that moves."""
+    """Shows a moving bar in a terminal if the work within takes more than a few seconds."""
     start, done = time.perf_counter(), threading.Event()
 
     def show():
@@ -84,7 +81,7 @@ def waiting(what):
 
 
 def duration(seconds):
-    """Seconds in a unit that reads well: "95 s", "12 min", "3.4 h"."""
+    """Seconds in a readable unit: "95 s", "12 min", "3.4 h"."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * 60:

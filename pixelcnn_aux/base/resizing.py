@@ -1,4 +1,4 @@
-"""Resizing images by the means of areas."""
+"""Image resizing by area averages."""
 
 import numpy as np
 
@@ -13,10 +13,8 @@ def fit(image, image_size):
 
 
 def resize(image, image_size):
-    """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area that it covers.
-
-    It equals `tf.image.resize(image, image_size, "area")` bit for bit: the same sums in float32, in order.
-    """
+    """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area it covers."""
+    # Bit for bit `tf.image.resize(image, image_size, "area")`: the same sums in float32, in order.
     rows, row_weights, height = _covered(image.shape[0], image_size[0])
     columns, column_weights, width = _covered(image.shape[1], image_size[1])
     sums = sum(
@@ -28,7 +26,7 @@ def resize(image, image_size):
 
 
 def _covered(length, size):
-    """The cells of an axis that each of `size` covers, how much, and its length: [K, size], [K, size], []."""
+    """Input cells of each of `size` output cells, their weights, and the scale: [K, size], [K, size], []."""
     scale = np.float32(length) / np.float32(size)
     edges = np.arange(size + 1, dtype=np.float32) * scale
     low, high = edges[:-1], edges[1:]

@@ -1,16 +1,17 @@
-"""Bit-exact arithmetic in float32: networks whose numbers are whole numbers times powers of two.
+"""Bit-exact arithmetic in float32: networks of whole numbers times powers of two.
 
-A sum of whole numbers is exact in float32 if no partial sum reaches 2 ** 24: in any order, in any kernel, on
-any processor. So is a product of whole numbers up to 2 ** 8 in bfloat16 with sums in float32. A power of two
-as a common factor changes nothing. So every number of a rounded network is a multiple of one:
+A sum of whole numbers is exact in float32 if no partial sum reaches 2 ** 24, in any order, kernel or
+processor. So are products of whole numbers up to 2 ** 8 in bfloat16 with sums in float32. A common factor
+that is a power of two changes nothing. Every number of a rounded network is therefore a multiple of a power
+of two:
 
     activations    of 1 / 64, up to 255 of them in size
     kernels        of 2 ** -e, up to 127 of them, with an exponent e for each output channel
     biases         of 2 ** -e / 64, up to 2 ** 21 of them
     sums           exact; then rounded to multiples of 1 / 256
 
-The activation function is not exact, and is rounded where no machine's error matters. Gradients are those of
-the same network without rounding (straight through).
+The activation function is not exact, but rounded where no machine's error matters. Gradients ignore rounding
+(straight through).
 """
 
 from typing import Any
@@ -28,21 +29,21 @@ KERNEL = 127  # the largest number in a kernel, in units
 BIAS = 2**21 - 1  # the largest bias, in units
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
 _POWERS = np.float32(2) ** np.arange(-8, 31, dtype=np.float32)  # the units of kernels in 1
-HIGHEST = 4 * ACTIVATIONS + MOST // 8  # in units: from here on, SiLU is `MOST`
-# SiLU of whole units, less this, rounds to the same number, and is 7e-4 units or more from where rounding
-# changes: many times the error of any float32 sigmoid.
+HIGHEST = 4 * ACTIVATIONS + MOST // 8  # units from which on SiLU is `MOST`
+# SiLU of whole units minus this rounds to the same number, and is at least 7e-4 units from a rounding
+# boundary: many times the error of any float32 sigmoid.
 _ASIDE = 6.4e-4
 
 
 def whole_silu(x: Tensor) -> Tensor:
-    """x sigmoid(x) of x in whole units, rounded to whole units. It has no gradient."""
+    """x sigmoid(x), with x and the result rounded to whole units. It has no gradient."""
     units = arrays.round(x * ACTIVATIONS)
     y = arrays.round(units * arrays.sigmoid(units / ACTIVATIONS) - _ASIDE)
     return arrays.minimum(y, MOST) / ACTIVATIONS
 
 
 def straight_silu(x: Tensor) -> Tensor:
-    """`whole_silu` of a tensor, with the gradient of SiLU."""
+    """`whole_silu` with the gradient of SiLU."""
 
     @arrays.custom_gradient
     def straight(x):
@@ -59,7 +60,7 @@ def straight_silu(x: Tensor) -> Tensor:
 
 
 def straight(x: Tensor, units: float | Tensor) -> Tensor:
-    """A tensor as a multiple of 1 / units, a power of two; the gradient is that of x."""
+    """x rounded to a multiple of 1 / units, a power of two; the gradient passes straight through."""
 
     @arrays.custom_gradient
     def straight(x):
@@ -72,11 +73,8 @@ def straight(x: Tensor, units: float | Tensor) -> Tensor:
 
 
 def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
-    """The units of a kernel in 1, for each output channel, its last axis: float [filters].
-
-    It is the largest power of two by which neither the kernel nor the bias exceeds its largest number of
-    units. Comparisons are exact, and rounding again changes nothing.
-    """
+    """Units per 1 of each output channel: the most within `KERNEL` and `BIAS` units. float [filters]."""
+    # Comparisons are exact, and rounding again changes nothing.
     axes = tuple(range(len(kernel.shape) - 1))
     kernel, bias = (arrays.absolute(arrays.stop_gradient(x)) for x in (kernel, bias))
     fits = arrays.logical_and(
@@ -88,5 +86,5 @@ def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def in_quarters(fixed_sum: Any) -> Any:
-    """A `FixedSum`, or None, as a rounded factor uses it: with centers in multiples of 1 / `CENTERS`."""
+    """The `FixedSum` of a rounded factor, whose centers are multiples of 1 / `CENTERS`; or None."""
     return fixed_sum and type(fixed_sum)(**{**fixed_sum.get_config(), "center_units": CENTERS})

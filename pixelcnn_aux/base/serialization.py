@@ -1,6 +1,6 @@
-"""Descriptions of objects of this package, in Keras's format, and building objects from them.
+"""Serialization of objects to descriptions in Keras's format, and back.
 
-A description may come from a file, so only registered classes are built:
+Descriptions may come from files, so only registered classes are built:
 
     @keras.saving.register_keras_serializable(package="my_package")
     class Palette(pa.auxiliary.Transform): ...
@@ -21,16 +21,17 @@ from pixelcnn_aux.base.arguments import Config
 from pixelcnn_aux.base.errors import expect, restated
 
 _T = TypeVar("_T")
-# Of the arguments of Keras's layers and models; others, such as regularizers, build objects of any class.
+# Accepted arguments of Keras's layers and models; others, such as regularizers, build objects of any class.
 OF_KERAS = ("name", "trainable", "dtype")
 _POLICIES = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 _OF_POLICY = {"module": "keras", "class_name": "DTypePolicy", "registered_name": None}
+_OTHER_VERSION = "Load it with the version of the package that wrote it"
 _classes: dict[str, Any] = {}  # registered name -> class
-_waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not know yet
+_waiting: list[tuple[str, Any]] = []  # (package, class) to be registered with Keras
 
 
 def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
-    """A decorator that registers a class as one of a package; with Keras as soon as that is imported."""
+    """Decorator that registers a class under a package; with Keras once that is imported."""
 
     def decorate(cls: Any) -> Any:
         _classes[f"{package}>{cls.__name__}"] = cls
@@ -43,8 +44,8 @@ def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
 
 
 def with_keras() -> Any:
-    """Keras, which knows all classes that are registered by now."""
-    import keras  # here: whatever computes with NumPy does without
+    """Keras, after registering all waiting classes with it."""
+    import keras  # here, since NumPy code does without it
 
     while _waiting:
         package, cls = _waiting.pop(0)
@@ -53,25 +54,25 @@ def with_keras() -> Any:
 
 
 def registered_name(cls: type) -> str:
-    """The name under which a class is registered; its own name if it is not."""
+    """The name that a class is registered under; its own name if it is not registered."""
     if "keras" in sys.modules:
         return with_keras().saving.get_registered_name(cls)
-    return next((name for name, found in _classes.items() if found is cls), cls.__name__)
+    return next((name for name, known in _classes.items() if known is cls), cls.__name__)
 
 
 def registered_class(name: str) -> Any:
-    """The class that is registered under a name, with Keras or here; None for none."""
+    """The class registered under a name, with Keras or here, or None."""
     if "keras" in sys.modules:
         return with_keras().saving.get_registered_object(name)
     return _classes.get(name)
 
 
 class Configured:
-    """Base of classes with a description: `get_config` returns the arguments of the constructor.
+    """Base of serializable classes: `get_config` returns the arguments of the constructor.
 
     Attributes:
-      optional: names of arguments that a description leaves out if they have their defaults, so that it stays
-        as it was before there were such arguments.
+      optional: names of arguments that a description omits if they have their defaults, for compatibility
+        with descriptions from before they existed.
       ignored: names of other entries that a description may have.
     """
 
@@ -79,7 +80,7 @@ class Configured:
     ignored: tuple[str, ...] = ()
 
     def get_config(self) -> Config:
-        """dict, the arguments that build the object again: here its attributes of their names."""
+        """dict, the constructor's arguments: by default the attributes of the same names."""
         bases = reversed(type(self).__mro__[:-1])  # all but object
         names = dict.fromkeys(x for base in bases for x in inspect.signature(base).parameters)
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
@@ -90,11 +91,10 @@ class Configured:
 
 
 def serialize(part: Any) -> Any:
-    """The description of an object, which JSON can hold; None of None.
+    """The JSON-serializable description of an object, in Keras's format; None for None.
 
-    It is Keras's without the module, which may change, the shapes that the object was built for, and its
-    compilation. Raises ValueError for an object of a class that is not registered, or no longer, or whose
-    `get_config` leaves out an argument of its constructor or has values that do not come back as they were.
+    Raises ValueError if the class is not, or no longer, registered, or if its `get_config` omits an argument
+    of the constructor or has values that JSON does not preserve.
     """
     if part is None:
         return None
@@ -103,11 +103,10 @@ def serialize(part: Any) -> Any:
     registered = registered_class(name)
     _check_registered(cls.__name__, registered)
     expected = f"an object of the class that is registered as {name}"
-    received = "one of an earlier class of that name"
     remedy = "Build the model again, or leave out --plugin for the module that is run"
-    expect(registered is cls, expected, received, remedy)
+    expect(registered is cls, expected, "one of an earlier class of that name", remedy)
     config, parameters = part.get_config(), inspect.signature(cls).parameters
-    # All arguments of the constructor but those that are left out where they are None.
+    # Arguments of the constructor, except optional ones that are None.
     missing = [
         x.name
         for x in parameters.values()
@@ -119,7 +118,10 @@ def serialize(part: Any) -> Any:
     remedy = "Define it to return them in a dict, beside those of a base class"
     expect(not missing, expected, f"no {', '.join(missing)}", remedy)
     plain = {}
+    optional = getattr(cls, "optional", ())
     for key, value in config.items():
+        if key in optional and value == parameters[key].default:
+            continue
         try:
             plain[key] = _plain(value)
         except TypeError:
@@ -128,14 +130,11 @@ def serialize(part: Any) -> Any:
                 f"lists, tuples and dicts of them. Received: {key}={arguments.short_repr(value)}. Write it "
                 "as such, an array by its method tolist()."
             ) from None
-    for key in getattr(cls, "optional", ()):
-        if key in config and config[key] == parameters[key].default:
-            del plain[key]
     return {"class_name": cls.__name__, "config": plain, "registered_name": name}
 
 
 def _plain(value):
-    """A value as JSON can hold it, and `deserialize` gives it back; TypeError for an array, for example."""
+    """A value that JSON preserves; raises TypeError for others, such as arrays."""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _plain(x) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
@@ -148,7 +147,7 @@ def _plain(value):
 
 
 def check(description: Any) -> None:
-    """Raises ValueError unless the classes that a description names are registered and take its entries."""
+    """Raises ValueError unless a description's classes are registered and accept its entries."""
     if isinstance(description, dict) and {"class_name", "registered_name"} & description.keys():
         name: Any = description.get("registered_name") or description.get("class_name")
         cls = registered_class(name) if isinstance(name, str) else None
@@ -159,65 +158,63 @@ def check(description: Any) -> None:
             check(part)
 
 
-def check_entries(name: str, config: Any, taken: Collection[str] | None) -> None:
-    """Raises ValueError for a configuration of a class with entries that are not `taken`, if these are known.
-
-    What entries describe is checked as by `check`.
-    """
+def check_entries(name: str, config: Any, names: Collection[str] | None) -> None:
+    """Raises ValueError for entries of a class's configuration beside `names`, if any, and as `check`."""
     expected = f"the description of a {name} with its arguments"
-    remedy = "Load it with the version of the package that wrote it"
+    remedy = _OTHER_VERSION
     expect(isinstance(config, dict), expected, arguments.short_repr(config), remedy)
     for key, value in config.items():
-        fits = taken is None or key in taken
+        fits = names is None or key in names
         expect(fits, expected, f"{arguments.short_repr(key)}, which it does not take", remedy)
-        if key != "dtype" or not (taken is None or {*OF_KERAS} <= {*taken}):
+        if key != "dtype" or not (names is None or {*OF_KERAS} <= {*names}):
             check(value)
             continue
-        if isinstance(value, dict):  # which Keras numbers in its own files
+        if isinstance(value, dict):  # as in Keras's own files
             value = {x: y for x, y in value.items() if x != "shared_object_id"}
-        known = [form for x in _POLICIES for form in (x, {**_OF_POLICY, "config": {"name": x}})]
+        policies = [y for x in _POLICIES for y in (x, {**_OF_POLICY, "config": {"name": x}})]
         of_keras = f"{key} of a {name} as one of {', '.join(_POLICIES)}"
-        expect(value in known, of_keras, arguments.short_repr(value), remedy)
+        expect(value in policies, of_keras, arguments.short_repr(value), remedy)
 
 
 def arguments_of(cls: Any) -> list[str]:
-    """The names of all arguments of a class and its bases, but of Keras's those in `OF_KERAS` alone."""
-    found = [*getattr(cls, "ignored", ())]
+    """Argument names of a class and its bases; of Keras's classes, those in `OF_KERAS`."""
+    names = [*getattr(cls, "ignored", ())]
     for base in getattr(cls, "__mro__", ()):
         if base.__module__.startswith("keras."):
-            found += OF_KERAS
+            names += OF_KERAS
         elif "__init__" in vars(base):
-            _, *taken = inspect.signature(base.__init__).parameters.values()  # without `self`
-            found += [x.name for x in taken if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
-    return found
+            _, *parameters = inspect.signature(base.__init__).parameters.values()  # without `self`
+            names += [
+                x.name for x in parameters if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)
+            ]
+    return names
 
 
-def deserialize(description: Any, kind: Any) -> Any:
-    """The object of a class `kind` that `serialize` described; None of None.
+def deserialize(description: Any, base: Any) -> Any:
+    """The object that `serialize` described, of the class `base` or a subclass; None for None.
 
-    Before anything is built, all of it is checked. Raises ValueError for a class that is not registered or
-    not a subclass of `kind`, or for other arguments.
+    The whole description is checked before anything is built. Raises ValueError for a class that is not
+    registered or not a subclass of `base`, or for other arguments.
     """
     if description is None:
         return None
-    found: Any = description if isinstance(description, dict) else {}
-    name, config = found.get("registered_name") or found.get("class_name"), found.get("config")
-    expected = f"the description of a class {kind.__name__}"
+    entries: Any = description if isinstance(description, dict) else {}
+    name = entries.get("registered_name") or entries.get("class_name")
+    expected = f"the description of a class {base.__name__}"
     remedy = "Take the file from where it came from again"
-    fits = isinstance(name, str) and isinstance(config, dict)
+    fits = isinstance(name, str) and isinstance(entries.get("config"), dict)
     expect(fits, f"{expected}, as Keras writes them", arguments.short_repr(description), remedy)
     check(description)
     cls = registered_class(name)
-    expect(isinstance(cls, type) and issubclass(cls, kind), expected, f"that of {name}", remedy)
-    # Not by Keras's function, which also builds some objects of classes that are not registered.
+    expect(isinstance(cls, type) and issubclass(cls, base), expected, f"that of {name}", remedy)
+    # Keras's own function also builds some unregistered classes.
     expected = f"the description of a {name} with its arguments"
-    remedy = "Load it with the version of the package that wrote it"
-    with restated(expected, "others", remedy, TypeError, KeyError):
-        return cls.from_config(config)
+    with restated(expected, "others", _OTHER_VERSION, TypeError, KeyError):
+        return cls.from_config(entries["config"])
 
 
 def check_comes_back(part: Any) -> None:
-    """Raises ValueError for an object whose description builds another one, by building it."""
+    """Raises ValueError unless an object built from the description has the same description."""
     description = json.dumps(serialize(part))
     try:
         received = json.dumps(serialize(deserialize(json.loads(description), type(part))))
@@ -237,15 +234,12 @@ def _check_registered(name, cls):
 
 
 def named_weights(layer: Any) -> dict[str, Any]:
-    """The weights of a Keras model by their names in files: dict, str -> `keras.Variable`.
-
-    Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
-    that are the same then are counted.
-    """
-    found: dict[str, Any] = {}
+    """The weights of a Keras model by their names in files: dict, str -> `keras.Variable`."""
+    named: dict[str, Any] = {}
     counts = collections.Counter[str]()
     for weight in layer.weights:
+        # Without Keras's layer numbers, which depend on the process. Duplicates get a count.
         path = re.sub(r"_\d+(?=/|$)", "", weight.path)
-        found[f"{path}:{counts[path]}" if path in counts else path] = weight
+        named[f"{path}:{counts[path]}" if path in counts else path] = weight
         counts[path] += 1
-    return found
+    return named

@@ -1,4 +1,4 @@
-"""Threads that compute, beside which BLAS has one of its own: for any caller, thread or forked process."""
+"""A thread pool for computing, while BLAS is limited to one thread; safe in threads and forked processes."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from typing import Any
 
 import threadpoolctl
 
-# Cores of this process, for threads; fewer in a worker of `jobs`.
+# Cores available to this process; fewer in workers of `jobs`.
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -23,7 +23,7 @@ _limit = _Limit()
 
 @contextlib.contextmanager
 def limited(most: int | None) -> Iterator[None]:
-    """Within it, this thread computes in at most so many threads; None for all cores."""
+    """Context in which this thread computes in at most `most` threads; None for all cores."""
     before, _limit.most = _limit.most, most
     try:
         yield
@@ -37,8 +37,8 @@ def _pool():
 
 
 def in_slices(function: Callable[[slice], Any], count: int, at_once: int) -> None:
-    """Calls a function of slices of up to `at_once` of `count` things, of many in several threads."""
-    share = max(-(-count // (_limit.most or cores)), at_once)  # of a thread
+    """Calls a function of slices that cover range(count), `at_once` items each, in several threads."""
+    share = max(-(-count // (_limit.most or cores)), at_once)  # items per thread
 
     def evaluate(start):
         stop = min(start + share, count)
@@ -50,7 +50,7 @@ def in_slices(function: Callable[[slice], Any], count: int, at_once: int) -> Non
 
 
 class _Blas:
-    """Limits BLAS, which is one for the process, to a thread while any thread computes."""
+    """Limits the process's BLAS libraries to one thread each while any thread computes."""
 
     def __init__(self):
         self._lock, self._users, self._limits = threading.Lock(), 0, None
@@ -71,7 +71,7 @@ class _Blas:
                     self._limits.restore_original_limits()
 
     def forget_others(self):
-        """In a forked process: the threads that computed are the parent's."""
+        """Resets the count in a forked process, since the counted threads are the parent's."""
         if self._users:
             self._limits.restore_original_limits()
         self._lock, self._users = threading.Lock(), 0

@@ -1,7 +1,7 @@
-"""A lossless codec: images as about as many bits as a model's likelihood says.
+"""A lossless codec: compresses images to about as many bits as a model's likelihood assigns them.
 
 codec = pa.codec.Codec(pa.load("photographs"))
-data = codec.compress(images)           # images: list of uint8 [H, W, 3], of any sizes -> bytes
+data = codec.compress(images)           # images: list of uint8 [H, W, 3] of any sizes -> bytes
 codec.decompress(data)                  # the same images
 """
 

@@ -1,1 +1,1 @@
-"""The programs that are sub-commands of `pixelcnn-aux`: modules as `program` runs them."""
+"""The sub-commands of `pixelcnn-aux`, one module each; `program` runs them."""

@@ -1,4 +1,4 @@
-"""The run that a program reads: flags that choose it, its model, its images, and their class."""
+"""The run a program works on: the flags that choose it, its model, its images and their class."""
 
 import functools
 import math
@@ -20,11 +20,11 @@ from pixelcnn_aux.runs.folder import RunFolder
 FLAGS = flags.FLAGS
 
 _IMAGES = {
-    "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
-    "image_dir": "A folder of images, for the data sets folder and celeb_a, or of arrays.",
-    "image_file": "A .npz file of images, for the data set arrays.",
-    "labels": "The classes of the images of folder: folders, one a class; or a CSV file.",
-    "cache_dir": "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+    "data_dir": "TFDS's folder of data sets; TFDS's default if unset.",
+    "image_dir": "A folder of images, for --dataset folder, celeb_a or arrays.",
+    "image_file": "A .npz file of images, for --dataset arrays.",
+    "labels": 'Classes for --dataset folder: "folders", one per class, or a CSV file.',
+    "cache_dir": "Cache of decoded images; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
 }
 
 
@@ -32,162 +32,167 @@ def define_flags():
     """Defines the flags of a program that evaluates a run on images."""
     define_source()
     define_exact()
-    best = "Weights of each factor's best epoch by validation, averaged, instead of the last ones."
-    flags.DEFINE_bool("best", False, best)
+    flags.DEFINE_bool("best", False, "Uses each factor's weights of the best validation epoch.")
 
 
 def define_source():
-    """Defines the flags of `workdir` and of `images`: which run, and where its images are."""
+    """Defines the flags that `workdir` and `images` read."""
     define_workdir()
-    flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
+    flags.DEFINE_string(
+        "dataset", None, "Overrides the run's data set; the names are those of train."
+    )
     define_images()
 
 
 def define_workdir():
-    """Defines --workdir of a program that reads a run."""
+    """Defines --workdir, the run that a program reads."""
     text = (
-        "A run, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
+        "A run, or a trained model: its name in the package, or hf://OWNER/NAME on the "
         f"Hugging Face Hub. If unset, the newest run under runs/, or {trained.DEFAULT}."
     )
     flags.DEFINE_string("workdir", None, text)
 
 
 def define_images():
-    """Defines the flags of `image_flags`."""
+    """Defines the flags that `image_flags` reads."""
     for name, text in _IMAGES.items():
         flags.DEFINE_string(name, None, text)
     for name, share in SHARES.items():
-        text = f"Of the files of folder, those of that split, at least one; {share} if unset."
+        text = f"Share of --dataset folder's files in that split, at least one; {share} if unset."
         flags.DEFINE_float(name, None, text)
 
 
 def define_exact():
-    text = (
-        "Whether images that contradict auxiliary images are ruled out; as the run says if unset."
-    )
+    text = "Whether images that contradict their auxiliary image are ruled out; the run's setting if unset."
     flags.DEFINE_bool("exact", None, text)
 
 
-def define_part(some="Only the first of them"):
-    """Defines --split and --num_images; `some` says which images the latter are."""
-    flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
-    flags.DEFINE_integer("num_images", None, f"{some}; all if unset.", lower_bound=1)
+def define_part(subset="The number of images, the first of the split"):
+    """Defines --split and --num_images; `subset` is the latter's help."""
+    flags.DEFINE_enum("split", "test", data.SPLITS, "The split of the data set.")
+    flags.DEFINE_integer("num_images", None, f"{subset}; all if unset.", lower_bound=1)
 
 
 def define_draws(log_scale_shift=0.0):
     """Defines the flags of draws: --seed, --log_scale_shift, --mode and --label."""
-    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
-    shift = "Added to log-scales; below 0 the draws vary less."
+    flags.DEFINE_integer("seed", 0, "The seed of all draws.", -(2**31), 2**31 - 1)
+    shift = "Added to log-scales; negative values make draws less varied."
     flags.DEFINE_float("log_scale_shift", log_scale_shift, shift)
     flags.DEFINE_enum("mode", "sample", arguments.MODES, "map: a drawn component's location.")
     define_label()
 
 
 def define_label():
-    """Defines the flag of `label_condition`."""
-    text = "The class of the images, for a model of classes: its number or name; -1 is none."
+    """Defines the flag that `label_condition` reads."""
+    text = "The images' class, by number or name, for a class-conditional model; -1 for no class."
     flags.DEFINE_string("label", None, text)
 
 
 def workdir():
-    """The folder of the run that --workdir chooses."""
+    """Returns the folder of the run chosen by --workdir."""
     return trained.find(FLAGS.workdir) if FLAGS.workdir else trained.newest()
 
 
 def load(best=False):
-    """The run that the flags choose: (folder, model), which is exact, or not, as --exact says."""
+    """Loads the chosen run: (folder, model), with `exact` overridden by --exact."""
     folder = workdir()
     print(f"Evaluating {folder}", flush=True)
-    model, exact = pa.load(folder, best=best), FLAGS.exact if "exact" in FLAGS else None
+    model = pa.load(folder, best=best)
+    exact = FLAGS.exact if "exact" in FLAGS else None
     return folder, model if exact is None else model.with_exact(exact)
 
 
 def outputs(folder):
-    """`trained.outputs`, after a check that it takes files: to be called before there is work to lose."""
+    """`trained.outputs`, checked to be writable; call it before work that could be lost."""
     return disk.writable(trained.outputs(folder))
 
 
 def source(folder):
-    """Where the images of a run come from, unless flags override it: arguments of `data.load`."""
+    """Arguments of `data.load` for the images of a run, from the flags or else the run's configuration."""
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
-    # Models of the package: CIFAR-10 would have to be downloaded, and a folder is on another machine.
+    # The package's models: CIFAR-10 would need a download, and a folder is on another machine.
     is_default = not FLAGS.workdir and folder == trained.find(trained.DEFAULT)
     is_missing = dataset == "folder" and not (FLAGS.image_dir or config.get("image_dir"))
     if not FLAGS.dataset and (is_default or is_missing):
-        dataset = "photos"  # which any machine has
+        dataset = "photos"  # available on every machine
     expected = f"the data set of the run in {folder}"
     expect(dataset, expected, "none, since it was trained on arrays", "Give --dataset")
-    flag = image_flags()
-    paths = {name: flag[name] for name in ("image_dir", "image_file")}
-    others = {name: flag[name] for name in ("labels", *SHARES)}
+    values = image_flags()
+    paths = {name: values[name] for name in ("image_dir", "image_file")}
+    options = {name: values[name] for name in ("labels", *SHARES)}
     if dataset == config.get("dataset"):
-        others = {x: config.get(x) if given is None else given for x, given in others.items()}
+        options = {x: config.get(x) if y is None else y for x, y in options.items()}
         if not any(paths.values()):
             paths = {name: config.get(name) for name in paths}
-    return {"dataset": dataset, **paths, **{x: y for x, y in others.items() if y is not None}}
+    return {"dataset": dataset, **paths, **{x: y for x, y in options.items() if y is not None}}
 
 
 def image_flags():
-    """The flags of where images are: dict, of arguments of `data.load`."""
+    """The flags that locate images, as arguments of `data.load`: dict."""
     return {name: FLAGS[name].value for name in (*_IMAGES, *SHARES)}
 
 
-def images(folder, model, split):
-    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
-    arguments = images_from(folder, model, split)
-    print(f"On the {split} images of {arguments['name']}", flush=True)
-    return loaded(**arguments)
-
-
-def images_from(folder, model, split):
-    """The arguments of `data.load` for `images`: dict."""
+def depth(model):
+    """The channels and values of a model's images, as arguments of `data.load`: dict."""
     likelihood = model.likelihood
-    kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
-    chosen = {**image_flags(), **source(folder), **kind}
+    return {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
+
+
+def images(folder, model, split):
+    """Loads a split of the chosen data set, or of the one the run was trained on: `data.Images`."""
+    options = images_options(folder, model, split)
+    print(f"On the {split} images of {options['name']}", flush=True)
+    return loaded(**options)
+
+
+def images_options(folder, model, split):
+    """The arguments of `data.load` for `images`: dict."""
+    options = {**image_flags(), **source(folder), **depth(model)}
     size = model.image_size and tuple(model.image_size)
-    return {"name": chosen.pop("dataset"), "split": split, "image_size": size, **chosen}
+    return {"name": options.pop("dataset"), "split": split, "image_size": size, **options}
 
 
 @functools.lru_cache(2)
-def loaded(**arguments):
+def loaded(**options):
     """`data.load`, once for the same arguments."""
-    return data.load(**arguments)
+    return data.load(**options)
 
 
-def part(indices, *, crc32, **arguments):
-    """Some images of those that a job began with: `data.Images`, in a worker."""
-    images = loaded(**arguments)
-    remedy = "Give this machine the same files"
-    expect(images.crc32 == crc32, "the images that the job began with", "others", remedy)
+def part(indices, *, crc32, **options):
+    """The images of a shard, in a worker: `data.Images`. Raises ValueError if its files differ."""
+    images = loaded(**options)
+    remedy = "Copy the files to the worker's machine again"
+    expect(images.crc32 == crc32, f"images with the checksum {crc32}", images.crc32, remedy)
     labels = None if images.labels is None else images.labels[indices]
     return data.Images([images.pixels[index] for index in indices], labels=labels)
 
 
 def batches(images, num_images=None):
-    """As `data.Images.batches`, each of as many images as are evaluated at once."""
-    size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
+    """Like `data.Images.batches`, with as many images per batch as are evaluated at once."""
+    size = images.image_size or (1, 1)  # images of different sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
 
 
 def class_names(model):
-    """The names of the classes of a model of classes, as the data set of its run has them: list of str."""
+    """Class names of a class-conditional model, from the data set of its run: list of str."""
     run = getattr(model, "loaded_from", None)
     config = RunFolder(trained.find(run)).config() if run else {}
     return data.class_names(config.get("dataset"), model.condition.num_classes)
 
 
 def label_condition(model, count):
-    """The condition of `count` images of the class --label, or of no class; None for a model of none."""
-    kind, label = model.condition, FLAGS.label
+    """The condition of `count` images with the class --label, if set; None for unconditional models."""
+    condition, label = model.condition, FLAGS.label
     if label is None:
-        return kind and kind.unknown(count)
-    expected, remedy = "a model of classes for --label", "Leave it out, or train with --classes"
-    of = f"of {kind}" if kind else "without a condition"
-    expect(isinstance(kind, Classes), expected, f"--label {label}, and a model {of}", remedy)
+        return condition and condition.unknown(count)
+    expected = "a class-conditional model for --label"
+    of = f"conditional on {condition}" if condition else "without a condition"
+    received, remedy = f"--label {label}, and a model {of}", "Omit it, or train with --classes"
+    expect(isinstance(condition, Classes), expected, received, remedy)
     if not re.fullmatch(r"-?\d+", label):
         names = class_names(model)
         expected = f"--label as a number, or one of {', '.join(names)}"
         expect(label in names, expected, label, did_you_mean(label, names, "Choose one of them"))
         label = names.index(label)
-    return kind.checked(np.full(count, int(label)))
+    return condition.checked(np.full(count, int(label)))

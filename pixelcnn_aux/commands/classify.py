@@ -1,8 +1,8 @@
-"""Classifies images by a model of classes, by Bayes' rule: pixelcnn-aux classify --workdir runs/mine.
+"""Classifies images by class-conditional models and Bayes' rule: pixelcnn-aux classify --workdir runs/mine.
 
-Prints accuracy and expected calibration error (of ten bins of confidence): of the chain, and of its first
-factors alone, which show how much of the class is in 8 x 8 pixels. Writes them to WORKDIR/classify.json, and
-a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
+Prints the accuracy and the expected calibration error (ten bins of confidence) of the whole chain and of its
+leading factors, which show, for instance, how much 8 x 8 pixels tell about the class. Writes both to
+WORKDIR/classify.json, and a reliability diagram (accuracy against confidence) to WORKDIR/classify.png.
 """
 
 import functools
@@ -24,12 +24,12 @@ def main():
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
-    source = {**chosen_run.images_from(folder, model, FLAGS.split), "crc32": images.crc32}
+    source = {**chosen_run.images_options(folder, model, FLAGS.split), "crc32": images.crc32}
     shard_nats = functools.partial(nats_by_class, images=source)
     shards = jobs.run_images(shard_nats, range(count), model, images, best=FLAGS.best)
     nats = shards.joined()
-    found = results(nats, labels)
-    for name, result in found.items():
+    calibrations = results(nats, labels)
+    for name, result in calibrations.items():
         print(
             f"up to {name:16} accuracy {result['accuracy']:.4f}, "
             f"calibration error {result['calibration_error']:.4f}"
@@ -38,52 +38,57 @@ def main():
     by_class = (f"{names[label]} {x:.3f}" for label, x in result["by_class"].items())
     print(f"accuracy by class: {', '.join(by_class)}")
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
-    disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": found})
-    plots.write(out / "classify.png", diagram(found), bbox_inches="tight")
+    disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": calibrations})
+    plots.write(out / "classify.png", diagram(calibrations), bbox_inches="tight")
     print(f"Wrote {out / 'classify.json'} and {out / 'classify.png'}")
 
 
 def nats_by_class(model, indices, *, images):
-    """`AuxiliaryModel.log_probs_by_class` of some images: a shard's."""
+    """`AuxiliaryModel.log_probs_by_class` of the images of a shard."""
     nats = model.log_probs_by_class(chosen_run.part(indices, **images).pixels)
     return {name: np.asarray(x) for name, x in nats.items()}
 
 
 def results(nats, labels):
-    """The `calibration` of the factors up to each, of images with a label: dict, factor name -> dict."""
-    found, so_far, known = {}, 0.0, labels >= 0
+    """`calibration` up to and including each factor, over labeled images: dict, factor name -> dict."""
+    is_labeled = labels >= 0
+    cumulative = 0.0
+    calibrations = {}
     for name, x in nats.items():
-        so_far = so_far + x[known].astype(np.float64)
-        found[name] = calibration(so_far, labels[known])
-    return found
+        cumulative = cumulative + x[is_labeled].astype(np.float64)
+        calibrations[name] = calibration(cumulative, labels[is_labeled])
+    return calibrations
 
 
 def calibration(nats, labels):
-    """Accuracy, calibration error and bins of log-likelihoods given each class, float64 [N, K]: dict."""
+    """Accuracy, calibration error and bins of log-likelihoods given each class, [N, K]: dict."""
     probs = np.exp(nats - nats.max(axis=1, keepdims=True))
     confidence = probs.max(axis=1) / probs.sum(axis=1)
-    right = nats.argmax(axis=1) == labels
+    is_correct = nats.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     rows = [
         {
             "share": float(np.mean(bins == k)),
             "confidence": float(confidence[bins == k].mean()),
-            "accuracy": float(right[bins == k].mean()),
+            "accuracy": float(is_correct[bins == k].mean()),
         }
         for k in np.unique(bins)
     ]
     error = sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in rows)
-    by_class = {int(k): float(right[labels == k].mean()) for k in np.unique(labels)}
-    how = {"by_class": by_class, "calibration_error": error, "bins": rows}
-    return {"accuracy": float(right.mean()), **how}
+    return {
+        "accuracy": float(is_correct.mean()),
+        "by_class": {int(k): float(is_correct[labels == k].mean()) for k in np.unique(labels)},
+        "calibration_error": error,
+        "bins": rows,
+    }
 
 
-def diagram(found):
-    """A figure of `results`: a line for each factor, above the diagonal where its confidence is too low."""
+def diagram(calibrations):
+    """A figure of `results`: a line per factor, above the diagonal where it is underconfident."""
     figure = plots.figure(figsize=(4, 4))
     panel = figure.subplots()
     panel.plot([0, 1], [0, 1], color="gray", linewidth=0.8)
-    for name, result in found.items():
+    for name, result in calibrations.items():
         points = [(row["confidence"], row["accuracy"]) for row in result["bins"]]
         panel.plot(*zip(*points), marker="o", markersize=3, label=f"up to {name}")
     panel.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))

@@ -1,17 +1,17 @@
-"""Images and likelihoods of a model that TensorFlow Serving serves, for example
+"""Draws and scores images with a model behind TensorFlow Serving, for example
 
     pixelcnn-aux client --server HOST:8500 --model NAME sample --num 16 --out grid.png
 
 COMMAND is one of
 
-    sample          draws images, each above the auxiliary images that it was drawn from
-    given NAME IMG  an image file, its auxiliary image of the factor NAME, and images drawn given that
-    colorize IMG    as given grayscale IMG
-    complete IMG    an image file, its upper half, and images drawn given that
-    bpd IMG...      bits per dimension of image files: each factor, their total, and means over the files
+    sample          draws images, each shown above its auxiliary images
+    given NAME IMG  shows an image file, its auxiliary image of the factor NAME, and draws given that
+    colorize IMG    the same as given grayscale IMG
+    complete IMG    shows an image file, its upper half, and draws given that
+    bpd IMG...      bits per dimension of image files, per factor and in total, and their means
 
-The server is asked by gRPC. Image files of another size than the model's are cropped and resized as those
-of `--dataset folder`. In Python: `pixelcnn_aux.serving.grpc_client.Client`.
+Requests go over gRPC. Image files of a different size than the model's are cropped and resized as for
+`--dataset folder`. In Python: `pixelcnn_aux.serving.grpc_client.Client`.
 """
 
 import math
@@ -31,7 +31,7 @@ ARGUMENTS = ["COMMAND", "ARGUMENT..."]
 
 
 def sample(client):
-    """Draws images: the picture has each above its auxiliary images."""
+    """Draws images, and shows each above its auxiliary images."""
     drawn = client.predict("sample", **_drawing(client))
     *auxiliaries, full = client.images
     columns = [(full, drawn["image"]), *((name, drawn[name]) for name in reversed(auxiliaries))]
@@ -39,10 +39,10 @@ def sample(client):
 
 
 def given(client, name, file):
-    """Draws from an auxiliary image: the picture has the file's image, its auxiliary image, and the draws."""
+    """Draws given an auxiliary image, and shows the file's image, its auxiliary image, and the draws."""
     *auxiliaries, full = client.images
-    known = f"an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}"
-    expect(name in auxiliaries, known, repr(name), "Choose one of them, or another --model")
+    expected = f"an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}"
+    expect(name in auxiliaries, expected, repr(name), "Choose one of them, or another --model")
     image = _read(client, file)
     [auxiliary] = client.predict("auxiliaries", image=image[np.newaxis])[name]
     drawn = client.predict(f"given_{name}", **_drawing(client, auxiliary=auxiliary))["image"]
@@ -50,7 +50,7 @@ def given(client, name, file):
 
 
 def complete(client, file):
-    """Draws lower halves: the picture has the file's image, what is kept of it, and the draws."""
+    """Draws lower halves, and shows the file's image, its kept half, and the draws."""
     image = _read(client, file)
     mask = upper_half(image)
     drawn = client.predict("complete", **_drawing(client, image=image, mask=mask))["image"]
@@ -60,18 +60,18 @@ def complete(client, file):
 
 
 def bpd(client, *files):
-    """Prints a line for each file, and one of means."""
+    """Prints a line per file, and one of means."""
     images = np.stack([_read(client, file) for file in files])
-    answer = client.predict("log_prob", image=images, **_condition(client, len(files)))
+    outputs = client.predict("log_prob", image=images, **_condition(client, len(files)))
     names = [*client.images, "total"]
-    columns = [answer[f"bits_per_dim_{name}"] for name in client.images] + [answer["bits_per_dim"]]
+    columns = [*(outputs[f"bits_per_dim_{x}"] for x in client.images), outputs["bits_per_dim"]]
     width = max(map(len, [*files, "file"]))
     print(f"{'file':{width}}", *(f"{name:>16}" for name in names))
     for label, *bits in [*zip(files, *columns), ("mean", *map(np.mean, columns))]:
         print(f"{label:{width}}", *(f"{value:16.4f}" for value in bits))
 
 
-# Each command: its function, and the names of its arguments.
+# command -> (function, names of its arguments)
 COMMANDS = {
     "sample": (sample, []),
     "given": (given, ["NAME", "IMG"]),
@@ -82,13 +82,13 @@ COMMANDS = {
 
 
 def _condition(client, count):
-    """The input `condition` of `count` rows, if the model has one: as --label says."""
+    """The input `condition` for `count` rows with --label, if the model is conditional."""
     values = chosen_run.label_condition(client, count)
     return {} if values is None else {"condition": values}
 
 
 def _drawing(client, **arrays):
-    """Inputs of a signature that draws: one row for each image to draw, with the same array in each."""
+    """Inputs of a drawing signature: one row per image to draw, each with the same arrays."""
     return {
         "seed": np.array([(FLAGS.seed, index) for index in range(FLAGS.num)], np.int32),
         "log_scale_shift": np.full(FLAGS.num, FLAGS.log_scale_shift, np.float32),
@@ -98,17 +98,17 @@ def _drawing(client, **arrays):
 
 
 def _read(client, file):
-    """uint8 [H, W, 3]: an image file, in the size of the model's full images."""
+    """Reads an image file at the size of the model's full images: uint8 [H, W, 3]."""
     *_, (dtype, shape, num_values) = client.images.values()
-    expected = "a model of color images, uint8 [H, W, 3] below 256, to read a file for"
+    expected = "a model of color images, uint8 [H, W, 3] below 256, for image files"
     received = f"{client.model}, of {dtype.name} {list(shape)} below {num_values}"
-    remedy = "Send it arrays with pixelcnn_aux.serving.grpc_client.Client"
+    remedy = "Send arrays with pixelcnn_aux.serving.grpc_client.Client"
     expect((shape[-1], num_values) == (3, 256), expected, received, remedy)
     return data.read_image(file, shape[:2])
 
 
 def _write(client, tiles):
-    """Writes the picture of tiles, lists of (factor name, image) one above the other."""
+    """Writes a picture of tiles, each a list of (factor name, image) from top to bottom."""
     tiles = [
         [image_grid.to_rgb(image, client.images[name].num_values) for name, image in tile]
         for tile in tiles
@@ -119,14 +119,15 @@ def _write(client, tiles):
 
 
 def main(name, *arguments):
-    # Imported here, so that a missing tensorflow-serving-api is a message of the program.
+    # Imported here so that the program reports a missing tensorflow-serving-api.
     from pixelcnn_aux.serving.grpc_client import Client
 
-    known = f"a command of {', '.join(COMMANDS)}"
-    expect(name in COMMANDS, known, repr(name), "Choose one of them")
-    command, expected = COMMANDS[name]
-    fits = len(arguments) == len(expected) or (arguments and command is bpd)
-    usage, received = " ".join([name, *expected]), " ".join([name, *arguments])
+    expected = f"a command of {', '.join(COMMANDS)}"
+    expect(name in COMMANDS, expected, repr(name), "Choose one of them")
+    command, parameters = COMMANDS[name]
+    fits = len(arguments) == len(parameters) or (arguments and command is bpd)
+    usage = " ".join([name, *parameters])
+    received = " ".join([name, *arguments])
     expect(fits, f"{usage} and flags", received, "See --help")
     if command is not bpd:
         disk.check_place("--out", FLAGS.out, (".png",))  # before anything is drawn
@@ -135,10 +136,10 @@ def main(name, *arguments):
 
 def define_flags():
     flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving's gRPC.", required=True)
-    flags.DEFINE_string("model", None, "The name that it serves the model by.", required=True)
-    flags.DEFINE_float("timeout", 60.0, "Seconds for each request as a whole.", lower_bound=0.001)
-    flags.DEFINE_string("out", None, "The picture, a PNG file; an older one is replaced.")
-    flags.DEFINE_integer("num", 16, "How many images to draw.", 1, 1024)
-    flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=-(2**31), upper_bound=2**31 - 1)
-    flags.DEFINE_float("log_scale_shift", 0.0, "Of all draws: below 0 they vary less.")
+    flags.DEFINE_string("model", None, "The name of the served model.", required=True)
+    flags.DEFINE_float("timeout", 60.0, "Timeout of a request, in seconds.", lower_bound=0.001)
+    flags.DEFINE_string("out", None, "The picture, a PNG file; replaces an existing one.")
+    flags.DEFINE_integer("num", 16, "The number of images to draw.", 1, 1024)
+    flags.DEFINE_integer("seed", 0, "The seed of all draws.", -(2**31), 2**31 - 1)
+    flags.DEFINE_float("log_scale_shift", 0.0, "Added to log-scales; below 0 draws vary less.")
     chosen_run.define_label()

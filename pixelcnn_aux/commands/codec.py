@@ -1,15 +1,16 @@
-"""Compresses pictures without loss, by a model. COMMAND FILE... are
+"""Compresses pictures losslessly with a model. COMMAND FILE... is one of
 
-    compress PICTURE... --out F     image files of any size, or folders of them -> one file
-    decompress F --out FOLDER       the pictures, as PNG files
-    verify F                        whether this machine gives all of them back
-    inspect F [--map PICTURE]       its contents, and where the bits went
+    compress PICTURE... --out F     compresses image files of any size, or folders of them, to one file
+    decompress F --out FOLDER       writes the pictures as PNG files
+    verify F                        checks that this machine reproduces every picture
+    inspect F [--map PICTURE]       shows the contents, and how many bits each part takes
 
-F may be -, for standard input or output. It may be an archive, a folder of files of some pictures each, but
-for inspect: compress --out ARCHIVE, a name without a suffix, makes one, of any number of pictures; the same
-command goes on with one that was stopped. compress uses the model photographs unless --workdir names another
-rounded one: their files decode anywhere. To read F, --workdir has to be the run that wrote it, unless that
-is a trained model of the package. A model of images of any size codes pictures whole, others in tiles.
+F may be - for standard input or output. compress uses the model photographs, or the rounded model named by
+--workdir: files of rounded models decode on any machine. To read F, give the run that wrote it by --workdir,
+unless it is a trained model of the package. Models of any image size code pictures whole, others in tiles.
+
+compress --out ARCHIVE, a name without a suffix, writes a folder of files with up to 64 pictures each, which
+decompress and verify take as F. The same command continues a stopped one.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "FILE..."]
 
-# The commands that take a flag.
+# flag -> commands that accept it
 _OWN_FLAGS = {
     "out": ("compress", "decompress"),
     "map": ("inspect",),
@@ -46,9 +47,10 @@ _OWN_FLAGS = {
     "shards": ("verify",),
 }
 SUFFIX = ".pxa"  # of the files of an archive
-_MOST_GROUPED, _MOST_BYTES = 64, 2**24  # pictures of a file of an archive, and bytes of their files
-MAPPED = 16  # pictures, at most, side by side
-_MOST_PIPED = 2**30  # bytes of standard input, which may never end
+_MAX_GROUPED = 64  # pictures of such a file
+_MAX_BYTES = 2**24  # of the image files of such a file
+MAPPED = 16  # pictures side by side, at most
+_MAX_PIPED = 2**30  # bytes read from standard input, which may never end
 
 
 def main(command, *files):
@@ -56,39 +58,38 @@ def main(command, *files):
     expected = f"{command} without flags of other commands"
     for flag, commands in _OWN_FLAGS.items():
         fits = not FLAGS[flag].present or command in commands
-        _check_usage(fits, expected, f"--{flag}", "Leave that out")
+        _check_usage(fits, expected, f"--{flag}", "Omit it")
     COMMANDS[command](files)
 
 
 def compress(files):
     expected, received = "pictures, and --out, the file to write", f"{list(files)}, {FLAGS.out}"
     _check_usage(FLAGS.out and files, expected, received, "Give both")
-    output, is_stream = sys.stdout, FLAGS.out == "-"
+    output = sys.stdout
+    is_stream = FLAGS.out == "-"
     is_archive = not is_stream and not pathlib.Path(FLAGS.out).suffix
     if not is_stream and not is_archive:
         disk.check_place("--out", FLAGS.out)
         disk.check_new(FLAGS.out)
-    # Lines are printed beside the bytes.
+    # Keep printed lines out of the compressed bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
         paths = [*itertools.chain.from_iterable(map(image_files, files))]
         folder = trained.find(FLAGS.workdir or "photographs")
-        print(f"By {folder}", flush=True)
+        print(f"Compressing with {folder}", flush=True)
         model = pa.load(folder)
         items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
         if is_archive:
-            function, items = functools.partial(compressed, **settings), [*_groups(items)]
-            out = pathlib.Path(FLAGS.out)
-            shards = jobs.run(
-                function, items, model, folder=out, size=1, suffix=SUFFIX, unit="file"
-            )
+            function = functools.partial(compressed, **settings)
+            options = {"folder": FLAGS.out, "size": 1, "suffix": SUFFIX, "unit": "file"}
+            shards = jobs.run(function, [*_groups(items)], model, **options)
             size = sum(shards.file(k).stat().st_size for k in range(len(shards)))
             count = f"{len(paths):,} pictures in {len(shards):,} files"
-            print(f"Wrote {out}: {count}, {size:,} bytes")
+            print(f"Wrote {FLAGS.out}: {count}, {size:,} bytes")
             return
         data = compressed(model, [items], **settings, bar=pixel_bar)
         if is_stream:
-            # Printed lines may go unread; these bytes may not.
+            # Not by `output`, which drops writes that fail.
             with disk.explained("to write to standard output"):
                 with open(output.fileno(), "wb", closefd=False) as opened:
                     opened.write(data)
@@ -102,7 +103,7 @@ def compress(files):
 
 
 def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):
-    """The bytes of the file of one group of pictures, `jobs.described` and a name each: a shard's."""
+    """The compressed file of a shard, one group of pictures, each `jobs.described` and a name: bytes."""
     [group] = groups
     codec = pa.codec.Codec(model, name)
     channels = model.likelihood.num_channels
@@ -118,8 +119,8 @@ def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: 
 
 
 def decompress(files):
-    fits = FLAGS.out and FLAGS.out != "-"
-    _check_usage(fits, "--out, a folder for the pictures", FLAGS.out, "Name one")
+    is_folder = FLAGS.out and FLAGS.out != "-"
+    _check_usage(is_folder, "--out, a folder for the pictures", FLAGS.out, "Name one")
     out = pathlib.Path(FLAGS.out)
     if archive := _archive(files):
         function = functools.partial(decompressed, out=str(out.absolute()))
@@ -138,7 +139,7 @@ def decompress(files):
 
 
 def decompressed(model, files, *, out):
-    """Writes the pictures of one file of an archive: a shard's. JSON of their names."""
+    """Writes the pictures of a shard, one file of an archive, and returns their names as JSON."""
     [(path, *_)] = files
     data = disk.contents(pathlib.Path(path))
     found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None)
@@ -146,10 +147,11 @@ def decompressed(model, files, *, out):
 
 
 def _written(codec, data, out, progress):
-    """Yields the name and the pixels of each picture of a file, once it is written to a folder."""
-    contents, channels = container.read(data), codec.model.likelihood.num_channels
-    remedy = "Decompress the file in Python, by pixelcnn_aux.codec.Codec"
-    expect(channels in (1, 3), "pictures of 1 or 3 channels, as PNG files have", channels, remedy)
+    """Writes the pictures of a file to a folder; yields the name and the pixels of each."""
+    contents = container.read(data)
+    channels = codec.model.likelihood.num_channels
+    remedy = "Decompress the file in Python, with pixelcnn_aux.codec.Codec"
+    expect(channels in (1, 3), "pictures of 1 or 3 channels, for PNG files", channels, remedy)
     images = (image for image, _ in codec.decoded(data, progress))
     for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
         pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras))
@@ -161,15 +163,15 @@ def verify(files):
     if archive := _archive(files):
         shards = _run(verified, archive, suffix=".json")
         count = sum(map(json.loads, shards))
-        print(f"{count:,} pictures in {len(archive):,} files: as they were written")
+        print(f"{count:,} pictures in {len(archive):,} files: reproduced exactly")
         return
     data, contents = _read(files)
     _codec(contents).verify(data, pixel_bar(contents.num_pixels))
-    print(f"{_counts(contents)}: as they were written")
+    print(f"{_counts(contents)}: reproduced exactly")
 
 
 def verified(model, files):
-    """The number of pictures of one file of an archive that this machine gives back: a shard's, as JSON."""
+    """Checks a shard, one file of an archive, and returns the number of its pictures as JSON."""
     [(path, *_)] = files
     data = disk.contents(pathlib.Path(path))
     pa.codec.Codec(model).verify(data)
@@ -177,26 +179,26 @@ def verified(model, files):
 
 
 def _archive(files):
-    """The files of the one archive that `files` name, a folder; None if they name no folder."""
+    """The files of the archive that `files` names; None if it names a file."""
     if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
         return None
     found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
-    expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress made")
+    expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress wrote")
     return found
 
 
 def _run(function, archive, **kwargs):
-    """The results of the files of an archive, one a shard."""
+    """`jobs.run` of the files of an archive, one per shard."""
     model = _codec(container.read(disk.contents(archive[0]))).model
     return jobs.run(function, jobs.described(archive), model, size=1, unit="file", **kwargs)
 
 
 def _groups(items):
-    """Yields lists of pictures for a file each, so many that memory holds them."""
+    """Yields lists of pictures small enough for memory, for one file each."""
     group, size = [], 0
     for item in items:
         _, more, *_ = item
-        if group and (len(group) == _MOST_GROUPED or size + more > _MOST_BYTES):
+        if group and (len(group) == _MAX_GROUPED or size + more > _MAX_BYTES):
             yield group
             group, size = [], 0
         group.append(item)
@@ -210,8 +212,8 @@ def inspect(files):
         disk.check_new(FLAGS.map)
     data, contents = _read(files)
     fits = contents.count or not FLAGS.map
-    expect(fits, "a file of images for --map", "a file without images", "Leave it out")
-    # A file does not tell how many channels a pixel has.
+    expect(fits, "a file of images for --map", "a file without images", "Omit --map")
+    # Bits per pixel, not per dimension: files don't record the number of channels.
     pixels = sum(height * width for _, height, width in contents.named_sizes)
 
     def per_pixel(bits):
@@ -221,8 +223,8 @@ def inspect(files):
     print(f"model: {contents.name} ({contents.model[:12]})")
     print(_counts(contents))
     for (name, height, width), extras in zip(contents.pictures, _extras(contents)):
-        kept = "".join(f", {kind} {len(x):,} bytes" for kind, x in extras.items())
-        print(f"    {name}: {height} x {width}{kept}")
+        sizes = "".join(f", {kind} {len(x):,} bytes" for kind, x in extras.items())
+        print(f"    {name}: {height} x {width}{sizes}")
     print("bits by factor:")
     for name, bits in contents.bits.items():
         print(f"    {name:15} {bits:14,}   {per_pixel(bits)}")
@@ -234,21 +236,22 @@ def inspect(files):
 
 
 def draw_map(contents, data):
-    """Draws the first pictures of a file, and under each how many bits its pixels took."""
+    """Draws the first pictures of a file, each above a map of its pixels' bits."""
     codec = _codec(contents)
     images, bits = itertools.tee(codec.decoded(data, pixel_bar(contents.num_pixels)))
-    images, bits = (image for image, _ in images), (x[..., np.newaxis] for _, x in bits)
-    both = list(itertools.islice(zip(contents.joined(images), contents.joined(bits)), MAPPED))
-    figure = plots.figure(figsize=(4 * len(both), 7), layout="constrained")
-    panels = figure.subplots(2, len(both), squeeze=False)
-    for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, both):
+    images = (image for image, _ in images)
+    bits = (x[..., np.newaxis] for _, x in bits)
+    pairs = list(itertools.islice(zip(contents.joined(images), contents.joined(bits)), MAPPED))
+    figure = plots.figure(figsize=(4 * len(pairs), 7), layout="constrained")
+    panels = figure.subplots(2, len(pairs), squeeze=False)
+    for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, pairs):
         column[0].imshow(to_rgb(picture, codec.model.likelihood.num_values))
         drawn = column[1].imshow(pixel_bits[..., 0], cmap="magma", vmin=0)
         figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
             axis.axis("off")
     plots.write(FLAGS.map, figure, dpi=120)
-    print(f"Wrote {FLAGS.map}: {len(both)} of {len(contents.named_sizes):,} pictures")
+    print(f"Wrote {FLAGS.map}: {len(pairs)} of {len(contents.named_sizes):,} pictures")
 
 
 COMMANDS = {x.__name__: x for x in (compress, decompress, verify, inspect)}
@@ -259,38 +262,38 @@ def _check_usage(*check):
 
 
 def _read(files):
-    """(bytes, `Contents`) of the one compressed file."""
+    """Reads the only compressed file: (bytes, `Contents`)."""
     remedy = "Name one, or - for standard input"
     _check_usage(len(files) == 1, "one compressed file", list(files), remedy)
     if files[0] != "-":
         data = disk.contents(files[0])
         return data, container.read(data)
     with disk.explained("to read standard input"):
-        data = sys.stdin.buffer.read(_MOST_PIPED + 1)
-    fits, expected = len(data) <= _MOST_PIPED, f"at most {_MOST_PIPED:,} bytes in standard input"
-    expect(fits, expected, "more", "Name the compressed file")
+        data = sys.stdin.buffer.read(_MAX_PIPED + 1)
+    expected = f"at most {_MAX_PIPED:,} bytes in standard input"
+    expect(len(data) <= _MAX_PIPED, expected, "more", "Name the compressed file")
     return data, container.read(data)
 
 
 def _codec(contents):
-    """The codec that a file was written with: of --workdir, or the trained model of its fingerprint."""
+    """The codec of --workdir, or of the trained model with the file's fingerprint."""
     names = {card["fingerprint"]: name for name, card in trained.pretrained().items()}
     expect(
         FLAGS.workdir is not None or contents.model in names,
         "--workdir, the run of the model that wrote the file",
-        f"none, and {contents.name!r}, {contents.model[:12]}, is no trained model of the package",
+        f"none, and {contents.name!r}, {contents.model[:12]}, is not a trained model of the package",
         "Give the folder of that run",
     )
     return pa.codec.Codec(pa.load(FLAGS.workdir or names[contents.model]))
 
 
 def _extras(contents):
-    """The extras of each picture of a file, empty where it has no extras."""
+    """The extras of each picture of a file; empty dicts if the file has none."""
     return itertools.chain(contents.extras, itertools.repeat({}))
 
 
 def _counts(contents):
-    """The numbers of pictures and tiles of a file, in words."""
+    """Describes the numbers of pictures and tiles of a file."""
     count = f"{len(contents.pictures):,} pictures"
     if contents.size is None:
         return count
@@ -300,11 +303,12 @@ def _counts(contents):
 
 def define_flags():
     text = (
-        "compress: a run, or the name of a trained model; photographs if unset. Other commands: the run of "
-        "the model that wrote the file, unless it is one of the package."
+        "compress: a run, or the name of a trained model; photographs if unset. Other commands: the run that "
+        "wrote the file, unless it is a trained model of the package."
     )
     flags.DEFINE_string("workdir", None, text)
-    flags.DEFINE_string("out", None, "The file, archive, or for decompress the folder, to write.")
+    out = "The file or archive to write; for decompress, the folder."
+    flags.DEFINE_string("out", None, out)
+    flags.DEFINE_string("map", None, "inspect: writes a picture of the bits per pixel.")
+    flags.DEFINE_bool("metadata", False, "compress: also keeps color profiles and EXIF.")
     jobs.define_flags()
-    flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
-    flags.DEFINE_bool("metadata", False, "compress: keeps color profiles and EXIF, too.")

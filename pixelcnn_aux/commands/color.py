@@ -1,11 +1,11 @@
-"""Colors gray photographs of any size, such as
+"""Colors gray photographs of any size, for example
 
     pixelcnn-aux color photograph.jpg
     pixelcnn-aux color *.jpg --seed 1 --out colored
 
-Of photographs in color, the model sees only the grays. Three colorings of each that differ, the likeliest
-first, are written as NAME-colored-1.png and so on in the current folder, or to --out; with --num 1, the first
-one as NAME-colored.png. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
+The model sees only the grays of color photographs. Writes three different colorings of each, the likeliest
+first, as NAME-colored-1.png and so on to the current folder or --out; with --num 1, only the first, as
+NAME-colored.png. A different --seed gives different colors; a negative --log_scale_shift makes them paler.
 """
 
 from absl import flags

@@ -1,9 +1,8 @@
 """Draws the learning curves of runs together: pixelcnn-aux curves --workdir runs/a runs/b.
 
-From the metrics.csv of each factor: bits per dimension of the factor's own image, in training and validation,
-against the images that were seen and against hours of training. Prints the last and the best ones as a table.
-With --whole there is one curve for each run: of the full image, by all factors. --level adds the figures of
-others, as "PixelCNN++=2.92".
+Plots each factor's metrics.csv: training and validation bits per dimension of the factor's own image, against
+images seen and hours of training. Prints a table of the last and the best figures. With --whole each run has
+one curve, for the full image and all factors together. --level adds a published figure, as "PixelCNN++=2.92".
 """
 
 import pathlib
@@ -22,30 +21,31 @@ from pixelcnn_aux.scores import splits
 FLAGS = flags.FLAGS
 ARGUMENTS = ["WORKDIR..."]
 
-_AXES = {  # label: function of a row
+_AXES = {  # label -> function of a row
     "images seen": lambda row: row["images"],
     "hours of training": lambda row: row["seconds"] / 3600,
 }
 _THICK = {"linewidth": 2.0}
 _AT_THE_END = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right", "fontsize": 8}
-_KINDS = {  # column of a table of metrics: how it is drawn
+_STYLES = {  # column of metrics.csv -> line style
     "bits_per_dim": {"linewidth": 0.8, "alpha": 0.7, "label": "training"},
     "val_bits_per_dim": {**_THICK, "label": "validation, and its best"},
 }
 
 
-def main(*others):
+def main(*workdirs):
     plots.check("--out", FLAGS.out)
     levels = list(map(read_level, FLAGS.level))
-    folders = [trained.find(path) for path in (*FLAGS.workdir, *others)] or [trained.newest()]
+    folders = [trained.find(path) for path in (*FLAGS.workdir, *workdirs)] or [trained.newest()]
     folders = dict(zip(labels(folders), folders))
     runs = {label: read(folder) for label, folder in folders.items()}
     print_table(runs)
     for label, folder in folders.items() if FLAGS.whole else ():
         images = {}
         for name in runs[label]:
-            if of := RunFolder(folder)[name].recorded_training():
-                images[name] = of["epochs"] * of["steps_per_epoch"] * of["batch_size"]
+            if settings := RunFolder(folder)[name].recorded_training():
+                steps = settings["epochs"] * settings["steps_per_epoch"]
+                images[name] = steps * settings["batch_size"]
         rows = whole(runs[label], splits.shares(pa.load(folder)), images)
         runs[label] = {"full image": rows}
     out = pathlib.Path(FLAGS.out or chosen_run.outputs(next(iter(folders.values()))) / "curves.png")
@@ -54,60 +54,61 @@ def main(*others):
 
 
 def read_level(text):
-    """(name, bits per dimension) of the text NAME=BITS. Raises ValueError for another one."""
+    """Parses NAME=BITS: (name, bits per dimension). Raises ValueError for other text."""
     name, _, bits = text.rpartition("=")
     with restated("--level as NAME=BITS", text, "Give a name and a number above 0"):
         return name, arguments.positive("BITS", float(bits))
 
 
 def labels(folders):
-    """The names of folders, or their paths if two have the same name. Raises ValueError for duplicates."""
+    """The folders' names, or their paths if names clash. Raises ValueError for duplicates."""
     resolved = [folder.resolve() for folder in folders]
     are_unique = len(set(resolved)) == len(resolved)
-    expect(are_unique, "each --workdir once", ", ".join(map(str, folders)), "Leave one out")
+    expect(are_unique, "each --workdir once", ", ".join(map(str, folders)), "Omit duplicates")
     names = [RunFolder(folder).name for folder in resolved]
     return names if len(set(names)) == len(names) else list(map(str, folders))
 
 
 def read(folder):
-    """The metrics of a run: dict, factor -> rows as of `metrics.read`, of the factors that have any."""
+    """The metrics of a run: dict, name of each factor with metrics -> rows of `metrics.read`."""
     from pixelcnn_aux.factors import checks
 
     run = RunFolder(folder)
     description = run.config()["model"]
-    expected, received = f"the description of a model in {folder}", "one without names of factors"
-    remedy = "If it was made by another version, train again"
+    expected, received = f"the description of a model in {folder}", "one without factor names"
+    remedy = "If another version made it, train again"
     with restated(expected, received, remedy, KeyError, TypeError, ValueError):
         names = [factor["config"]["name"] for factor in description["config"]["factors"]]
         checks.check_names(names)
-    found = {name: rows for name in names if (rows := metrics.read(run[name].metrics))}
-    expected = f"a run with metrics of one epoch at least in {folder}, as {run[names[0]].metrics}"
-    expect(found, expected, "none", "Train it for an epoch first")
-    return found
+    rows_by_factor = {name: rows for name in names if (rows := metrics.read(run[name].metrics))}
+    expected = f"a run in {folder} with at least one epoch of metrics, in {run[names[0]].metrics}"
+    expect(rows_by_factor, expected, "none", "Train it for an epoch first")
+    return rows_by_factor
 
 
 def whole(factors, shares, images):
-    """The metrics of a chain: rows as of `read`, whose bits are per dimension of the full image.
+    """The metrics of a chain: rows as in `read`, with bits per dimension of the full image.
 
-    A row is of the moment when each of the factors has done the same part of its training, whose images are
-    `images` or, if they are more, those of its metrics. It has the images and seconds of all together.
+    A row stands for the moment when every factor has completed the same fraction of its training, and has the
+    images and seconds of all together. `images` are each factor's planned images, if more than it has seen.
     """
     missing = ", ".join(name for name in shares if name not in factors)
-    remedy = "Train them, or leave out --whole"
+    remedy = "Train them, or omit --whole"
     expect(not missing, "metrics of all factors for --whole", f"none of {missing}", remedy)
     seen = {name: np.array([row["images"] for row in rows]) for name, rows in factors.items()}
-    parts = {name: x / max(x[-1], images.get(name, 0)) for name, x in seen.items()}
-    # Outside of this range some factor has no metrics, or none yet.
-    start, end = max(part[0] for part in parts.values()), min(part[-1] for part in parts.values())
-    points = np.unique(np.concatenate([*parts.values()]))
+    fractions = {name: x / max(x[-1], images.get(name, 0)) for name, x in seen.items()}
+    # Outside this range some factor has no metrics.
+    start = max(x[0] for x in fractions.values())
+    end = min(x[-1] for x in fractions.values())
+    points = np.unique(np.concatenate([*fractions.values()]))
     points = points[(start <= points) & (points <= end)]
-    expected = "factors that have done the same part of their training for --whole"
-    done = ", ".join(f"{name} {part[-1]:.0%}" for name, part in parts.items())
-    expect(len(points), expected, done, "Train on, or leave out --whole")
+    expected = "factors that have completed the same fraction of their training for --whole"
+    done = ", ".join(f"{name} {x[-1]:.0%}" for name, x in fractions.items())
+    expect(len(points), expected, done, "Train on, or omit --whole")
     columns = {
         key: sum(
             (shares[name] if key.endswith("bits_per_dim") else 1)
-            * np.interp(points, parts[name], [row[key] for row in rows])
+            * np.interp(points, fractions[name], [row[key] for row in rows])
             for name, rows in factors.items()
         )
         for key in ("images", "seconds", "bits_per_dim", "val_bits_per_dim")
@@ -116,12 +117,12 @@ def whole(factors, shares, images):
 
 
 def best(rows):
-    """The row with the fewest bits in validation."""
+    """The row with the fewest validation bits."""
     return min(rows, key=lambda row: row["val_bits_per_dim"])
 
 
 def print_table(runs):
-    """A row for each factor of each run: its progress, and its bits per dimension."""
+    """Prints each factor's progress and bits per dimension, for each run."""
     width = max(map(len, runs))
 
     def line(label, factor, *cells):
@@ -137,17 +138,17 @@ def print_table(runs):
 
 
 def draw(runs, axes=_AXES, levels=()):
-    """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis.
+    """A figure of {label: metrics of `read`}: a row of panels per factor, a column per axis.
 
-    Each of `levels`, pairs as of `read_level`, is a line across all panels.
+    Each of `levels`, pairs of `read_level`, is a line across all panels.
     """
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
-    [some_row, *_], *_ = (rows for run in runs.values() for rows in run.values())
-    kinds = {key: style for key, style in _KINDS.items() if key in some_row}
-    colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, and again
+    [first_row, *_], *_ = (rows for run in runs.values() for rows in run.values())
+    styles = {key: style for key, style in _STYLES.items() if key in first_row}
+    colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, then repeated
     figure = plots.figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
     panels = figure.subplots(len(factors), len(axes), squeeze=False, sharey="row")
     for row, name in zip(panels, factors):
@@ -155,7 +156,7 @@ def draw(runs, axes=_AXES, levels=()):
         for panel, value in zip(row, axes.values()):
             for color, rows in curves.items():
                 xs = list(map(value, rows))
-                for key, style in kinds.items():
+                for key, style in styles.items():
                     panel.plot(xs, [row[key] for row in rows], color=color, **style)
                 lowest = best(rows)
                 panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
@@ -167,27 +168,25 @@ def draw(runs, axes=_AXES, levels=()):
             panel.xaxis.set_major_formatter("{x:,.10g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
-        # From a tenth of the epochs on: the first ones would flatten the others.
+        # Ignore the first tenth of the epochs, whose bits would flatten the curves.
         later = (x for rows in curves.values() for x in rows[len(rows) // 10 :])
-        highest = max(x["val_bits_per_dim"] for x in later)
-        least, _ = panel.get_ylim()
-        panel.set_ylim(least, highest + 0.05 * (highest - least))
+        top = max(x["val_bits_per_dim"] for x in later)
+        bottom, _ = panel.get_ylim()
+        panel.set_ylim(bottom, top + 0.05 * (top - bottom))
         row[0].set_ylabel(f"{name}: bits per dimension")
     for panel, label in zip(panels[-1], axes):
         panel.set_xlabel(label)
     names = [Line2D([], [], color=color, label=x, **_THICK) for x, color in colors.items()]
-    meanings = [Line2D([], [], color="gray", **style) for style in kinds.values()]
-    meanings[-1].set_marker("o")
+    lines = [Line2D([], [], color="gray", **style) for style in styles.values()]
+    lines[-1].set_marker("o")
     options = {"frameon": False, "fontsize": 9}
     figure.legend(handles=names, loc="outside upper center", ncols=3, **options)
-    panels[0][-1].legend(handles=meanings, loc="best", **options)
+    panels[0][-1].legend(handles=lines, loc="best", **options)
     return figure
 
 
 def define_flags():
-    workdir = "A run, or the name of a trained model; others may follow. The newest run if unset."
-    flags.DEFINE_multi_string("workdir", [], workdir)
-    flags.DEFINE_bool("whole", False, "Draws one curve for each run, of the full image.")
-    level = "NAME=BITS: a dashed line at so many bits per dimension; may be repeated."
-    flags.DEFINE_multi_string("level", [], level)
+    flags.DEFINE_multi_string("workdir", [], "Runs, or trained models; the newest run if unset.")
+    flags.DEFINE_bool("whole", False, "Draws one curve per run, for the full image.")
+    flags.DEFINE_multi_string("level", [], "NAME=BITS: a dashed line at BITS; repeatable.")
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")

@@ -1,11 +1,11 @@
-"""A page in the browser that runs the models, on this machine alone.
+"""Opens a web page that runs the models on this machine.
 
     pixelcnn-aux demo
     pixelcnn-aux demo --workdir runs/mine --port 8000
 
-Its tabs draw images, enlarge and color, complete, compress and score pictures, with the trained models of the
-package and the runs given by --workdir. The page is at http://127.0.0.1 and no other address; nothing is sent
-anywhere, and its files are removed when the program ends.
+Its tabs draw images, and enlarge, color, complete, compress and score pictures, with the trained models of
+the package and the runs given by --workdir. It is served only at http://127.0.0.1, sends nothing anywhere,
+and its files are removed when the program ends.
 """
 
 import contextlib
@@ -14,17 +14,19 @@ import importlib.util
 
 from absl import flags
 
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.demo import server
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    if importlib.util.find_spec("gradio") is None:
-        expected = "Expected Gradio, which makes the page. Received: no such package."
-        raise ImportError(f"{expected} Run pip install 'gradio>=6,<7'.")
-    with contextlib.suppress(AttributeError):  # of other C libraries than glibc
-        ctypes.CDLL(None).mallopt(-3, 2**20)  # M_MMAP_THRESHOLD: pictures leave no memory behind
+    has_gradio = importlib.util.find_spec("gradio")
+    remedy = "Run pip install 'gradio>=6,<7'"
+    expect(has_gradio, "Gradio, which makes the page", "no such package", remedy, kind=ImportError)
+    with contextlib.suppress(AttributeError):  # only glibc has it
+        # M_MMAP_THRESHOLD: memory of large arrays is returned to the system at once.
+        ctypes.CDLL(None).mallopt(-3, 2**20)
     opened = server.bound(FLAGS.port)
     with opened, server.temporary_folder():
         from pixelcnn_aux.demo import actions, page, uploads, work
@@ -36,6 +38,5 @@ def main():
 
 
 def define_flags():
-    flags.DEFINE_integer("port", 7860, "Of the page; 0 takes any that is free.", 0, 65535)
-    workdir = "A run to offer beside the models of the package; repeatable."
-    flags.DEFINE_multi_string("workdir", [], workdir)
+    flags.DEFINE_integer("port", 7860, "The page's port; 0 takes any free one.", 0, 65535)
+    flags.DEFINE_multi_string("workdir", [], "A run to offer as well; repeatable.")

@@ -1,10 +1,10 @@
-"""Enlarges photographs of any size to twice their height and width, or more, such as
+"""Enlarges photographs of any size to twice their height and width, or more, for example
 
     pixelcnn-aux enlarge photograph.jpg
     pixelcnn-aux enlarge photograph.jpg --times 4 --log_scale_shift -0.5 --out large.png
 
-Each is written as NAME-enlarged.png in the current folder, or to --out. Another --seed gives other details;
-with --log_scale_shift below 0 they vary less.
+Each result is written as NAME-enlarged.png to the current folder or --out. A different --seed gives different
+details; a negative --log_scale_shift makes them vary less.
 """
 
 import functools
@@ -27,5 +27,4 @@ def call(photographs, *, times):
 
 def define_flags():
     photographs.define_flags("photographs")
-    times = "How many times as high and wide: 2, 4, 8 or 16, by photographs."
-    flags.DEFINE_integer("times", 2, times)
+    flags.DEFINE_integer("times", 2, "The factor: 2, 4, 8 or 16 for the model photographs.")

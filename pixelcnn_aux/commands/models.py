@@ -1,7 +1,7 @@
-"""Lists the trained models of the package: what they are for, and their bits per dimension of test images.
+"""Lists the trained models of the package: their purpose, and their bits per dimension on test images.
 
---workdir of the other commands takes their names, and so does `pixelcnn_aux.load`. All facts, such as the
-commands that trained them, are in `pixelcnn_aux.pretrained()`.
+--workdir of the other commands and `pixelcnn_aux.load` take their names. `pixelcnn_aux.pretrained()` has all
+their facts, such as the commands that trained them.
 """
 
 import re
@@ -19,4 +19,4 @@ def main():
 
 
 def define_flags():
-    """It has no flags of its own."""
+    """Defines nothing: the command has no flags."""

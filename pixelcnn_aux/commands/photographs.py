@@ -1,4 +1,4 @@
-"""Drawing pictures from each photograph, as color, enlarge and complete do."""
+"""Draws pictures from photographs, for the commands color, enlarge and complete."""
 
 import functools
 import io
@@ -24,68 +24,54 @@ FLAGS = flags.FLAGS
 
 
 def define_flags(workdir, num=1, log_scale_shift=-0.3):
-    """Defines the flags of all three; the arguments are defaults."""
+    """Defines the flags of these commands; the arguments are defaults."""
     flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
-    out = "The picture, a PNG file, or a folder for pictures, which may be new; the current one if unset."
+    out = "The picture, a PNG file, or the folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
-    several = "How many pictures of each photograph: NAME-1.png and so on, the likeliest first."
-    flags.DEFINE_integer("num", num, several, lower_bound=1)
+    flags.DEFINE_integer("num", num, "Pictures per photograph, the likeliest first.", 1)
     chosen_run.define_draws(log_scale_shift=log_scale_shift)
-    flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
+    flags.DEFINE_bool("jit", False, "Compiles drawing with XLA: minutes at first, then faster.")
     jobs.define_flags()
 
 
-def draw_each(paths, ending, call, scenes=None, **own):
-    """Writes --num pictures that a model draws of each photograph, or of those in folders, as new PNG files.
+def draw_each(paths, ending, call, scenes=None, **options):
+    """Draws --num pictures from each photograph, of files and folders, and writes them as new PNG files.
 
-    `call(photographs)`, of [B, H, W, 3], all the same, gives the name of a method that draws, and arguments
-    before those of draws; `own` are others by keyword: with `num`, one call draws all in order; `scenes` is
-    the name of a model. Workers import `call` by its name.
+    `call(photographs)`, for [B, H, W, 3] copies of a photograph, returns the name of a drawing method and its
+    positional arguments; `options` are keyword arguments. With `num`, one call draws all pictures in order.
+    `scenes` is the name of a model. Workers import `call` by its name.
     """
     expect(paths, "photographs", "none", "Name image files, or folders", kind=app.UsageError)
     files = list(itertools.chain.from_iterable(map(image_files, paths)))
     outputs = _outputs(files, ending)
     model = pa.load(FLAGS.workdir)
-    how = {
-        "log_scale_shift": FLAGS.log_scale_shift,
-        "mode": FLAGS.mode,
-        "jit_compile": FLAGS.jit,
-        **own,
-    }
+    options |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode}
+    options |= {"jit_compile": FLAGS.jit}
+    settings = {"call": call, "seed": FLAGS.seed, "count": FLAGS.num, "scenes": scenes}
     condition = jobs.condition(model)
-    function = functools.partial(
-        drawn,
-        call=call,
-        seed=FLAGS.seed,
-        count=FLAGS.num,
-        condition=condition,
-        scenes=scenes,
-        how=how,
-    )
+    function = functools.partial(drawn, condition=condition, options=options, **settings)
     absolute = [[str(place.absolute()) for place in places] for places in outputs]
     items = [[*x, places] for x, places in zip(jobs.described(files), absolute)]
     shards = jobs.run(function, items, model, size=1, suffix=".json", unit="photograph")
     for places, shard in zip(outputs, shards):
         for output, (height, width, bits) in zip(places, json.loads(shard)):
-            what = f"{height} x {width}" + (f", {bits:.3f} bits/dim" if FLAGS.num > 1 else "")
-            print(f"Wrote {output}: {what}")
+            score = f", {bits:.3f} bits/dim" if FLAGS.num > 1 else ""
+            print(f"Wrote {output}: {height} x {width}{score}")
 
 
-def drawn(model, items, *, call, seed, count, condition, scenes, how):
-    """Writes the pictures of photographs, the likeliest first: a shard's. JSON: H, W and bits of each."""
-    made = 1 if "num" in how else count
-    how = {
-        **how,
-        "seeds": [[seed, k] for k in range(made)],
-        "condition": jobs.repeated(condition, made),
-    }
+def drawn(model, items, *, call, seed, count, condition, scenes, options):
+    """Writes the pictures from a shard's photographs; returns the H, W and bits of each as JSON."""
+    batch = 1 if "num" in options else count
+    seeds = [[seed, k] for k in range(batch)]
+    options = {**options, "seeds": seeds, "condition": jobs.repeated(condition, batch)}
     if scenes:
-        how["scenes"] = Source(scenes, by=None).load()
+        options["scenes"] = Source(scenes, by=None).load()
     written = []
     for path, _, _, places in items:
         photograph = read_image(path)
-        photographs = np.broadcast_to(photograph, (made, *photograph.shape))
-        images, bits = sampling.drawn_with_bits(model, call(photographs), how, has_bits=made > 1)
+        photographs = np.broadcast_to(photograph, (batch, *photograph.shape))
+        call_with_args = call(photographs)
+        images, bits = sampling.drawn_with_bits(model, call_with_args, options, batch > 1)
         for place, k in zip(places, np.argsort(bits, kind="stable")):
             Image.fromarray(images[k]).save(file := io.BytesIO(), "PNG")
             disk.write_once(pathlib.Path(place), file.getvalue())
@@ -94,10 +80,10 @@ def drawn(model, items, *, call, seed, count, condition, scenes, how):
 
 
 def _outputs(files, ending):
-    """The paths of the pictures of each photograph, in a folder that is there then; new, but for --shards."""
+    """Paths for each photograph's pictures, new ones unless --shards is set; makes their folder."""
     out = pathlib.Path(FLAGS.out or ".")
     if out.suffix and not out.is_dir():
-        expected, remedy = "one photograph for one picture", "Name a folder by --out"
+        expected, remedy = "one photograph for one picture", "Name a folder with --out"
         expect(len(files) == 1, expected, f"{len(files)}, and --out {out}", remedy)
         outputs = [[out]]
     else:

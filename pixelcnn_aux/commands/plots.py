@@ -1,4 +1,4 @@
-"""Figures of matplotlib, as files that are there whole or not at all."""
+"""Matplotlib figures, written atomically."""
 
 import pathlib
 
@@ -9,21 +9,21 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def check(flag, path):
-    """Raises ValueError, as `disk.check_place`, where a figure could not be written, if a flag names one."""
+    """Raises ValueError, as `disk.check_place`, if no figure can be written to the flag's path."""
     if path:
         disk.check_place(flag, path, SUFFIXES)
-        figure()  # which may need a package
+        figure()  # raises early without Matplotlib
 
 
 def figure(**options):
-    """A figure of matplotlib, which is imported for it."""
+    """Imports Matplotlib, and returns a new figure."""
     with needs("Matplotlib, which draws figures", "Run pip install matplotlib"):
         from matplotlib.figure import Figure
     return Figure(**options)
 
 
 def write(path, figure, dpi=160, **options):
-    """Writes a figure, as `disk.replacing`, in the format that the path's suffix names."""
+    """Writes a figure, as `disk.replacing`, in the format of the path's suffix."""
     path = pathlib.Path(path)
     with disk.replacing(path) as opened:
         figure.savefig(opened, format=path.suffix[1:], dpi=dpi, **options)

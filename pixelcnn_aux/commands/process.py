@@ -1,7 +1,7 @@
-"""The process of a program: its streams, Ctrl-C during imports, and the logs of other packages.
+"""Process-wide setup of a program: its streams, Ctrl-C during imports, and other packages' logs.
 
-Programs call `begin` first, and `silence` once flags are parsed. Importing `pixelcnn_aux` changes nothing in
-a process.
+Programs call `begin` first, and `silence` once flags are parsed. Importing `pixelcnn_aux` alone changes
+nothing in a process.
 """
 
 import contextlib
@@ -23,41 +23,41 @@ from pixelcnn_aux.base import lazy
 
 _OURS = f"{pathlib.Path(__file__).resolve().parents[1]}{os.sep}"
 _LARGE = ("keras", "tensorflow", "tensorflow_probability")
-# Keras imports them where they are installed, for functions of its own that no program calls.
+# Keras imports these if installed, for functions that no program calls.
 _UNUSED = ("matplotlib.pyplot", "pandas", "sklearn")
 
 
 def begin():
-    """Prepares this process for a program: its streams and Ctrl-C."""
+    """Sets up the process's streams and Ctrl-C for a program."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Ctrl-C during imports ends the process at once; some packages take an exception for their own.
+        # End the process at once: some packages swallow a KeyboardInterrupt during their import.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number, access in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
             os.fstat(number)
-        except OSError:  # closed: the next file would take its number. Using it is still an error.
+        except OSError:  # closed: keep the next opened file from taking its number; use still fails
             os.open(os.devnull, access)
     sys.stdin = sys.stdin or open(0, closefd=False)
     sys.stdout, sys.stderr = _lenient(1, sys.stdout), _lenient(2, sys.stderr)
 
 
 def begin_if_run():
-    """`begin`, if Python imports a package to run one of its modules (python -m)."""
+    """Calls `begin` if Python imports a package to run one of its modules (python -m)."""
     if sys.argv[0] == "-m":
         begin()
 
 
-interrupts: list[int] = []  # the numbers of the signals that `interrupt` received
+interrupts: list[int] = []  # signal numbers that `interrupt` received
 
 
 def interrupt(number, frame):
-    """The handler of Ctrl-C while a program works: Python's own, which leaves a note."""
+    """Handles Ctrl-C while a program runs: Python's default, plus a record in `interrupts`."""
     interrupts.append(number)
     signal.default_int_handler(number, frame)
 
 
 class _Output(io.FileIO):
-    """A file that keeps its first error, and drops what is written after it."""
+    """A file that keeps its first write error, and discards everything written later."""
 
     error = None
 
@@ -71,44 +71,44 @@ class _Output(io.FileIO):
 
 
 def _lenient(number, stream):
-    """An `_Output` as text, encoded as Python's own `stream`, which is None if it was closed."""
+    """An `_Output` as text, encoded like Python's own `stream`, or None if that is closed."""
     buffer = io.BufferedWriter(_Output(number, "w", closefd=False))
     encoding, errors = (stream.encoding, stream.errors) if stream else (None, None)
     return io.TextIOWrapper(buffer, encoding, errors, line_buffering=True)
 
 
 def lost_output():
-    """The error that lost printed lines; None if nobody was to read them, or all were written."""
+    """The error that lost printed lines; None if all were written, or the reader closed the stream."""
     sys.stdout.flush()
     error = getattr(getattr(sys.stdout.buffer, "raw", None), "error", None)
     return error if error and error.errno not in (errno.EBADF, errno.EPIPE) else None
 
 
 def silence(handler):
-    """Makes a program print its own lines and nothing else, from now on; `handler` is that of its logs."""
-    # Without a GPU, TensorFlow logs that as an error. With one, its warnings say why it is not used.
+    """Silences other packages from now on; `handler` is the program's log handler."""
+    # TensorFlow logs a missing GPU as an error. With a GPU, its warnings say why it is not used.
     has_gpu = bool(glob.glob("/dev/nvidia[0-9]*"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if has_gpu else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     handler.addFilter(_is_ours)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in processes of ours
-    # It warns of functions that are traced once for each factor, as they have to be.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for child processes
+    # TensorFlow warns about functions traced once per factor, which is intended.
     logging.getLogger("tensorflow").setLevel("ERROR")
     sys.meta_path.insert(0, _Quiet)
 
 
 def _is_ours(record):
-    """Whether a record to log is of this package, or an error."""
+    """Whether a log record is this package's, or an error."""
     # JAX's warnings say why it uses no accelerator.
-    least = logging.WARNING if record.name == "jax._src.xla_bridge" else logging.ERROR
-    is_other = re.search("/(site|dist)-packages/", record.pathname)
-    return record.levelno >= least or not is_other or record.pathname.startswith(_OURS)
+    level = logging.WARNING if record.name == "jax._src.xla_bridge" else logging.ERROR
+    is_installed = re.search("/(site|dist)-packages/", record.pathname)
+    return record.levelno >= level or not is_installed or record.pathname.startswith(_OURS)
 
 
 class _Quiet:
-    """Finds the `_LARGE` packages, which whoever needs them first imports quietly."""
+    """Import hook that silences the first import of `_LARGE` packages."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -121,22 +121,23 @@ class _Quiet:
 @contextlib.contextmanager
 def _importing():
     absent = [name for name in _UNUSED if name not in sys.modules]
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     on_interrupt = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
     if is_default := is_main and on_interrupt is interrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in `begin`
     with lazy.lasting_objects():
         sys.modules.update(dict.fromkeys(absent))
-        os.dup2(nowhere, 2)  # its libraries log before they know the level
+        os.dup2(null, 2)  # native libraries log before they read the level
         try:
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            os.close(nowhere)
+            os.close(null)
             for name in absent:
                 del sys.modules[name]
             if is_default:
                 signal.signal(signal.SIGINT, on_interrupt)
-    gc.freeze()  # nor are they looked through later
+    gc.freeze()  # later collections skip these modules' objects

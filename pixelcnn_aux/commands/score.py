@@ -1,20 +1,20 @@
-"""Scores image files: a table, CSV, of their bits per dimension under a model, such as
+"""Scores image files: writes a CSV table of their bits per dimension under a model, for example
 
     pixelcnn-aux score photo.png folder --workdir cifar10-pyramid --out scores.csv
 
-A row is a file; of a folder, all image files below it are scored, in the order of their paths. The columns:
+Each file is a row; a folder stands for all image files below it, sorted by path. The columns are
 
-    file             its path
-    width, height    of its image, upright
-    prepared         "as it is"; or "cropped and resized", as for training on --dataset folder: the largest
-                     centered crop of the model's aspect, at the model's size, is what is scored; never for a
-                     model of images of any size
+    file             the file's path
+    width, height    the size of the upright image
+    prepared         "as it is", or "cropped and resized" as for --dataset folder: the score is that of the
+                     largest centered crop with the model's aspect ratio, resized to the model's size;
+                     models of any image size score images as they are
     exact_bits_per_dim_FACTOR
-                     the part of each factor; bound_... where the model gives an upper bound, and
-                     restricted_... where only some of its factors are exact
+                     the factor's part; bound_... if the model gives an upper bound, and restricted_... if
+                     only some of its factors are exact
     exact_bits_per_dim_total
-                     their sum: -log2 p(image) over its number of values
-    error            why there is no score: no image, or a damaged one
+                     the sum over factors: -log2 p(image) divided by the number of values
+    error            why the file has no score: not an image, or damaged
 
 If the table goes to standard output, all other lines go to standard error.
 """
@@ -39,7 +39,7 @@ from pixelcnn_aux.data import decoding, files
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
-_FILE = (512, 512)  # about the size of a file, for a model of images of any size
+_TYPICAL_SIZE = (512, 512)  # assumed for each file if the model takes images of any size
 
 
 def main(*paths):
@@ -49,19 +49,18 @@ def main(*paths):
         disk.check_place("--out", FLAGS.out)
         opening = disk.replacing(pathlib.Path(FLAGS.out))
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
-        found = list(itertools.chain.from_iterable(map(image_files, paths)))
+        images = list(itertools.chain.from_iterable(map(image_files, paths)))
         _, model = chosen_run.load()
         check(model)
-        size = model.image_size or _FILE
+        size = model.image_size or _TYPICAL_SIZE
         shards = jobs.run(
             functools.partial(rows, condition=jobs.condition(model)),
-            [(str(path), *x) for path, x in zip(found, jobs.described(found))],
+            [(str(path), *x) for path, x in zip(images, jobs.described(images))],
             model,
             size=jobs.at_once(size),
             suffix=".csv",
             unit="file",
         )
-        # Not before: Ctrl-C ends imports at once, and would leave an unfinished file.
         with opening as opened:
             header = ["file", "width", "height", "prepared", *columns(model).values(), "error"]
             opened.write(f"{','.join(header)}\n".encode())
@@ -70,32 +69,32 @@ def main(*paths):
         table = csv.reader(io.StringIO(b"".join(shards).decode()))
         count = sum(not error for *_, error in table)
         size = model.image_size or "their own sizes"
-        print(f"Scored {count:,} of {len(found):,} files, at {size}")
+        print(f"Scored {count:,} of {len(images):,} files, at {size}")
     if FLAGS.out:
         print(f"Wrote {FLAGS.out}")
-    received = f"{len(found)}, none of which could be scored; the column error says why"
-    expect(count, "image files", received, "Give others")
+    received = f"{len(images)}, none of which could be scored; see the column error"
+    expect(count, "image files", received, "Give other files")
 
 
 def image_files(path):
-    """The file of a path, or the image files below that folder, one at least: list of `pathlib.Path`."""
+    """The file at a path, or the image files below a folder, at least one: list of `pathlib.Path`."""
     path = pathlib.Path(path)
     expected, received = "an image file or a folder of them", f"{path}, which is not there"
     expect(disk.exists(path), expected, received, "Give another path", kind=FileNotFoundError)
     if not path.is_dir():
         return [path]
-    named, others = [], []
+    images, skipped = [], []
     for name in files.below(path):
-        (named if name.suffix.lower() in decoding.SUFFIXES else others).append(name)
-    kinds, suffixes = f"{decoding.KINDS} files", files.suffixes(others)
-    expect(named, f"{kinds} in {path}", suffixes, "Name another folder, or files")
-    left_out = f"; left out are others: {suffixes}" if others else ""
-    print(f"{path}: {len(named):,} {kinds}{left_out}")
-    return [path / name for name in named]
+        (images if name.suffix.lower() in decoding.SUFFIXES else skipped).append(name)
+    kinds, suffixes = f"{decoding.KINDS} files", files.suffixes(skipped)
+    expect(images, f"{kinds} in {path}", suffixes, "Name another folder, or files")
+    note = f"; skipped: {suffixes}" if skipped else ""
+    print(f"{path}: {len(images):,} {kinds}{note}")
+    return [path / name for name in images]
 
 
 def check(model):
-    """Raises ValueError for a model that has no score for the pixels of files."""
+    """Raises ValueError for a model whose images are not those of color files."""
     likelihood = model.likelihood
     channels, values = likelihood.num_channels, likelihood.num_values
     expected = "a model of color images, uint8 [H, W, 3] below 256, to score files"
@@ -104,36 +103,36 @@ def check(model):
 
 
 def columns(model):
-    """The names of the columns of bits: dict, name of a factor or "total" -> str."""
+    """The columns of bits: dict, name of a factor or "total" -> str."""
     kind = summaries.bits_kind(model)
     return {name: f"{kind}_bits_per_dim_{name}" for name in (*model.factors, "total")}
 
 
-def rows(model, found, *, condition):
-    """The table's rows of files, each a shown path and `jobs.described`, as bytes: a shard's."""
+def rows(model, items, *, condition):
+    """The table's rows of a shard, bytes. An item is a path, as it is shown, and `jobs.described`."""
     from pixelcnn_aux import batches
 
     size, names = model.image_size, columns(model)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
-    with files.in_threads(lambda x: read(x[0], x[1], size), found) as pictures:
-        while some := list(itertools.islice(pictures, batch)):
-            images = [image for _, image, _ in some if image is not None]
+    with files.in_threads(lambda x: read(x[0], x[1], size), items) as pictures:
+        while chunk := list(itertools.islice(pictures, batch)):
+            images = [image for _, image, _ in chunk if image is not None]
             bits = dict.fromkeys(names, ())
             if images:
                 bits = model.bits_per_dim(np.stack(images), jobs.repeated(condition, len(images)))
             scores = zip(*(np.asarray(bits[name]) for name in names))
-            for row, image, error in some:
+            for row, image, error in chunk:
                 blank = [""] * len(names)
                 cells = blank if image is None else map("{:.6f}".format, next(scores))
                 table.writerow([*row, *cells, error])
-    # Names of files may be any bytes.
+    # File names may be arbitrary bytes.
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def read(file, path, size):
-    """(the row of a file up to its bits, its image uint8 [H, W, 3] in a size, or None, and the error)."""
+    """Reads a file: (row up to the bits, image uint8 [H, W, 3] at `size` or None, error message)."""
     try:
         pixels = decoding.decode(decoding.contents(pathlib.Path(path)))
     except (OSError, ValueError) as error:
@@ -148,6 +147,6 @@ def define_flags():
     chosen_run.define_workdir()
     chosen_run.define_label()
     chosen_run.define_exact()
-    out = "The table, which replaces an older one; standard output if unset."
+    out = "The table, replacing an older one; if unset, standard output."
     flags.DEFINE_string("out", None, out)
     jobs.define_flags()

@@ -1,10 +1,10 @@
-"""Shows what the trained models of the package do with photographs: pixelcnn-aux tour.
+"""Applies the trained models of the package to photographs: pixelcnn-aux tour.
 
-In one picture: `cifar10-grayscale` draws images, also of some classes, colors the grays of photographs, and
-completes their lower halves; `cifar10-pyramid` enlarges them from half their size. In a second one: what the
-programs `color`, `complete` and `enlarge --times 4` make of whole photographs. Then prints bits per dimension
-of crops of two photographs, beside PNG and WebP, and fine-tunes the first model on the other photographs by
-`train grayscale`, which lowers its bits.
+In a first picture, `cifar10-grayscale` draws images, some by class, colors photographs, and completes
+their lower halves; `cifar10-pyramid` enlarges photographs from half their size. A second picture shows the
+results of `color`, `complete` and `enlarge --times 4` on whole photographs. Then the tour prints bits per
+dimension of crops of two photographs, next to PNG and WebP, and fine-tunes the first model on the other
+photographs with `train grayscale`, which lowers its bits.
 """
 
 import pathlib
@@ -27,11 +27,11 @@ from pixelcnn_aux.scores import splits
 FLAGS = flags.FLAGS
 
 COLORS, SIZES = "cifar10-grayscale", "cifar10-pyramid"  # models of the package
-WHOLE, SCENES = "photographs", "cifar10-pixelcnn"  # these complete photographs
-CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # of CIFAR-10
-SIDE = 256  # pixels, of whole photographs
-CROPS = 48  # of two photographs
-# A few steps: less than a minute.
+WHOLE, SCENES = "photographs", "cifar10-pixelcnn"  # complete whole photographs together
+CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # CIFAR-10 labels
+SIDE = 256  # of whole photographs, in pixels
+CROPS = 48  # from two photographs
+# A few steps, in less than a minute.
 FINE_TUNING = "--dataset photos --epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4"
 
 
@@ -48,17 +48,17 @@ def main():
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     crops = data.Images(np.concatenate([split.pixels for split in held_out]))
     images = data.Images(crops.spread(CROPS))
-    found = {name: mean_bits(model, images) for name, model in models.items()}
+    bits = {name: mean_bits(model, images) for name, model in models.items()}
     for codec in lossless_files.FORMATS:
-        found[f"{codec} files"] = np.mean(lossless_files.bits_per_dim(codec, images.pixels))
+        bits[f"{codec} files"] = np.mean(lossless_files.bits_per_dim(codec, images.pixels))
     print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
-    print_bits(found)
+    print_bits(bits)
     run = fine_tune()
-    print_bits({COLORS: found[COLORS], run: mean_bits(pa.load(run), images)})
+    print_bits({COLORS: bits[COLORS], run: mean_bits(pa.load(run), images)})
 
 
 def picture(models):
-    """The first picture: draws of both models of CIFAR-10, most of them from photographs."""
+    """The first picture: draws of both CIFAR-10 models, mostly from photographs."""
     model = models[COLORS]
     originals = photos.squares(model.image_size[0])
     num = len(originals)
@@ -76,15 +76,16 @@ def picture(models):
 
 
 def photographs(colors):
-    """The second figure: two photographs, what is taken of them, and what the programs' defaults draw."""
+    """The second picture: two photographs, the programs' inputs, and their default outputs."""
     originals = photos.squares(SIDE)[:2]  # held out
     print(f"With {WHOLE}:", flush=True)
-    model, how = pa.load(WHOLE), {"seeds": len(originals) * [[FLAGS.seed, 0]]}
-    colored = colors.colorize(originals, num=1, **how)[:, 0]
-    how["log_scale_shift"] = -0.3
+    model = pa.load(WHOLE)
+    options = {"seeds": len(originals) * [[FLAGS.seed, 0]]}
+    colored = colors.colorize(originals, num=1, **options)[:, 0]
+    options["log_scale_shift"] = -0.3
     mask = np.ones_like(originals[..., :1])
     mask[:, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = 0
-    completed = model.complete(originals, mask, **how, particles=64, scenes=pa.load(SCENES))
+    completed = model.complete(originals, mask, **options, particles=64, scenes=pa.load(SCENES))
     small = np.asarray(list(model.auxiliaries(originals).values())[-3])
     views = {
         "photographs": originals,
@@ -93,7 +94,7 @@ def photographs(colors):
         "masked": np.where(mask, originals, np.uint8(127)),
         "completed": completed,
         "a quarter of the sides": [Image.fromarray(x).resize((SIDE, SIDE), 0) for x in small],
-        "enlarged": model.enlarge(small, 4, **how),
+        "enlarged": model.enlarge(small, 4, **options),
     }
     figure = plots.figure(figsize=(2 * len(views), 4.2), layout="constrained")
     axes = figure.subplots(len(originals), len(views))
@@ -110,28 +111,28 @@ def mean_bits(model, images):
     return splits.mean_bits(model, chosen_run.batches(images), condition)
 
 
-def print_bits(found):
-    for name, value in found.items():
+def print_bits(bits):
+    for name, value in bits.items():
         print(f"{name:32} {value:.3f}", flush=True)
 
 
 def fine_tune():
-    """Trains on from the weights of `COLORS`, by the command that it prints. Returns the workdir."""
+    """Fine-tunes the weights of `COLORS` by a command that it prints, and returns the workdir."""
     command = f"-m pixelcnn_aux train grayscale --init {COLORS} {FINE_TUNING} --workdir".split()
     command.append(FLAGS.workdir)
     print("\nFine-tuning, on the other photographs:\npython", *command, flush=True)
-    # Ctrl-C is for the training, which saves what it has done and ends.
+    # Leave Ctrl-C to the training process, which saves its progress and ends.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         ended = subprocess.run([sys.executable, *command], check=False)
     finally:
         signal.signal(signal.SIGINT, before)
     if ended.returncode:
-        sys.exit(ended.returncode)  # it has printed why
+        sys.exit(ended.returncode)  # the process has printed its error
     return FLAGS.workdir
 
 
 def define_flags():
     chosen_run.define_draws(log_scale_shift=-0.5)
-    flags.DEFINE_string("workdir", str(RunFolder.RUNS / "tour"), "Of the run that fine-tunes.")
+    flags.DEFINE_string("workdir", str(RunFolder.RUNS / "tour"), "The run of the fine-tuning.")
     flags.DEFINE_string("out", None, "The picture; tour.png under runs if unset.")

@@ -1,13 +1,13 @@
 """Trains a model on images. MODEL is one of
 
-    grayscale   Grayscale PixelCNN, section 3.1 of the paper: a gray view, then the image given that
-    pyramid     Pyramid PixelCNN, section 3.2: a small image, then larger ones, each given the one before
+    grayscale   Grayscale PixelCNN, section 3.1 of the paper: a gray view, then the image given that view
+    pyramid     Pyramid PixelCNN, section 3.2: a small image, then larger ones, each given the previous one
     pixelcnn    PixelCNN++, the baseline, without auxiliary images
 
-With no flags it trains the preset demo in minutes, on photographs that are installed. --preset cifar10 is the
-paper's own run for each of them, which needs GPUs and has not been run to the end here. Other images:
---dataset folder --image_dir DIR. The run is left in --workdir, and the same command goes on where it was
-stopped. Afterwards: pixelcnn-aux bpd, and pixelcnn-aux sample.
+Without flags, trains the preset demo in minutes, on installed photographs. --preset cifar10 is the paper's
+setting for each model; it needs GPUs, and has not been run to the end here. For other images: --dataset
+folder --image_dir DIR. The run is written to --workdir, and the same command resumes it after a stop. Then
+try pixelcnn-aux bpd and pixelcnn-aux sample.
 """
 
 import dataclasses
@@ -28,50 +28,50 @@ from pixelcnn_aux.training import presets
 FLAGS = flags.FLAGS
 ARGUMENTS = ["MODEL"]
 
-# Help of the flags that override a field of `Training`, after its first words.
+# Ends of the help texts of flags that override a field of `Training`.
 _HELP = {
-    "muon_ratio": "; the learning rate of Muon, which trains hidden layers' kernels, over Adam's",
+    "muon_ratio": "; the learning rate of Muon, for hidden layers' kernels, divided by Adam's",
     "condition_dropout": "; the share of images whose labels are hidden from a conditional model",
-    "decay": "; a factor of the learning rate after each step, instead of a fall to zero",
-    "fall": "; the share of the steps, the last ones, over which the learning rate falls to zero",
-    "crop": "; the side of random squares that are cut from images, which are loaded whole then",
-    "vary": "; whether these squares are reduced, sharpened, colored and so on at random",
-    "flip": "; whether images are flipped left to right at random",
+    "decay": "; multiplies the learning rate after each step, instead of a fall to zero",
+    "fall": "; the last share of the steps, over which the learning rate falls to zero",
+    "crop": "; the side of random squares, cut from images that are loaded whole",
+    "vary": "; whether to reduce, sharpen, color ... these squares at random",
+    "flip": "; whether to flip images left to right at random",
     "accumulate": "; micro-batches per device",
-    "mixed_precision": "; whether the networks compute in 16 bits. If unset, as the factor was begun; a new "
-    "one does where that is known to be faster on this machine",
+    "mixed_precision": "; whether networks compute in 16 bits. If unset, a resumed factor keeps its "
+    "precision, and a new one uses 16 bits if known to be faster on this machine",
 }
 
 
 def define_flags():
-    # No enums: --plugin, which is imported once flags are parsed, may add presets.
-    known = "; ".join(f"of {name} {', '.join(found)}" for name, found in presets.BY_MODEL.items())
+    # Not enums: modules of --plugin, imported once flags are parsed, may add presets.
+    names = "; ".join(f"for {name} {', '.join(x)}" for name, x in presets.BY_MODEL.items())
     for name, default, text in (
-        ("preset", "demo", f"Every hyper-parameter: {known}; or one that a plugin adds."),
-        ("factor", "all", "Which factor to train, such as grayscale, image or 16x16; or all."),
+        ("preset", "demo", f"All hyper-parameters: {names}; or a plugin's preset."),
+        ("factor", "all", "The factor to train, such as grayscale, image or 16x16; or all."),
         ("dataset", None, "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."),
-        ("workdir", None, "Where to leave the run; runs/MODEL-PRESET-DATASET if unset."),
-        ("init", None, "A run or trained model to start from, whose networks choose the preset."),
+        ("workdir", None, "The folder of the run; runs/MODEL-PRESET-DATASET if unset."),
+        ("init", None, "A run or trained model to start from; its networks choose the preset."),
     ):
         flags.DEFINE_string(name, default, text)
-    classes = "Makes the model conditional on that many classes, by the labels of the data set."
-    flags.DEFINE_integer("classes", None, classes, lower_bound=1)
+    flags.DEFINE_integer(
+        "classes", None, "Conditions the model on the labels of this many classes.", 1
+    )
     chosen_run.define_images()
-    flags.DEFINE_integer("channels", None, "Of the images; 3 if unset.", 1, 16)
-    flags.DEFINE_integer("bits", None, "Of a value of the images; 8 if unset.", 1, 16)
-    flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    integer, boolean = flags.DEFINE_integer, flags.DEFINE_bool
-    define = {int: integer, int | None: integer, bool: boolean}
+    flags.DEFINE_integer("channels", None, "Channels of the images; 3 if unset.", 1, 16)
+    flags.DEFINE_integer("bits", None, "Bits per value of the images; 8 if unset.", 1, 16)
+    flags.DEFINE_integer("seed", 0, "The seed of initial weights, data order and dropout masks.")
+    integer = flags.DEFINE_integer
+    define = {int: integer, int | None: integer, bool: flags.DEFINE_bool}
     for field in dataclasses.fields(training.Training):
-        more = _HELP.get(field.name, "")
-        text = f"Overrides the preset's, of the factors that are trained{more}."
+        text = f"Overrides the preset's value{_HELP.get(field.name, '')}."
         define.get(field.type, flags.DEFINE_float)(field.name, None, text)
-    flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
+    flags.DEFINE_bool("remat", False, "Saves memory for time: evaluates blocks twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
 
 def main(name):
-    # First, since several hosts find each other before TensorFlow does anything else.
+    # First: several hosts have to connect before TensorFlow does anything else.
     strategy = training.default_strategy()
     with training.Stop() as stop:
         try:
@@ -79,47 +79,46 @@ def main(name):
         except BaseException:
             if not stop.has_raised:
                 raise
-            print("\nStopped. The same command goes on.", flush=True)
+            print("\nStopped. The same command resumes.", flush=True)
             sys.exit(128 + stop.signal)
 
 
 def train(name, strategy, stop):
-    """Trains a model of `presets.BY_MODEL` as flags say; `strategy` and `stop` are those of `pa.train`."""
+    """Trains a model of `presets.BY_MODEL` by the flags; `strategy` and `stop` are those of `pa.train`."""
     from pixelcnn_aux.training import first_weights
 
-    known = f"a model to train: one of {', '.join(presets.BY_MODEL)}"
+    expected = f"a model to train: one of {', '.join(presets.BY_MODEL)}"
     remedy = "Give one of these, or import the module that adds it (--plugin)"
     remedy = did_you_mean(name, presets.BY_MODEL, remedy)
-    expect(name in presets.BY_MODEL, known, repr(name), remedy)
+    expect(name in presets.BY_MODEL, expected, repr(name), remedy)
     if FLAGS.init and not FLAGS["preset"].present:
-        if found := first_weights.preset_like(FLAGS.init, name):
-            _, FLAGS.preset = found
+        if match := first_weights.preset_like(FLAGS.init, name):
+            _, FLAGS.preset = match
             print(f"--preset {FLAGS.preset}, which has the networks of {FLAGS.init}", flush=True)
     _check("preset", presets.BY_MODEL[name])
     preset = presets.BY_MODEL[name][FLAGS.preset]
-    kind = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}
-    takes_kind = "channels" in inspect.signature(preset.constructor).parameters
-    expected = f"no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits"
-    received = ", ".join(map(str, kind.values()))
-    expect(not kind or takes_kind, expected, received, "Leave it out, or train pyramid or pixelcnn")
+    depth = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}
+    takes_depth = "channels" in inspect.signature(preset.constructor).parameters
+    expected = f"no --{' or --'.join(depth)} for {name}, whose images are RGB of 8 bits"
+    received = ", ".join(map(str, depth.values()))
+    expect(not depth or takes_depth, expected, received, "Omit it, or train pyramid or pixelcnn")
     condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
-    model = preset.constructor(**{**preset.model, **kind, **condition})
+    model = preset.constructor(**{**preset.model, **depth, **condition})
     _check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     in_package = FLAGS.workdir in trained.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
     expected = "--workdir as a folder for the run"
     received = f"{FLAGS.workdir}, the name of a trained model"
-    remedy = f"Give another one, and --init {FLAGS.workdir} to start from its weights"
+    remedy = f"Give another folder, and --init {FLAGS.workdir} to start from its weights"
     expect(not in_package and not hub.is_name(FLAGS.workdir), expected, received, remedy)
     dataset = FLAGS.dataset or preset.dataset
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
     settings = {
-        factor: _overridden(given, run[factor], model.factors[factor])
-        for factor, given in preset.training.items()
+        factor: _overridden(defaults, run[factor], model.factors[factor])
+        for factor, defaults in preset.training.items()
     }
-    size = None if any(given.crop for given in settings.values()) else model.image_size
-    likelihood, how = model.likelihood, chosen_run.image_flags()
-    how |= {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
-    images = (data.load(dataset, split, size, **how) for split in ("train", "validation"))
+    size = None if any(x.crop for x in settings.values()) else model.image_size
+    options = {**chosen_run.image_flags(), **chosen_run.depth(model)}
+    images = (data.load(dataset, split, size, **options) for split in ("train", "validation"))
     training.train(
         model,
         settings,
@@ -135,15 +134,15 @@ def train(name, strategy, stop):
     )
 
 
-def _check(flag, known, of=""):
-    """Raises ValueError unless a flag has one of the values `known`; `of` says of what."""
+def _check(flag, choices, of=""):
+    """Raises ValueError unless a flag has one of the `choices`."""
     value = FLAGS[flag].value
-    remedy = did_you_mean(value, known, "Choose one of them")
-    expect(value in known, f"--{flag} {', '.join(known)}{of}", value, remedy)
+    remedy = did_you_mean(value, choices, "Choose one of them")
+    expect(value in choices, f"--{flag} {', '.join(choices)}{of}", value, remedy)
 
 
 def _overridden(settings, folder, factor):
-    """A `Factor`'s `Training` with the values of flags, in the precision of its folder."""
+    """A factor's `Training`, overridden by flags, with the precision of its folder."""
     from pixelcnn_aux.training import devices
 
     values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
@@ -153,5 +152,5 @@ def _overridden(settings, folder, factor):
 
 
 def start(name):
-    """Runs this program for one model, as the modules of `train` do."""
+    """Runs this program for one model; called by the modules of `train`."""
     program.start(sys.modules[__name__], None, name)

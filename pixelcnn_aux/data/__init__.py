@@ -1,11 +1,11 @@
-"""Images to train and to evaluate on: embedded photographs, CIFAR-10, CelebA, folders, arrays.
+"""Images for training and evaluation: bundled photographs, CIFAR-10, CelebA, folders, arrays.
 
     images = data.load("photos", "train")
-    for batch in images.training_batches(16, seed=0):  # for ever
+    for batch in images.training_batches(16, seed=0):  # endless
         ...  # uint8 [16, 32, 32, 3], a NumPy array
 
-A data set is a function in a file of its own, which `register` makes known: here, or anywhere else. All of
-this is NumPy and Pillow; TensorFlow is imported for the data sets of TFDS alone.
+A data set is a function in its own file, here or anywhere else, added by `register`. Everything uses NumPy
+and Pillow; only TFDS data sets import TensorFlow.
 """
 
 # Each of these modules registers its data set.

@@ -1,4 +1,4 @@
-"""The data set `arrays`: NumPy files with one array for each split."""
+"""Data set `arrays`: NumPy files with one array per split."""
 
 import io
 import zipfile
@@ -10,7 +10,7 @@ from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
 
-MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
+MAX_COMPRESSED = 2**31  # largest uncompressed size in bytes of a compressed array
 _MAKE = (
     "Make one by np.savez(file, train=..., validation=..., test=...), or np.save one array each as "
     "train.npy, validation.npy and test.npy in a folder, and give image_dir (--image_dir)"
@@ -19,33 +19,37 @@ _MAKE = (
 
 @register("arrays")
 def arrays(split, image_size, image_dir, image_file):
-    """The array of the split's name, and SPLIT_labels if there, in a .npz file or .npy files of a folder."""
+    """Arrays SPLIT and, optionally, SPLIT_labels, in a .npz file or as .npy files in a folder."""
     expected = "a file of arrays, or a folder of them, for the data set 'arrays'"
-    fits, received = (image_dir is None) != (image_file is None), "both" if image_file else "none"
-    expect(fits, expected, received, f"Give image_file (--image_file). {_MAKE}")
-    file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
+    is_one = (image_dir is None) != (image_file is None)
+    received = "both" if image_file else "none"
+    expect(is_one, expected, received, f"Give image_file (--image_file). {_MAKE}")
+    file = image_file or image_dir / f"{split}.npy"
     received, remedy = f"{file}, which is no file", f"Give one that exists. {_MAKE}"
     expect(file.is_file(), "a file of arrays", received, remedy, kind=FileNotFoundError)
     expected = f"a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}"
-    # Damaged files raise whatever they happen to spell.
+    # Damaged files may raise any exception.
     with restated(expected, f"{file}, which cannot be read", _MAKE, Exception):
         with disk.opened(file) as opened:
             if image_file:
-                found = {name: _read(opened, name, name == split) for name in (split, labels)}
+                pixels = _read(opened, split, required=True)
+                labels = _read(opened, f"{split}_labels", required=False)
             else:
-                beside = file.with_name(f"{labels}.npy")
-                found = {split: np.lib.format.open_memmap(file, mode="r"), labels: None}
+                pixels = np.lib.format.open_memmap(file, mode="r")
+                beside = file.with_name(f"{split}_labels.npy")
+                labels = None
                 if beside.exists():
-                    found[labels] = np.load(io.BytesIO(disk.contents(beside)), allow_pickle=False)
-        pixels = checked_pixels(found[split])
-    fits, received = image_size in (None, pixels.shape[1:3]), f"{split} of {pixels.shape[1:3]}"
+                    labels = np.load(io.BytesIO(disk.contents(beside)), allow_pickle=False)
+        pixels = checked_pixels(pixels)
+    size = pixels.shape[1:3]
     remedy = "Choose a preset of that size, or give other arrays"
-    expect(fits, f"images of {image_size} in {file}", received, remedy)
-    return Images(pixels, labels=found[labels])
+    expected, received = f"images of {image_size} in {file}", f"{split} of {size}"
+    expect(image_size in (None, size), expected, received, remedy)
+    return Images(pixels, labels=labels)
 
 
 def _read(file, name, required):
-    """An array of a .npz file, None if it is absent; ValueError if it is absent and `required`."""
+    """Array in a .npz file; if absent, raises ValueError where `required`, else returns None."""
     with zipfile.ZipFile(file) as archive:
         members = archive.namelist()
         if f"{name}.npy" not in members:
@@ -58,10 +62,10 @@ def _read(file, name, required):
         if method == zipfile.ZIP_DEFLATED and size > MAX_COMPRESSED:
             raise ValueError(f"{size:,} bytes of a compressed array, {MAX_COMPRESSED:,} at most")
         if method not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
-            # The others are inflated as a whole, whatever size they claim.
+            # Other methods inflate a member as a whole, whatever size it claims.
             raise ValueError(f"compressed by ZIP's method {method}")
         with archive.open(member) as opened:
-            pixels = np.lib.format.read_array(opened, allow_pickle=False)
-            if opened.read(1):  # to the end, where the checksum is compared
+            array = np.lib.format.read_array(opened, allow_pickle=False)
+            if opened.read(1):  # reading to the end also compares the checksum
                 raise ValueError("more bytes than its header says")
-    return pixels
+    return array

@@ -1,7 +1,6 @@
-"""Pixels of image files: by Pillow, colors of 16 bits by TensorFlow and tifffile, DICOM files by pydicom.
+"""Decodes image files: by Pillow, 16-bit colors by TensorFlow and tifffile, DICOM files by pydicom.
 
-A file from elsewhere may be anything. One that is refused raises ValueError with a reason, to which callers
-add its name.
+Files are untrusted. Rejected ones raise ValueError with a reason, to which callers add the file's name.
 """
 
 import contextlib
@@ -20,16 +19,16 @@ from pixelcnn_aux.base.errors import needs
 KINDS = "PNG, JPEG, TIFF or WebP"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 DICOM_SUFFIX = ".dcm"
-MAX_PIXELS = arguments.MAX_PIXELS  # 200 MB decoded, one a thread
-_MAX_BYTES = 10 * MAX_PIXELS  # of a file: `MAX_PIXELS` of 64 bits take less, uncompressed
-# Modes of Pillow for one channel, by bits. Some versions read PNG files of 16 bits as "I".
+MAX_PIXELS = arguments.MAX_PIXELS  # 200 MB decoded, per thread
+_MAX_BYTES = 10 * MAX_PIXELS  # of a file: more than `MAX_PIXELS` uncompressed 64-bit pixels
+# Pillow's modes for one channel, by bits. Some versions read 16-bit PNG files as "I".
 _GRAY_MODES = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
-_DEEP_COLOR_MODES = ("RGB", "RGBA", "RGBX", "LA", *_GRAY_MODES[16])  # for colors of 16 bits
-_PNG_DEPTH = 24  # offset of the bits a channel in a PNG file, in its first chunk
+_DEEP_COLOR_MODES = ("RGB", "RGBA", "RGBX", "LA", *_GRAY_MODES[16])  # for 16-bit colors
+_PNG_DEPTH = 24  # offset in a PNG file of its bits per channel, in the first chunk
 
 
 def contents(path, most=_MAX_BYTES):
-    """The bytes of a file. Raises OSError, and ValueError for a folder, a pipe, or more than `most` bytes."""
+    """Reads a file's bytes. Raises OSError, and ValueError for a folder, a pipe, or over `most` bytes."""
     try:
         with disk.opened(path) as file, disk.explained(f"to read {path}"):
             size = os.stat(file.fileno()).st_size
@@ -41,30 +40,30 @@ def contents(path, most=_MAX_BYTES):
 
 @contextlib.contextmanager
 def opened(contents, channels=3, bits=8, most=MAX_PIXELS):
-    """Opens an image file, bytes, as a Pillow image whose pixels can be decoded within the context.
+    """Context that opens an image file's bytes as a Pillow image, to be decoded within.
 
     Raises ValueError for a file that is not one of `KINDS`, does not fit (`_check`), has more than `most`
-    pixels, or is damaged, also where that shows as the image is decoded.
+    pixels, or is damaged, also where decoding within the context detects it.
     """
     try:
         with _open(contents) as picture:
             _check(contents, picture, channels, bits, most)
-            picture.verify()  # the checksums of a PNG file, which decoding ignores
-        with _open(contents) as picture:  # `verify` has read it to the end
+            picture.verify()  # PNG checksums, which decoding ignores
+        with _open(contents) as picture:  # again, since `verify` reads to the end
             yield picture
     except (ImportError, MemoryError, ValueError):  # ImportError, MemoryError: not the file's fault
         raise
-    except Image.DecompressionBombError as error:  # more than Pillow opens
-        raise ValueError(f"far more pixels than {most:,}, the most that there may be") from error
-    except Exception as error:  # damaged bytes raise whatever they happen to spell
+    except Image.DecompressionBombError as error:  # beyond Pillow's own limit
+        raise ValueError(f"far more pixels than the limit of {most:,}") from error
+    except Exception as error:  # damaged bytes may raise any exception
         raise ValueError(f"damaged, or no {KINDS} file") from error
 
 
 def decode(contents, channels=3, num_values=256):
-    """Decodes an image file, bytes, upright: [h, w, C], uint8 up to 256 values and uint16 above.
+    """Decodes an image file's bytes, upright: [h, w, C], uint8 up to 256 values and uint16 above.
 
-    C is 3, with gray repeated and alpha dropped, or 1, also of DICOM files, as the scanner stored the values.
-    Raises ValueError as `opened` and for larger values, and ImportError where a package is missing.
+    C is 3, with gray repeated and alpha dropped, or 1. DICOM files give the stored values as they are. Raises
+    ValueError as `opened` and for values out of range, and ImportError for a missing package.
     """
     if channels == 1 and contents[128:132] == b"DICM":
         pixels = _decode_dicom(contents)[..., np.newaxis]
@@ -80,48 +79,48 @@ def decode(contents, channels=3, num_values=256):
                 else:
                     gray = picture if bits == 16 else picture.convert("L")
                     pixels = np.asarray(gray)[..., np.newaxis]
-    most = pixels.max()
-    _require(most < num_values, f"a value of {most:,}, {num_values - 1:,} at most")
+    largest = pixels.max()
+    _require(largest < num_values, f"a value of {largest:,}, {num_values - 1:,} at most")
     return pixels.astype(arguments.pixel_dtype(num_values), copy=False)
 
 
 def rgb(picture):
-    """The pixels of a Pillow image of 8 bits a channel, uint8 [h, w, 3]: gray repeated, without alpha."""
+    """Pixels of an 8-bit Pillow image, uint8 [h, w, 3]: gray repeated, alpha dropped."""
     picture.info.pop("transparency", None)
     return np.asarray(picture.convert("RGB"))
 
 
 def is_gray(pixels):
-    """Whether the channels of uint8 [h, w, 3] are the same."""
+    """Whether the channels of uint8 [h, w, 3] are equal."""
     return bool((pixels == pixels[..., :1]).all())
 
 
 def log_gray(count, total, where):
-    """Logs how many of the images of a place are gray, if any."""
+    """Logs how many images of a source are gray, if any."""
     if count:
         message = "%d of %d images of %s are gray: their three channels are the same"
         logging.warning(message, count, total, where)
 
 
 def check_kept(picture, bits=8):
-    """Raises ValueError for a Pillow image of more bits a channel, or one of several in a file."""
+    """Raises ValueError for a Pillow image of more bits per channel, or one of several in a file."""
     is_deep = bits == 8 and picture.mode[0] in "IF"
     _require(not is_deep, f"more than 8 bits a channel, {picture.mode}")
-    # Some cameras write JPEG files of several, of which the first, the photograph, is taken.
+    # Some cameras write several images into a JPEG file (MPO); the first is the photograph.
     several = getattr(picture, "is_animated", False) and picture.format != "MPO"
     _require(not several, "several pictures, one is expected: save it alone")
 
 
 def turn_upright(picture):
-    """Turns a Pillow image, in place, as the EXIF or XMP orientation of its file says."""
+    """Rotates a Pillow image in place by its EXIF or XMP orientation."""
     picture.load()
-    # Where another entry is damaged, this raises once the image is turned.
+    # If another entry is damaged, this raises after the rotation.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(picture, in_place=True)
 
 
 def depth(contents, picture):
-    """int, how many bits a channel has in the file of a Pillow image."""
+    """Bits per channel in the file of a Pillow image: int."""
     if picture.format == "PNG":
         _require(contents[12:16] == b"IHDR", "another chunk than the header comes first")
         return contents[_PNG_DEPTH]
@@ -131,9 +130,9 @@ def depth(contents, picture):
 
 
 def leave_gpus(tf):
-    """Has TensorFlow, a module, leave GPUs, and all their memory, to another backend of Keras."""
+    """Hides GPUs and their memory from the module `tf` if Keras has another backend."""
     if tf.keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # too late where a program has used them already
+        with contextlib.suppress(RuntimeError):  # too late if TensorFlow has used them already
             tf.config.set_visible_devices([], "GPU")
 
 
@@ -147,16 +146,16 @@ def _open(contents):
 
 
 def _check(contents, picture, channels, bits, most):
-    """Raises ValueError for what takes too much memory, or of which Pillow would drop something."""
+    """Raises ValueError for images that take too much memory, or that Pillow would convert with loss."""
     sizes = [picture.size]
-    if picture.format == "TIFF":  # whose tiles are decoded whole, however small the image is
+    if picture.format == "TIFF":  # tiles are decoded whole, however small the image
         sizes.append([picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
     for width, height in sizes:
         _require(width * height <= most, f"{width} x {height} pixels, {most:,} at most")
-    found, mode = depth(contents, picture), picture.mode
+    file_bits, mode = depth(contents, picture), picture.mode
     _require(
-        found == 16 if bits == 16 else found <= 8,
-        f"{found} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
+        file_bits == 16 if bits == 16 else file_bits <= 8,
+        f"{file_bits} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
         "NEW.png",
     )
     fits = channels == 3 or mode in _GRAY_MODES[bits]
@@ -167,11 +166,11 @@ def _check(contents, picture, channels, bits, most):
 
 
 def _decode_deep_colors(contents, picture):
-    """uint16 [h, w, 3], upright, of a file that Pillow has opened, which keeps 8 of its 16 bits."""
+    """uint16 [h, w, 3], upright, of a file that Pillow opens but reduces to 8 bits."""
     package = "tensorflow" if picture.format == "PNG" else "tifffile"
     with needs(f"{package}, which reads colors of 16 bits", f"Run pip install {package}"):
         if picture.format == "PNG":
-            import tensorflow as tf  # here, as it takes seconds, and few files need it
+            import tensorflow as tf  # takes seconds, and few files need it
 
             leave_gpus(tf)
             pixels = tf.io.decode_png(contents, 3, tf.uint16).numpy()
@@ -190,12 +189,12 @@ def _decode_deep_tiff(contents):
 
     with tifffile.TiffFile(io.BytesIO(contents)) as file:
         page = file.pages[0]
-        # tifffile would leave missing parts black.
+        # tifffile leaves missing parts black.
         whole = len(page.dataoffsets) == math.prod(page.chunked)
         _require(whole, "parts of the picture are missing")
         try:
             pixels = page.asarray()
-        except KeyError as error:  # a compression that takes another package
+        except KeyError as error:  # a compression that needs another package
             raise ValueError(error.args[0]) from error
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
@@ -203,24 +202,26 @@ def _decode_deep_tiff(contents):
 
 
 def _decode_dicom(contents):
-    """The stored values of a DICOM file of one image of one channel, without a window: int [h, w]."""
+    """Stored values of a DICOM file with one single-channel image, without windowing: int [h, w]."""
     with needs("pydicom, which reads DICOM files", "Run pip install pydicom"):
-        import pydicom  # here, since few need it
+        import pydicom
     try:
-        found = pydicom.dcmread(io.BytesIO(contents))
-        height, width, frames = found.Rows, found.Columns, int(found.get("NumberOfFrames", 1))
-        fits = frames == found.SamplesPerPixel == 1 and height * width <= MAX_PIXELS
-        pixels = found.pixel_array if fits else None
-    except MemoryError:  # the file is not to blame
+        file = pydicom.dcmread(io.BytesIO(contents))
+        height, width, frames = file.Rows, file.Columns, int(file.get("NumberOfFrames", 1))
+        fits = frames == file.SamplesPerPixel == 1 and height * width <= MAX_PIXELS
+        pixels = file.pixel_array if fits else None
+    except MemoryError:  # not the file's fault
         raise
-    except Exception as error:  # damaged bytes raise whatever they happen to spell
-        raise ValueError("a damaged DICOM file, or compressed as pydicom cannot read it") from error
+    except Exception as error:  # damaged bytes may raise any exception
+        raise ValueError(
+            "a damaged DICOM file, or a compression that pydicom cannot read"
+        ) from error
     _require(
         fits,
-        f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
+        f"{frames} images of {width} x {height} pixels and {file.SamplesPerPixel} channels, one of one "
         f"channel and {MAX_PIXELS:,} pixels at most is expected",
     )
     least = pixels.min()
     fits = least >= 0 and pixels.dtype.kind in "iu"
-    _require(fits, f"values of {pixels.dtype} from {least}, whole ones of 0 or more are expected")
+    _require(fits, f"{pixels.dtype} values from {least}, whole numbers from 0 are expected")
     return pixels

@@ -1,4 +1,4 @@
-"""Folders of image files: found, split, labeled, and decoded once, into the cache of `cache`."""
+"""Folders of image files: lists, splits and labels them, and decodes them once into the cache."""
 
 import collections
 import concurrent.futures
@@ -18,48 +18,49 @@ from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import FOLDERS, SPLITS
 
 _LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class"
-_THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may have few
-_AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
+_THREADS = min(8, os.cpu_count() or 1)  # a process may not have all of the machine's cores
+_AT_ONCE = 128  # images that threads decode ahead
 
 
 def load(
     dataset,
     split,
     image_size,
-    *,
-    image_dir,
-    cache_dir,
     fit,
     splits_of,
     kind,
+    *,
+    image_dir,
+    cache_dir,
     channels=3,
     num_values=256,
     labels=None,
 ):
-    """`Images` of one split of the image files under a folder, with arguments of a loader and these.
+    """Loads one split of the image files below a folder as `Images`.
 
     Args:
-      fit: function, [h, w, C] -> [H, W, C], of `image_size` unless that is None; raises ValueError for
-        another kind of image.
-      splits_of: function of a list of files' names -> the split of each, or None: it is left out of all.
-      kind: str, how messages describe the files that are used, and how they are split.
+      fit: function, [h, w, C] -> [H, W, C] of `image_size` unless that is None; raises ValueError for
+        unsuitable images.
+      splits_of: function from a list of file names to the split of each, or None to skip the file.
+      kind: str, the description in messages of suitable files and of how they are split.
+      Others: as for a registered loader (`registry.register`).
     """
     received, remedy = f"{image_dir}, which is no folder", "Give an image_dir that exists"
     expect(image_dir.is_dir(), "a folder of images", received, remedy, kind=FileNotFoundError)
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
-    suffixes_read = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
-    named = [path for path in paths if path.suffix.lower() in suffixes_read]
-    for path, its_split in zip(named, splits_of([path.name for path in named])):
+    readable = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
+    image_paths = [path for path in paths if path.suffix.lower() in readable]
+    for path, its_split in zip(image_paths, splits_of([path.name for path in image_paths])):
         by_split[its_split].append(str(path))
     names = by_split[split]
-    label_of = labels and _labels_of(labels, named)  # before anything is decoded
+    label_of = labels and _labels_of(labels, image_paths)  # raises before the slow decoding
 
     def read(name):
         try:
             return fit(decoding.decode(decoding.contents(image_dir / name), channels, num_values))
         except FileNotFoundError:
-            return "a link to nowhere"
-        except ValueError as error:  # of another kind, or damaged
+            return "a broken link"
+        except ValueError as error:  # unsuitable or damaged
             return str(error).rstrip(".")
 
     def decoded():
@@ -71,19 +72,19 @@ def load(
                 yield name, image
 
     if image_size is None:  # in memory: the cache has images of one size
-        found = dict(decoded())
-        broken = {name: reason for name, reason in found.items() if isinstance(reason, str)}
-        pixels = [image for name, image in found.items() if name not in broken]
+        results = dict(decoded())
+        reasons = {name: reason for name, reason in results.items() if isinstance(reason, str)}
+        pixels = [image for name, image in results.items() if name not in reasons]
     else:
-        which = {"dataset": dataset, "split": split, "image_size": image_size}
-        how = {"folder": image_dir, "channels": channels, "num_values": num_values}
-        how |= {"files": described_files(image_dir, names), "decoded": decoded}
-        pixels, broken = cache.load(cache_dir, **which, **how)
+        place = cache_dir, dataset, image_dir, split, image_size
+        described = described_files(image_dir, names)
+        pixels, reasons = cache.load(*place, described, decoded, channels, num_values)
     decoding.log_gray(num_gray, len(pixels), image_dir)
-    broken |= dict.fromkeys(by_split[None], "of no split")
-    skipped, by_reason = sorted(broken, key=pathlib.PurePath), collections.defaultdict(list)
+    reasons |= dict.fromkeys(by_split[None], "of no split")
+    skipped = sorted(reasons, key=pathlib.PurePath)
+    by_reason = collections.defaultdict(list)
     for name in skipped:
-        by_reason[broken[name]].append(name)
+        by_reason[reasons[name]].append(name)
     if skipped:
         message = "Left out %d of %d %s files of %s, which are no whole %s files %s: %s"
         counts = len(skipped), len(names) + len(by_split[None])
@@ -91,14 +92,14 @@ def load(
         logging.warning(message, *counts, split, image_dir, decoding.KINDS, kind, listed)
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
-        reasons = "; ".join(f"{len(names)}: {why}" for why, names in by_reason.items())
+        listed = "; ".join(f"{len(names)}: {why}" for why, names in by_reason.items())
         raise ValueError(
             f"Expected {decoding.KINDS} files {kind} in {image_dir} for the split {split!r}. Received: "
-            f"{counts} files, {len(skipped)} left out ({reasons or 'none'}); in all {suffixes(paths)}. Add "
+            f"{counts} files, {len(skipped)} left out ({listed or 'none'}); in all {suffixes(paths)}. Add "
             "images, or give another image_dir."
         )
     if labels:
-        kept = [name for name in names if name not in broken]
+        kept = [name for name in names if name not in reasons]
         missing = next((name for name in kept if name not in label_of), None)
         expected = f"a label for each image file in {labels}"
         expect(missing is None, expected, f"none for {missing}", _LABEL_ROWS)
@@ -107,41 +108,41 @@ def load(
 
 
 def described_files(folder, names):
-    """List of [name, size in bytes, time of the last change in ns], both None for a link to nowhere."""
-    found = []
+    """List of [name, size in bytes, modification time in ns], the latter two None for broken links."""
+    rows = []
     for name in names:
         try:
             status = os.stat(folder / name)
-            found.append([name, status.st_size, status.st_mtime_ns])
+            rows.append([name, status.st_size, status.st_mtime_ns])
         except OSError:
-            found.append([name, None, None])
-    return found
+            rows.append([name, None, None])
+    return rows
 
 
 @contextlib.contextmanager
 def in_threads(read, items, count=None):
-    """Within it, an iterator of `read` of each item, in order; logs how many of `count`, if any.
+    """Context with an iterator over `read` of each item, in order; logs progress of `count`, if given.
 
-    Threads read ahead. They end with the context: an iterator that is left unfinished would end them when it
-    is collected as garbage, where Python drops a Ctrl-C.
+    Threads read ahead until the context ends. Were they to end with an abandoned iterator, its garbage
+    collection would drop a Ctrl-C.
     """
 
     def images():
         ahead, done = iter(items), itertools.count(1)
-        while some := list(itertools.islice(ahead, _AT_ONCE)):
-            for image in pool.map(read, some):
+        while chunk := list(itertools.islice(ahead, _AT_ONCE)):
+            for image in pool.map(read, chunk):
                 yield image
                 if count is not None:
                     message = "Decoded %d of %d image files"
                     logging.log_every_n_seconds(logging.INFO, message, 5, next(done), count)
 
-    # Pillow decodes without Python's lock.
+    # Pillow releases Python's lock while decoding.
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         yield images()
 
 
 def below(folder):
-    """Sorted relative `pathlib.Path`s of all files below a folder. Links to folders are not followed."""
+    """Sorted relative `pathlib.Path`s of all files below a folder, without following links to folders."""
 
     def stop(error):
         raise error
@@ -155,33 +156,34 @@ def below(folder):
 
 
 def suffixes(paths, most=9):
-    """The suffixes of paths and their numbers, the most frequent ones first: "12 .bmp, 3 .txt"."""
+    """Counts of suffixes among paths, most frequent first: "12 .bmp, 3 .txt"."""
     counts = collections.Counter(path.suffix.lower() or "without a suffix" for path in paths)
     listed = [f"{count} {suffix}" for suffix, count in counts.most_common(most)]
     return ", ".join(listed + ["..."] * (len(counts) > most)) or "no files"
 
 
 def _labels_of(labels, paths):
-    """dict, path of an image file, a str -> the number of its class, from 0 on, or -1.
+    """dict, path of an image file as str -> class number from 0, or -1.
 
-    `labels` are as in `registry.load`; `paths` are those of all image files of every split, relative to their
-    folder. Raises ValueError for a damaged table, and one with others than `paths`.
+    `labels` are as in `registry.load`; `paths` are relative paths of the image files of all splits. Raises
+    ValueError for a table that is damaged or has other files.
     """
     if labels == FOLDERS:
         classes = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
         numbers = {name: number for number, name in enumerate(classes)}
         return {str(path): numbers.get(path.parts[0], -1) for path in paths}
-    expected, found = f"a table of files and whole numbers in {labels}", {}
+    table = {}
+    expected = f"a table of files and whole numbers in {labels}"
     with restated(expected, "another one", _LABEL_ROWS, TypeError, ValueError, csv.Error):
         text = disk.contents(labels).decode("utf-8-sig")  # as spreadsheets write it
         rows = csv.DictReader(io.StringIO(text, newline=""))
         if not {"file", "label"} <= {*(rows.fieldnames or ())}:
             raise ValueError(f"the columns {rows.fieldnames}")
         for row in rows:
-            if row["file"] in found:
+            if row["file"] in table:
                 raise ValueError(f"{row['file']} twice")
-            found[row["file"]] = int(row["label"])
-    unknown = sorted(found.keys() - set(map(str, paths)))
+            table[row["file"]] = int(row["label"])
+    unknown = sorted(table.keys() - set(map(str, paths)))
     received = f"{''.join(unknown[:1])}, which is not there"
     expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
-    return found
+    return table

@@ -1,6 +1,5 @@
-"""The data set `folder`: all image files under a folder, cropped and resized, or as they are."""
+"""Data set `folder`: all image files below a folder, cropped and resized, or whole."""
 
-import functools
 import hashlib
 import os
 
@@ -31,43 +30,43 @@ def folder(
     validation_share,
     test_share,
 ):
-    """Centers of images, or whole ones; split by folders of the splits' names, or by files' names."""
+    """Center crops or whole images; split by folders named after splits, or by file names."""
     expected = "a folder of images for the data set 'folder'"
     expect(image_dir is not None, expected, "none", "Give image_dir (--image_dir)")
-    expected = "images of one channel or three, of image files"
+    expected = "images of one channel or three, as image files have"
     remedy = "Save them as arrays, for the data set 'arrays'"
     expect(channels in (1, 3), expected, f"{channels} channels", remedy)
     has_splits = all((image_dir / name).is_dir() for name in SPLITS)
     shares = {"validation_share": validation_share, "test_share": test_share}
-    given = {name: share for name, share in shares.items() if share is not None}
+    shares = {name: share for name, share in shares.items() if share is not None}
     expected = f"no shares of splits for {image_dir}, which has a folder for each split"
-    expect(not (has_splits and given), expected, given, "Leave them out")
-    validation, test = (100 * share for share in (SHARES | given).values())
+    expect(not (has_splits and shares), expected, shares, "Leave them out")
+    validation, test = (100 * share for share in (SHARES | shares).values())
     expected = "validation_share and test_share below 1 in all, which leaves images to train on"
-    expect(validation + test < 100, expected, given, "Give lower ones")
-    by_hash = functools.partial(split_by_hash, validation=validation, test=test)
-    return files.load(
-        "folder",
-        split,
-        image_size,
-        image_dir=image_dir / split if has_splits else image_dir,
-        cache_dir=cache_dir,
-        fit=lambda image: image if image_size is None else fit(image, image_size),
-        splits_of=(lambda names: [split] * len(names)) if has_splits else by_hash,
-        kind=_WHOLE if has_splits else _BY_HASH.format(100 - validation - test, validation, test),
-        channels=channels,
-        num_values=num_values,
-        labels=labels,
-    )
+    expect(validation + test < 100, expected, shares, "Give lower ones")
+    if has_splits:
+        kind, image_dir = _WHOLE, image_dir / split
+    else:
+        kind = _BY_HASH.format(100 - validation - test, validation, test)
+
+    def splits_of(names):
+        return [split] * len(names) if has_splits else split_by_hash(names, validation, test)
+
+    def fitted(image):
+        return image if image_size is None else fit(image, image_size)
+
+    options = {"channels": channels, "num_values": num_values, "labels": labels}
+    options |= {"image_dir": image_dir, "cache_dir": cache_dir}
+    return files.load("folder", split, image_size, fitted, splits_of, kind, **options)
 
 
 def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
-    """uint8 [H, W, 3] of a PNG, JPEG, TIFF or WebP file, cropped and resized as in the data set `folder`.
+    """Reads a PNG, JPEG, TIFF or WebP file as uint8 [H, W, 3], cropped and resized as in data set `folder`.
 
-    `image_size` is (H, W); None for all of the image, as it is.
+    `image_size` is (H, W), or None for the whole image.
 
-    Raises OSError for a file that cannot be read, and ValueError for one that is no such file, damaged, or of
-    more than `decoding.MAX_PIXELS` pixels, 8 bits a channel or one picture.
+    Raises OSError for an unreadable file, and ValueError for one of another format, a damaged one, and one of
+    more than `decoding.MAX_PIXELS` pixels, 8 bits per channel, or one picture.
     """
     expected = f"a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels"
     with restated(expected, f"{path}", "Give another file"):
@@ -76,18 +75,20 @@ def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
 
 
 def split_by_hash(names, validation, test):
-    """The splits of files by hashes of their names, wherever their folder lies; two splits in percent.
+    """Splits files by hashes of their names, independent of their folder; `validation` and `test` in percent.
 
-    The lowest hashes are for test, and the next ones for validation. So each file has a split by its name
-    alone, unless that leaves a split of three files or more empty: it then takes those of the next hashes.
+    The lowest hashes are for test, the next ones for validation. So a file's name alone determines its split,
+    unless that leaves a split of three files or more empty, which then takes the next hashes.
     """
     digests = (int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) for name in names)
     hashes = np.array([digest % 100 + digest / 2**256 for digest in digests])  # percentiles
-    num_test, others = (np.count_nonzero(hashes < most) for most in (test, test + validation))
+    num_test = np.count_nonzero(hashes < test)
+    num_held_out = np.count_nonzero(hashes < test + validation)
     if len(names) >= 3:
         num_test = min(max(num_test, 1), len(names) - 2)
-        others = min(max(others, num_test + 1), len(names) - 1)
-    splits, order = np.full(len(names), "train", object), np.argsort(hashes, kind="stable")
-    splits[order[:others]] = "validation"
+        num_held_out = min(max(num_held_out, num_test + 1), len(names) - 1)
+    order = np.argsort(hashes, kind="stable")
+    splits = np.full(len(names), "train", object)
+    splits[order[:num_held_out]] = "validation"
     splits[order[:num_test]] = "test"
     return splits.tolist()

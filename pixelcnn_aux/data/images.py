@@ -1,4 +1,4 @@
-"""One split of a data set as an array, and its images as batches: in order, shuffled, or by index."""
+"""One split of a data set, and its batches: in order, shuffled, or by index."""
 
 import functools
 import math
@@ -19,20 +19,21 @@ if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition
 
 MAX_CHANNELS = 16
-_MOST_CHECKED = 2**28  # bytes of pixels, whose checksum takes a moment
+_MOST_CHECKED = 2**28  # bytes of pixels: beyond these the checksum samples images
 
 
 class Images:
     """One split of a data set.
 
     Attributes:
-      pixels: uint8 or uint16 [N, H, W, C], in memory or memory-mapped; of several sizes: a list of [H, W, C].
+      pixels: uint8 or uint16 [N, H, W, C], in memory or memory-mapped; for several sizes, a list of
+        [H, W, C].
       num_images: int, N.
-      image_size: their (H, W); None for images of several sizes.
-      labels: int [N], the number of each image's class from 0 on, or -1; or float32 [N, D]; or None.
-      skipped: tuple of the names of files left out, since they are no images of this data set.
-      source: dict, set by `load`: "dataset", its name, and "image_dir" and "image_file", absolute paths; each
-        a str or None; and what it was given of "labels", "validation_share" and "test_share".
+      image_size: (H, W), or None for images of several sizes.
+      labels: int [N], class numbers from 0, or -1 for no class; or float32 [N, D]; or None.
+      skipped: tuple of names of files that were left out as unsuitable.
+      source: dict, set by `load`: "dataset", its name, and the absolute paths "image_dir" and "image_file",
+        each a str or None; and, if they were given, "labels", "validation_share" and "test_share".
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Images:
         skipped: Sequence[str] = (),
         labels: ArrayLike | None = None,
     ):
-        """`pixels` are neither checked nor copied: `from_arrays` does both. Wrong labels raise ValueError."""
+        """Neither checks nor copies `pixels`, unlike `from_arrays`. Raises ValueError for wrong labels."""
         if isinstance(pixels, list) and len({image.shape[:2] for image in pixels}) == 1:
             pixels = np.stack(pixels)
         self.pixels, self.num_images = pixels, len(pixels)
@@ -53,7 +54,7 @@ class Images:
 
     @functools.cached_property
     def crc32(self) -> int:
-        """int, a checksum of the images in order; of every n-th image of more than `_MOST_CHECKED` bytes."""
+        """Checksum of the images in order; of every n-th one, above `_MOST_CHECKED` bytes in all."""
         pixels = self.pixels
         parts: Iterable[np.ndarray] = pixels
         if isinstance(pixels, np.ndarray):
@@ -68,10 +69,10 @@ class Images:
     def condition(
         self, kind: "Condition | None", which: slice | Sequence[int] = slice(None)
     ) -> np.ndarray | None:
-        """The labels of some images as a condition of a model, [n, ...]; None for a model without one.
+        """Labels as a model's condition, [n, ...]; None for an unconditional model.
 
-        `kind` is `AuxiliaryModel.condition`, `which` a slice or a list of int. Raises ValueError for images
-        without labels, and for labels that the model does not take.
+        `kind` is `AuxiliaryModel.condition`; `which` selects images, a slice or a list of int. Raises
+        ValueError for images without labels, and for labels that the model does not accept.
         """
         if kind is None:
             return None
@@ -81,10 +82,10 @@ class Images:
         return np.asarray(kind.checked(self.labels, self.num_images))[which]
 
     def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
-        """The first `num_images`, or all, in a fixed order: an iterator over arrays [batch_size, H, W, C].
+        """Iterates over the first `num_images`, or all, in order, as arrays [batch_size, H, W, C].
 
-        The last batch is smaller where images run out; images of several sizes come one by one. Raises
-        ValueError for a `batch_size` below 1 and a `num_images` below 0.
+        The last batch may be smaller; images of several sizes come one by one. Raises ValueError for a
+        `batch_size` below 1 and a `num_images` below 0.
         """
         batch_size = arguments.whole("batch_size", batch_size, largest=sys.maxsize)
         if num_images is not None:
@@ -96,7 +97,7 @@ class Images:
         return (np.array(pixels[start : start + batch_size]) for start in starts)
 
     def take(self, indices: Sequence[int]) -> np.ndarray:
-        """The images at some indices, from 0 to `num_images` - 1: an array [len(indices), H, W, C].
+        """Images at indices from 0 to `num_images` - 1: an array [len(indices), H, W, C].
 
         Raises ValueError for an index out of range, and for images of several sizes.
         """
@@ -108,7 +109,7 @@ class Images:
         return self.pixels[np.array(indices, np.int64)]
 
     def centers(self, side: int) -> "Images":
-        """`Images` of the central squares of this side, a new array. Raises ValueError as `check_side`."""
+        """Center squares with this side, a new `Images`. Raises ValueError as `check_side`."""
         self.check_side(side)
         squares = [training_batches.square(image, side, 0.5, 0.5) for image in self.pixels]
         images = Images(np.stack(squares))
@@ -116,7 +117,7 @@ class Images:
         return images
 
     def check_side(self, side: int) -> None:
-        """Raises ValueError where a square of this side does not fit in all images."""
+        """Raises ValueError unless a square with this side fits in all images."""
         smallest = min((image.shape[:2] for image in self.pixels), key=min)
         expected = f"images that squares of {side} x {side} can be cut from"
         received = f"one of {' x '.join(map(str, smallest))}"
@@ -124,11 +125,11 @@ class Images:
         expect(min(smallest) >= side, expected, received, remedy)
 
     def spread(self, count: int) -> np.ndarray:
-        """An array of `count` images, at most all, evenly over the split: neighbors may be much alike."""
+        """An array of `count` images, at most all, evenly spaced since neighbors may be similar."""
         return self.take(self.spread_indices(count))
 
     def spread_indices(self, count: int) -> list[int]:
-        """The indices of the images that `spread` returns."""
+        """Indices of the images that `spread` returns."""
         count = min(count, self.num_images)
         return [index * self.num_images // count for index in range(count)]
 
@@ -143,20 +144,20 @@ class Images:
         crop: int | None = None,
         vary: bool = False,
     ) -> Iterator[np.ndarray]:
-        """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.
+        """Yields shuffled batches endlessly: NumPy arrays, uint8 or uint16 [batch_size, H, W, C].
 
         Every epoch is a new permutation of all images, and a batch may span epochs. Batch t is a function of
-        (seed, t) alone, so that a run resumes at `first_step`, the first t: nothing is read of those before.
+        (seed, t) alone, so that a run resumes at t = `first_step` without reading earlier batches.
 
         Args:
           batch_size, seed, first_step: ints.
-          flip: bool, whether each image is mirrored left to right with probability 1/2, drawn in every
-            epoch. The order of the images is the same either way.
+          flip: bool, whether to flip each image left to right with probability 1/2, drawn in every epoch. It
+            does not affect the order of the images.
           rows: slice, the rows of each batch to yield, where several hosts share it; others are not read.
-          crop: int, the side of the square cut from each image, drawn in every epoch; None for whole images.
-          vary: bool, whether these squares are `variation.varied`.
+          crop: int, side of the random square cut from each image in every epoch; None for whole images.
+          vary: bool, whether to augment the squares by `variation.varied`.
 
-        Raises ValueError as `check_side`, and for images that cannot be varied.
+        Raises ValueError as `check_side`, and for images that cannot be augmented.
         """
         if crop is not None:
             self.check_side(crop)
@@ -165,8 +166,8 @@ class Images:
             expected = "squares (crop, --crop) of gray or RGB images of 8 bits, to be varied"
             received = f"crop={crop} of {first.dtype} with {first.shape[-1]} channels"
             fits = crop is not None and first.dtype == np.uint8 and first.shape[-1] in (1, 3)
-            expect(fits, expected, received, "Leave vary (--vary) out, or give such")
-            from pixelcnn_aux.data.variation import varied  # with Pillow
+            expect(fits, expected, received, "Leave out vary (--vary), or give such images")
+            from pixelcnn_aux.data.variation import varied  # imports Pillow
         for draws in self._draws(batch_size, seed, first_step, rows):
             if crop is None:
                 batch = self.pixels[draws.indices]
@@ -191,9 +192,9 @@ class Images:
         first_step: int = 0,
         rows: slice = slice(None),
     ) -> Iterator[np.ndarray]:
-        """The `condition` of each batch of `training_batches` of the same arguments: [batch_size, ...].
+        """Yields the `condition` of each batch of `training_batches`: [batch_size, ...].
 
-        At a rate of `dropout` it is unknown, drawn in every epoch. Raises ValueError as `condition`.
+        Each is hidden with probability `dropout`, drawn in every epoch. Raises ValueError as `condition`.
         """
         condition = np.asarray(self.condition(kind))
         for draws in self._draws(batch_size, seed, first_step, rows):
@@ -202,7 +203,7 @@ class Images:
             yield batch
 
     def training_indices(self, batch_size: int, seed: int, step: int) -> np.ndarray:
-        """The indices of the images in the batch of a step of `training_batches`: int64 [batch_size]."""
+        """Indices of the images in the `training_batches` batch of a step: int64 [batch_size]."""
         return next(self._draws(batch_size, seed, step, slice(None))).indices
 
     def _draws(self, *which):
@@ -210,14 +211,14 @@ class Images:
 
 
 def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
-    """`Images` of an array.
+    """Makes `Images` from an array.
 
     Args:
-      pixels: uint8 or uint16 [N, H, W, C], or [N, H, W] of one channel: an array or a tensor, of which a copy
-        is kept, or an `np.memmap`, which is kept as it is.
-      labels: int [N] or float [N, D], as `Images` have them, or None.
+      pixels: uint8 or uint16 [N, H, W, C], or [N, H, W] for one channel: an array or tensor, which is copied,
+        or an `np.memmap`, which is not.
+      labels: int [N] or float [N, D], as in `Images`, or None.
 
-    Raises ValueError for pixels of another dtype or shape, or no image, and as `Images`.
+    Raises ValueError for pixels of another dtype or shape, for no images, and as `Images`.
     """
     if not isinstance(pixels, np.memmap):
         received, remedy = arguments.short_repr(pixels), "Give uint8 or uint16 [N, H, W, C]"
@@ -227,12 +228,12 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
 
 
 def as_images(images: ImageSource, with_labels: bool = False) -> Images:
-    """`Images` of whatever people have their images in, as `pa.train` takes them.
+    """Converts common containers of images to `Images`, as `pa.train` accepts them.
 
     Args:
-      images: `Images`; an array for `from_arrays`; or a source that is read into memory, in its order: a
-        `tf.data.Dataset`, or a sequence, such as a list or a data set of PyTorch or Hugging Face (`sources`).
-      with_labels: bool, whether a source has to have labels; if not, they are ignored.
+      images: `Images`; an array for `from_arrays`; or a source, which is read into memory in order: a
+        `tf.data.Dataset`, or a sequence such as a list or a PyTorch or Hugging Face data set (`sources`).
+      with_labels: bool, whether a source needs labels; otherwise they are ignored.
 
     Raises ValueError for anything else, and as `sources.gathered`.
     """
@@ -245,7 +246,7 @@ def as_images(images: ImageSource, with_labels: bool = False) -> Images:
 
 
 def checked_pixels(pixels: np.ndarray) -> np.ndarray:
-    """[N, H, W, C] of an array uint8 or uint16 [N, H, W, C] or [N, H, W]. Raises ValueError for another."""
+    """Returns uint8 or uint16 [N, H, W, C] for [N, H, W, C] or [N, H, W]; else raises ValueError."""
     images = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
     fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
     remedy = "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)"
@@ -260,10 +261,10 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
 
 def _checked_labels(labels, count):
     labels = np.asarray(arguments.array("labels", labels))
-    kinds = {1: "iu", 2: "iuf"}
-    fits = labels.dtype.kind in kinds.get(labels.ndim, "") and len(labels) == count
+    dtype_kinds = {1: "iu", 2: "iuf"}
+    fits = labels.dtype.kind in dtype_kinds.get(labels.ndim, "") and len(labels) == count
     expected = f"labels as int [{count}] or float [{count}, D], one for each image"
     received = f"{labels.dtype.name} {list(labels.shape)}"
     expect(fits, expected, received, "Number the classes from 0 on")
-    # Integers as they are: as 32 bits, some would be those of another class.
+    # Integers keep their width: in 32 bits some would wrap to another class.
     return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")

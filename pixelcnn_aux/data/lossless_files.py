@@ -1,4 +1,4 @@
-"""The sizes of images as lossless files, PNG, WebP and JPEG XL, to compare with a model's bits."""
+"""Sizes of images as lossless PNG, WebP and JPEG XL files, to compare with a model's bits."""
 
 import concurrent.futures
 import importlib.util
@@ -10,9 +10,9 @@ from PIL import Image
 
 _HAS_JPEG_XL = importlib.util.find_spec("pillow_jxl") is not None
 if _HAS_JPEG_XL:
-    importlib.import_module("pillow_jxl")  # of pillow-jxl-plugin: it adds JPEG XL to Pillow
+    importlib.import_module("pillow_jxl")  # of pillow-jxl-plugin: adds JPEG XL to Pillow
 
-# Lossless settings of each format. The smallest file that one of them makes of an image counts.
+# Lossless settings of each format; the smallest file counts.
 FORMATS = {
     "PNG": [
         {"format": "PNG", "optimize": True, "compress_type": strategy}
@@ -34,7 +34,7 @@ if _HAS_JPEG_XL:
 
 
 def holding(likelihood):
-    """The keys of `FORMATS` whose files hold the images of a likelihood: 8-bit grays or RGB, deep grays."""
+    """Keys of `FORMATS` that can store a likelihood's images: 8-bit gray or RGB, or deep gray."""
     channels, num_values = likelihood.num_channels, likelihood.num_values
     if num_values == 256 and channels in (1, 3):
         return list(FORMATS)
@@ -43,14 +43,14 @@ def holding(likelihood):
 
 
 def encoded(image, settings):
-    """The file, bytes, that one of the settings of `FORMATS` makes of an image."""
+    """Encodes an image by one of the settings in `FORMATS`: bytes."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, **settings)
     return file.getvalue()
 
 
 def bits_per_dim(image_format, images):
-    """Bits per dimension of images [B, H, W, C], each by itself, as smallest lossless files: float64 [B]."""
+    """Bits per dimension of images [B, H, W, C], each as its smallest lossless file: float64 [B]."""
 
     def bits(image):
         pixels = image if image.shape[-1] == 3 else image[..., 0]

@@ -1,4 +1,4 @@
-"""The data set `photos`: crops of photographs that the package or an installed scikit-image carries."""
+"""Data set `photos`: crops of photographs from this package and scikit-image."""
 
 import importlib.util
 import pathlib
@@ -27,14 +27,14 @@ SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
 @register("photos")
 def photos(split, image_size):
-    """Crops of `image_size`, at two scales; or whole photographs. They need no download."""
+    """Crops of `image_size` at two scales, or whole photographs; without downloads."""
     if image_size is None:
         return Images(list(map(read, PHOTOS[split])))
     most = min(SHORTER)
     expected = f"an image size of at most {most} x {most} for the data set 'photos'"
     remedy = "Choose a smaller size, or another data set"
     expect(max(image_size) <= most, expected, image_size, remedy)
-    # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
+    # Training gains from overlapping crops; elsewhere each pixel counts once per scale.
     stride = [max(1, length // 4) if split == "train" else length for length in image_size]
     crops = []
     for photo in map(read, PHOTOS[split]):
@@ -48,25 +48,26 @@ def photos(split, image_size):
 
 
 def names():
-    """Those of `PHOTOS` that are installed, held out ones first: list of str."""
+    """Names of the installed `PHOTOS`, held-out ones first: list of str."""
     return [name for name in _HELD_OUT_FIRST if _file(name).is_file()]
 
 
 def squares(size):
-    """The center square of every photograph, those held out first: uint8 [N, size, size, 3]."""
+    """Center squares of all photographs, held-out ones first: uint8 [N, size, size, 3]."""
     return np.stack([fit(read(name), (size, size)) for name in _HELD_OUT_FIRST])
 
 
 def read(name):
-    """The photograph of a name in `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
-    file, remedy = _file(name), "Run pip install scikit-image, or choose another data set"
+    """Reads one of `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
+    file = _file(name)
     expected = "scikit-image, for its photographs"
+    remedy = "Run pip install scikit-image, or choose another data set"
     expect(file.is_file(), expected, "no such package", remedy, kind=ImportError)
     return decoding.decode(decoding.contents(file))
 
 
 def _file(name):
-    """Where a photograph is: those held out are in the package, all others in scikit-image's."""
+    """Path of a photograph: held-out ones are in this package, the others in scikit-image."""
     skimage = importlib.util.find_spec("skimage")
     if (_OWN / name).is_file() or not skimage:
         return _OWN / name

@@ -1,4 +1,4 @@
-"""Data sets by name: how they are registered and loaded."""
+"""Registers and loads data sets by name."""
 
 import inspect
 import pathlib
@@ -15,19 +15,19 @@ from pixelcnn_aux.data.images import MAX_CHANNELS, Images
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"validation_share": 0.02, "test_share": 0.05}  # of a folder's files
-FOLDERS = "folders"  # labels by the folders that image files are in
+FOLDERS = "folders"  # labels from the names of folders
 
 _Loader = TypeVar("_Loader", bound=Callable[..., Images])
 _registered: dict[str, Callable[..., Images]] = {}
-# name -> loader: all that are registered by now.
+# name -> loader of all registered data sets.
 DATASETS: Mapping[str, Callable[..., Images]] = types.MappingProxyType(_registered)
 
-# name -> names of its classes, in the order of their labels: a module that registers a data set may add them.
+# name -> class names, in the order of their labels; modules that register data sets may add entries.
 CLASS_NAMES: dict[str | None, Sequence[str]] = {}
 
 
 def register(name: str) -> Callable[[_Loader], _Loader]:
-    """A decorator that makes a loader known as a data set, in any file.
+    """Decorator that registers a loader as a data set, from any file.
 
         @data.register("textures")
         def textures(split, image_size, image_dir):
@@ -37,26 +37,26 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
     arguments:
 
       split: one of `SPLITS`.
-      image_size: (H, W), a tuple; a loader that has no images of that size raises ValueError.
+      image_size: (H, W), a tuple; a loader without images of that size raises ValueError.
 
-    and with those of the following that the loader has as parameters; others that are given are refused:
+    and with those of the following that are its parameters; `load` rejects others that are given:
 
       image_dir, image_file: absolute `pathlib.Path`s, or None.
       data_dir: as `load` received it.
       labels: "folders", or the absolute path of a file, a str; or None.
-      validation_share, test_share: above 0, and below 1 in all, floats; or None.
-      cache_dir: an absolute `pathlib.Path` of a folder to keep files in, which the loader makes.
-      channels, num_values: of the images, ints: uint8 up to 256 values, uint16 above. A loader without these
-        parameters has images of one kind.
+      validation_share, test_share: floats, above 0 and below 1 in all; or None.
+      cache_dir: an absolute `pathlib.Path` of a folder for files, which the loader makes.
+      channels, num_values: ints, of the images: uint8 up to 256 values, uint16 above. A loader without these
+        parameters supports one kind of images.
 
     Args:
-      name: str, by which `load` and the programs' --dataset choose it.
+      name: str, the data set's name for `load` and the programs' --dataset.
 
     Raises ValueError for a name that another module has registered.
     """
 
     def decorate(loader: _Loader) -> _Loader:
-        # The same module may come again: reloaded, in a notebook, as a program and as its plugin.
+        # A module may register again: reloaded, in a notebook, as a program and as its plugin.
         module, other = _module(loader), _module(_registered.get(name, loader))
         expected = f"a name that no other module has registered, for the data set of {module}"
         received = f"{name!r}, which {other} has registered"
@@ -82,34 +82,34 @@ def load(
     validation_share: float | None = None,
     test_share: float | None = None,
 ) -> Images:
-    """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
+    """Opens one split of a data set: `Images`, whose `source` records it and the folder or file.
 
     Args:
       name: one of `DATASETS`.
       split: one of `SPLITS`.
-      image_size: (H, W) of the images; None for whole ones, as they are, which `folder` and `arrays` have.
-      data_dir: where TFDS keeps its data sets, for `cifar10` and `celeb_a`; None is TFDS's own default.
-      image_dir: the folder of images: for `folder`, `arrays`, and `celeb_a` where TFDS has not prepared it,
-        that of the official aligned JPEGs.
-      cache_dir: where `folder` and `celeb_a` keep the images that they have decoded; None is pixelcnn_aux in
-        $XDG_CACHE_HOME or ~/.cache.
+      image_size: (H, W) of the images; None for original sizes, which `folder` and `arrays` support.
+      data_dir: the folder of TFDS, for `cifar10` and `celeb_a`; None for TFDS's own default.
+      image_dir: the folder of images, for `folder`, `arrays`, and `celeb_a` where TFDS has not prepared it:
+        the official aligned JPEGs.
+      cache_dir: where `folder` and `celeb_a` keep decoded images; None for pixelcnn_aux in $XDG_CACHE_HOME
+        or ~/.cache.
       image_file: the file of images, for `arrays`.
-      channels, num_values: ints, of the images, as a model's likelihood has them: `folder` reads files of one
-        channel or three, and `arrays` has those of its file.
-      labels: the classes of the images of `folder`: "folders", those that they are in, in alphabetical
-        order; or a CSV file with the columns "file" and "label". None for no labels. `arrays` and `cifar10`
-        have their own.
-      validation_share, test_share: the shares of the files of `folder` in these splits, above 0 and below 1
-        in all; None is 0.02 and 0.05. A file's split follows from a hash of its name, but for those of the
-        lowest hashes where a split of three files or more would be empty.
+      channels, num_values: ints, of the images, as in a model's likelihood: `folder` reads files of one or
+        three channels, and `arrays` has those of its file.
+      labels: classes of the images of `folder`: "folders", numbered in alphabetical order; or a CSV file with
+        the columns "file" and "label"; or None. `arrays` and `cifar10` have their own.
+      validation_share, test_share: shares of the files of `folder` in these splits, above 0 and below 1 in
+        all; None for 0.02 and 0.05. A hash of a file's name determines its split, except where a split of
+        three files or more would be empty.
 
     Raises:
-      ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`,
-        `image_file`, `labels` or share that is superfluous, missing or out of range, a damaged file, a split
-        with no image to use.
-      FileNotFoundError: no such folder or file, or a data set that is neither here nor to be had.
-      ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
-      OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
+      ValueError: for an unknown data set or split, an unsupported image size, an `image_dir`, `image_file`,
+        `labels` or share that is superfluous, missing or out of range, a damaged file, or a split without
+        usable images.
+      FileNotFoundError: for a missing folder or file, or a data set that is neither here nor available.
+      ImportError: for `photos` without scikit-image; for `cifar10`, and `celeb_a` without `image_dir`,
+        without TFDS.
+      OSError: for a `cache_dir` that is not writable, or an unreadable file or folder.
     """
     expected, received = f"a data set: one of {', '.join(_registered)}", arguments.short_repr(name)
     remedy = "Choose one of these, or import the module that registers it first (--plugin)"
@@ -118,26 +118,29 @@ def load(
     arguments.choice("split", split, SPLITS)
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
-    loader, takes = _registered[name], inspect.signature(_registered[name]).parameters
-    paths = {"image_dir": image_dir, "image_file": image_file}
-    source: dict[str, Any] = {what: _absolute(what, path) for what, path in paths.items()}
+    loader = _registered[name]
+    parameters = inspect.signature(loader).parameters
+    source: dict[str, Any] = {
+        "image_dir": _absolute("image_dir", image_dir),
+        "image_file": _absolute("image_file", image_file),
+    }
     if labels:
         source["labels"] = labels if labels == FOLDERS else _absolute("labels", labels)
     shares = {"validation_share": validation_share, "test_share": test_share}
     source |= {x: arguments.positive(x, y, 1) for x, y in shares.items() if y is not None}
-    for what, path in source.items():
+    for option, value in source.items():
         loaders = _registered.items()
-        others = [other for other, x in loaders if what in inspect.signature(x).parameters]
-        remedy = f"Leave it out, or choose a data set that takes one: {', '.join(others)}"
-        expected = f"no {what} for the data set {name!r}"
-        expect(not path or what in takes, expected, repr(str(path)), remedy)
+        capable = [other for other, x in loaders if option in inspect.signature(x).parameters]
+        remedy = f"Leave it out, or choose a data set that takes one: {', '.join(capable)}"
+        expected = f"no {option} for the data set {name!r}"
+        expect(not value or option in parameters, expected, repr(str(value)), remedy)
     channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
     num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
-    given = {**dict.fromkeys(("labels", *SHARES)), **source, "data_dir": data_dir}
-    given |= {"channels": channels, "num_values": num_values}
-    if "cache_dir" in takes:
-        given["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
-    images = loader(split, image_size, **{x: given[x] for x in takes if x in given})
+    options = {**dict.fromkeys(("labels", *SHARES)), **source, "data_dir": data_dir}
+    options |= {"channels": channels, "num_values": num_values}
+    if "cache_dir" in parameters:
+        options["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
+    images = loader(split, image_size, **{x: options[x] for x in parameters if x in options})
     received = type(images).__name__
     if fits := isinstance(images, Images):
         received = getattr(images.pixels, "shape", "images of several sizes")
@@ -146,28 +149,29 @@ def load(
         fits,
         f"data.Images, one at least, of the size {image_size} from the loader of {name!r}, for {split!r}",
         received,
-        f"Mend {loader.__name__} in {_module(loader)}, or choose another split",
+        f"Fix {loader.__name__} in {_module(loader)}, or choose another split",
     )
     check_kind(images, channels, num_values)
-    source = {what: str(x) if isinstance(x, pathlib.Path) else x for what, x in source.items()}
-    images.source = {"dataset": name, **source}
+    images.source = {"dataset": name}
+    for option, value in source.items():
+        images.source[option] = str(value) if isinstance(value, pathlib.Path) else value
     return images
 
 
 def class_names(dataset: str | None, count: int) -> list[str]:
-    """The names of the first `count` classes of a data set; "class 0" and so on where it has none."""
-    known = CLASS_NAMES.get(dataset, ())
-    return [*known, *(f"class {label}" for label in range(len(known), count))][:count]
+    """Names of the first `count` classes of a data set; "class 0" and so on where it has none."""
+    names = CLASS_NAMES.get(dataset, ())
+    return [*names, *(f"class {label}" for label in range(len(names), count))][:count]
 
 
 def check_kind(images: Images, channels: int, num_values: int) -> None:
-    """Raises ValueError for images of another number of channels, another dtype, or with other values."""
-    found, dtype = images.pixels[0], arguments.pixel_dtype(num_values)
-    kind = found.shape[2], found.dtype.name
+    """Raises ValueError for images with other channels, dtype or values."""
+    image, dtype = images.pixels[0], arguments.pixel_dtype(num_values)
+    fits = (image.shape[2], image.dtype) == (channels, dtype)
     expected = f"images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has"
     remedy = "Give others, or build the model with their channels and bits (--channels, --bits)"
-    expect(kind == (channels, dtype), expected, f"{kind[0]} of {kind[1]}", remedy)
-    if num_values not in (2**8, 2**16):  # not all that the dtype holds
+    expect(fits, expected, f"{image.shape[2]} of {image.dtype.name}", remedy)
+    if num_values not in (2**8, 2**16):  # the dtype allows larger values
         largest = max(int(batch.max()) for batch in images.batches(1024))
         expected = f"images of values from 0 to {num_values - 1:,}, as the model has"
         remedy = "Scale them, or give the model more bits (--bits)"
@@ -175,11 +179,11 @@ def check_kind(images: Images, channels: int, num_values: int) -> None:
 
 
 def _absolute(name, path):
-    given = path is not None and path != ""  # which a shell's variable is that is not set
-    return arguments.path(name, path).expanduser().absolute() if given else None
+    is_given = path is not None and path != ""  # unset shell variables are empty
+    return arguments.path(name, path).expanduser().absolute() if is_given else None
 
 
 def _module(loader):
-    """The name of a loader's module, by which it is imported even if it is being run (python -m)."""
+    """Import name of a loader's module, even while it runs as a program (python -m)."""
     main = getattr(sys.modules["__main__"], "__spec__", None)
     return main.name if main and loader.__module__ == "__main__" else loader.__module__

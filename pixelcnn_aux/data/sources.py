@@ -1,9 +1,9 @@
-"""Images as other libraries have them, gathered into one array in memory.
+"""Reads images from other libraries' containers into one array in memory.
 
-A source is a `tf.data.Dataset`, as `keras.utils.image_dataset_from_directory` makes it, or a sequence, with
-`__len__` and `__getitem__`: a list, a data set of PyTorch, one of Hugging Face or its column. An element is
+A source is a `tf.data.Dataset`, as from `keras.utils.image_dataset_from_directory`, or a sequence with
+`__len__` and `__getitem__`: a list, a PyTorch data set, a Hugging Face data set or its column. An element is
 
-    an image              [H, W, 3], whole numbers from 0 to 255, or a Pillow image, converted as a file's
+    an image              [H, W, 3], whole numbers from 0 to 255, or a Pillow image, converted like a file
     a batch of images     [B, H, W, 3]
     (image, label, ...)   or a batch of each
     {"image": image, ...} or a dict with one image under another key; its label is under "label"
@@ -29,7 +29,7 @@ _SCALE = (
 
 
 def gathered(source, with_labels=False):
-    """The images of a source in its order, a new array uint8 [N, H, W, 3], and labels [N, ...] or None."""
+    """Reads a source in its order: a new array uint8 [N, H, W, 3], and labels [N, ...] or None."""
     pixels, size, num_gray, is_scaled = bytearray(), None, 0, True
     labels, last_line = [], time.monotonic()
     for number, element in enumerate(_elements(source)):
@@ -55,16 +55,16 @@ def gathered(source, with_labels=False):
     expect(pixels and not is_scaled, expected, received, _SCALE)
     pixels = np.frombuffer(pixels, np.uint8).reshape(-1, *size)
     decoding.log_gray(num_gray, len(pixels), f"a {type(source).__name__}")
-    shapes, remedy = {label.shape for label in labels}, "Give a class, or as many numbers, for each"
+    shapes = {label.shape for label in labels}
+    remedy = "Give a class, or as many numbers, for each"
     expect(len(shapes) <= 1, "labels of one shape", sorted(shapes), remedy)
     return pixels, np.stack(labels) if with_labels else None
 
 
 def _elements(source):
-    """An iterator over the elements of a source."""
     if hasattr(source, "as_numpy_iterator"):
         ends = int(source.cardinality()) != _INFINITE
-        remedy = "Leave out its repeat(): training repeats and shuffles images by itself"
+        remedy = "Leave out its repeat(): training itself repeats and shuffles images"
         expect(ends, "a tf.data.Dataset that ends", "one that does not", remedy)
         return source.as_numpy_iterator()
     is_sequence = hasattr(source, "__len__") and hasattr(source, "__getitem__")
@@ -79,25 +79,25 @@ def _elements(source):
 
 
 def _image_and_label(element):
-    """(image or batch of images, its label or batch of labels, or None) of an element."""
+    """An element's (image, label or None), or batches of them."""
     if isinstance(element, tuple) and element:
         image, label = _image_and_label(element[0])
         return image, element[1] if len(element) > 1 else label
     if not isinstance(element, collections.abc.Mapping):
         return element, None
     keys = [key for key, x in element.items() if isinstance(x, Image.Image) or np.ndim(x) > 2]
-    fits, received = "image" in element or len(keys) == 1, ", ".join(map(str, element))
-    expected = "one image in each element, or the one called 'image'"
-    remedy = "Give the column of the images, as dataset['pixels']"
-    expect(fits, expected, f"elements of {received}", remedy)
+    fits = "image" in element or len(keys) == 1
+    expected = "one image in each element, or one called 'image'"
+    received = f"elements of {', '.join(map(str, element))}"
+    expect(fits, expected, received, "Give the column of the images, as dataset['pixels']")
     return element["image" if "image" in element else keys[0]], element.get("label")
 
 
 def _array(image, number):
-    """An image, or a batch of images, as numbers [H, W, 3] or [B, H, W, 3]; `number` is its element's."""
+    """Image or batch as an array of numbers [H, W, 3] or [B, H, W, 3]; `number` is the element's."""
     received = f"{arguments.short_repr(image)} in element {number}, which cannot be read"
     remedy = "Convert it, or leave it out"
-    # Whatever Pillow and tensors of other libraries raise.
+    # Pillow and other libraries' tensors may raise any exception.
     with restated("images of 8 bits a channel", received, remedy, Exception):
         if isinstance(image, Image.Image):
             decoding.check_kept(image)
@@ -115,23 +115,23 @@ def _array(image, number):
 
 
 def _labels(labels, is_batch, count, number):
-    """The labels of an element, of a batch or of one image: array [count, ...]."""
-    found, received = None, "none"
+    """Labels of an element, for a batch or one image: array [count, ...]."""
+    array, received = None, "none"
     if labels is not None:
-        found = np.asarray(arguments.array("labels", labels if is_batch else [labels]))
-        received = f"labels {list(found.shape)}"
+        array = np.asarray(arguments.array("labels", labels if is_batch else [labels]))
+        received = f"labels {list(array.shape)}"
     expect(
-        found is not None and found.ndim > 0 and len(found) == count,
+        array is not None and array.ndim > 0 and len(array) == count,
         "a label for each image, as a conditional model needs them",
         f"{received} for {count} in element {number}",
         'Give (image, label), {"image": image, "label": label}, or data.from_arrays(pixels, labels)',
     )
-    return found
+    return array
 
 
 def _as_uint8(array, number):
     """Whole numbers from 0 to 255 as uint8. Raises ValueError for others."""
-    with np.errstate(invalid="ignore"):  # NaN, which is not the same afterwards
+    with np.errstate(invalid="ignore"):  # NaN fails the comparison below
         images = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     if array.dtype != np.uint8 and (images != array).any():
         raise ValueError(

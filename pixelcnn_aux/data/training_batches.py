@@ -1,4 +1,4 @@
-"""The draws of training, by a seed and the step alone, and a thread that makes batches ahead."""
+"""Random draws of training, functions of seed and step alone, and a thread that prefetches batches."""
 
 import functools
 import itertools
@@ -12,35 +12,34 @@ import numpy as np
 
 
 class Draws(NamedTuple):
-    """The draws of some places in the order of images: arrays [R]."""
+    """Draws for R images: arrays [R]."""
 
     indices: np.ndarray  # int64, of images
     flips: np.ndarray  # bool, whether the image is flipped
-    # Uniform numbers from 0 to 1: the condition is unknown where they are below a rate; and how far down and
-    # to the right a square is that is cut from the image.
-    drops: np.ndarray
-    down: np.ndarray
-    right: np.ndarray
-    keys: np.ndarray  # uint64, of what is drawn of the image alone
+    # Uniform numbers from 0 to 1:
+    drops: np.ndarray  # the condition is hidden where they are below its dropout rate
+    down: np.ndarray  # vertical position of the crop
+    right: np.ndarray  # horizontal position of the crop
+    keys: np.ndarray  # uint64, seeds of `variation.varied`
 
 
 def steps(num_images, batch_size, seed, first_step, rows):
-    """Yields the `Draws` of some rows, a slice, of the batch of each step from `first_step` on."""
-    drawn = functools.lru_cache(maxsize=2)(_epoch)  # epochs last for many batches
+    """Yields the `Draws` for some rows, a slice, of each step's batch from `first_step` on."""
+    epoch_draws = functools.lru_cache(maxsize=2)(_epoch)  # an epoch spans many batches
     rows = np.arange(batch_size)[rows]
     for step in itertools.count(first_step):
         epochs, places = np.divmod(step * batch_size + rows, num_images)
-        kinds = np.int64, bool, float, float, float, np.uint64
-        draws = Draws(*(np.empty(len(rows), x) for x in kinds))
+        dtypes = np.int64, bool, float, float, float, np.uint64
+        draws = Draws(*(np.empty(len(rows), dtype) for dtype in dtypes))
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            for each, of_epoch in zip(draws, drawn(seed, epoch, num_images)):
-                each[here] = of_epoch[places[here]]
+            for array, of_epoch in zip(draws, epoch_draws(seed, epoch, num_images)):
+                array[here] = of_epoch[places[here]]
         yield draws
 
 
 def square(image, side, down, right):
-    """The square of an image [H, W, C] that is so far down and to the right, from 0 to 1 of the most."""
+    """Crops a square from an image [H, W, C] at the relative position `down`, `right`, each 0 to 1."""
     top, left = (
         min(int((length - side + 1) * share), length - side)
         for length, share in zip(image.shape, (down, right))
@@ -49,10 +48,10 @@ def square(image, side, down, right):
 
 
 def _epoch(seed, epoch, count):
-    """The `Draws` of all places of an epoch.
+    """The `Draws` of an epoch's images in order.
 
-    NumPy's `Generator` may draw other numbers in another version. The raw numbers of Philox and a stable sort
-    are always the same, so that a run goes on as it began whichever version is installed.
+    NumPy's `Generator` may change its numbers between versions. Raw Philox numbers and a stable sort do not,
+    so that runs resume identically under any version.
     """
     key = np.array([seed % 2**64, epoch], np.uint64)
     order, flips, *uniforms, keys = (
@@ -63,22 +62,22 @@ def _epoch(seed, epoch, count):
 
 
 class Prefetched(Iterator[Any]):
-    """An iterator over an iterable's items, which a thread makes ahead of their use.
+    """Iterator over an iterable's items, which a thread prefetches.
 
         with Prefetched(images.training_batches(16, seed=0)) as batches:
             batch = next(batches)
 
-    An exception of the iterable is raised by `next`, in its place among the items. The thread is a daemon:
-    it ends with `close`, or with the interpreter, which does not wait for it.
+    An exception of the iterable is raised by `next`, in order. The daemon thread ends with `close` or with
+    the interpreter, which does not wait for it.
 
     Attributes:
-      waited: float, the seconds that `next` has waited for items in total: near 0 where the thread keeps up.
+      waited: float, seconds that `next` has waited in total: near 0 if the thread keeps up.
     """
 
     def __init__(self, iterable: Iterable, size: int = 4):
-        """`iterable` is used by the thread alone; `size`: int, how many items are kept ready at most."""
+        """Only the thread may use `iterable`; `size` is the maximum number of prefetched items."""
         self.waited = 0.0
-        # (item, None), ..., (None, the exception that ends them).
+        # (item, None), ..., (None, the final exception).
         self._ready: queue.SimpleQueue = queue.SimpleQueue()
         self._free = threading.Semaphore(size)
         self._closed = False
@@ -96,7 +95,7 @@ class Prefetched(Iterator[Any]):
         return item
 
     def close(self) -> None:
-        """Ends the thread, once the item that it is making is made, and drops those that are ready."""
+        """Ends the thread after its current item, and drops prefetched ones."""
         self._closed = True
         self._free.release()
         self._thread.join()
@@ -115,6 +114,6 @@ class Prefetched(Iterator[Any]):
                 if self._closed:
                     break
                 self._ready.put((item, None))
-        except BaseException as error:  # whatever it is, `next` would wait for ever without it
+        except BaseException as error:  # otherwise `next` would wait forever
             end = error
         self._ready.put((None, end))

@@ -1,4 +1,4 @@
-"""Variations of photographs, so that a model of few also knows those of other origins."""
+"""Augments photographs, so that a model of few generalizes to other sources."""
 
 import io
 import math
@@ -12,14 +12,14 @@ _FILTERS = [
     *(Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.HAMMING),
     *(Image.Resampling.BICUBIC, Image.Resampling.LANCZOS),
 ]
-_AS_IT_IS = 0.4  # the share of squares that are only cut out
+_UNCHANGED = 0.4  # share of squares that are only cropped
 
 
 def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
-    """A square of a photograph, as another camera or program may have left it.
+    """Crops a square from a photograph and augments it as another camera or program might have left it.
 
-    It may be reduced to down to a half, have other contrast and colors or none, be sharpened, have noise or
-    grain, and have been a JPEG file before or after all that.
+    At random, it is shrunk down to half its size, converted to gray, toned, sharpened, given noise or grain,
+    and compressed by JPEG before or after.
 
     Args:
       image: uint8 [H, W, C], of 1 or 3 channels.
@@ -30,17 +30,17 @@ def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
       uint8 [side, side, C].
     """
     draws = np.random.Generator(np.random.Philox(key=key))
-    where = draws.random(2)
-    if draws.random() < _AS_IT_IS:
-        return training_batches.square(image, side, *where)
+    position = draws.random(2)
+    if draws.random() < _UNCHANGED:
+        return training_batches.square(image, side, *position)
 
     def chance(share):
         return draws.random() < share
 
-    of_source = side
+    source_side = side
     if chance(0.5):
-        of_source = min(int(side * draws.uniform(1, 2)), *image.shape[:2])
-    picture = Image.fromarray(training_batches.square(image, of_source, *where).squeeze())
+        source_side = min(int(side * draws.uniform(1, 2)), *image.shape[:2])
+    picture = Image.fromarray(training_batches.square(image, source_side, *position).squeeze())
     if chance(0.2):
         picture = _as_jpeg(picture, draws)
     picture = picture.resize((side, side), draws.choice(_FILTERS))
@@ -49,8 +49,9 @@ def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
     if chance(0.4):
         picture = _toned(picture, draws)
     if chance(0.25):
-        how = draws.uniform(0.5, 2), int(draws.uniform(20, 150)), 0
-        picture = picture.filter(ImageFilter.UnsharpMask(*how))
+        radius = draws.uniform(0.5, 2)
+        percent = int(draws.uniform(20, 150))
+        picture = picture.filter(ImageFilter.UnsharpMask(radius, percent, threshold=0))
     if chance(0.35):
         picture = _with_noise(picture, draws)
     if chance(0.2):
@@ -59,8 +60,9 @@ def varied(image: np.ndarray, side: int, key: int) -> np.ndarray:
 
 
 def _as_jpeg(picture, draws):
-    """The picture after a JPEG file, whose blocks begin anywhere."""
-    data, quality = io.BytesIO(), int(draws.uniform(60, 99))
+    """Compresses and decodes a picture by JPEG, with randomly aligned blocks."""
+    data = io.BytesIO()
+    quality = int(draws.uniform(60, 99))
     left, top = draws.integers(0, 8, 2)
     pixels = np.asarray(picture)
     margins = ((top, 0), (left, 0), (0, 0))[: pixels.ndim]
@@ -70,7 +72,6 @@ def _as_jpeg(picture, draws):
 
 
 def _toned(picture, draws):
-    """The picture with another gamma, contrast and color cast."""
     channels = len(picture.getbands())
     gamma, contrast = np.exp(draws.normal(0, 0.25, 2))
     cast = np.exp(draws.normal(0, 0.08, channels))
@@ -80,7 +81,7 @@ def _toned(picture, draws):
 
 
 def _with_noise(picture, draws):
-    """The picture with noise, or grain of a few pixels, in each channel or in all alike."""
+    """Adds noise, or grain of a few pixels, to each channel separately or to all alike."""
     pixels = np.asarray(picture, np.float32)
     shape = (*pixels.shape[:2], *(draws.choice([1, n]) for n in pixels.shape[2:]))
     noise = draws.normal(0, 1, shape)

@@ -1,4 +1,4 @@
-"""The page: its components, and the action that each button starts."""
+"""The page: its components, and the actions behind its buttons."""
 
 import asyncio
 import contextlib
@@ -24,13 +24,13 @@ FILES = (
     f"pixels. A picture of more than {uploads.KEPT_PIXELS:,} pixels is reduced."
 )
 CSS = """
-/* Pixels are to be seen, however few there are. */
+/* Show pixels as squares. */
 .pixels img { image-rendering: pixelated; }
 .pixels .grid-wrap { max-height: none; min-height: 0; padding-top: 28px; }
-/* Fewer columns where images would have less than 130 pixels. */
+/* Use fewer columns if images would have less than 130 pixels. */
 .pixels .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(max(130px, calc(100% / var(--grid-cols) - 8px)), 1fr)); }
-/* Two lines; a click shows all of it. */
+/* Show two lines; a click shows the rest. */
 .pixels .caption-label {
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
   white-space: normal; padding-block: 0; }
@@ -44,17 +44,17 @@ progress::-moz-progress-bar { background: var(--color-accent); }
   .tab-container button { padding-inline: 4px; font-size: 13px; } }
 .error { color: #b3001b; } .dark .error { color: #ff9aa8; }
 """
-# Waiting and computing, for which `work.Worker` has turns; and reading of files, one at a time.
+# `work.Worker` queues computations; files are read one at a time.
 COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 64, "show_progress": "hidden"}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1}
-PATIENCE = 5  # seconds, for a browser to listen to what it has asked for
-STAY = 0.2  # seconds that it listens before the work begins
+PATIENCE = 5  # seconds for a browser to listen for the answer to its request
+STAY = 0.2  # seconds that it has to listen before the work begins
 
 
 class Page(gr.Blocks):
-    """A page whose functions answer clients that listen, and are given files of its own uploads alone.
+    """A page whose functions only answer listening clients, and only accept files uploaded to it.
 
-    Gradio checks paths of pages that it launches, not of mounted ones, and fetches addresses given as paths.
+    Gradio doesn't check paths for mounted pages, and fetches URLs that are given as paths.
     """
 
     async def process_api(self, *args, **call):
@@ -63,29 +63,38 @@ class Page(gr.Blocks):
                 uploads.require_own(call["inputs"], get_upload_folder())
                 sent, session = self._queue.pending_messages_per_session, call["session_hash"]
                 async with asyncio.timeout(PATIENCE):
-                    while not sent[session].empty():  # nobody has fetched that the work begins
+                    while not sent[session].empty():  # the client hasn't fetched the start message
                         await asyncio.sleep(0.02)
                 await asyncio.sleep(STAY)
                 expect(session in sent, "a page that is open", "none", "Reload it")
             return await super().process_api(*args, **call)
-        except Exception as error:  # any request: without a traceback
+        except Exception as error:  # answer any bad request without a traceback
             raise gr.Error(explained(error), print_exception=False) from None
 
 
 def build(models, run):
-    """The page, `gradio.Blocks`, of `actions.Models`. Its actions are run by `work.Worker.run`."""
-    # Of the class, since Gradio makes new editors: `uploads.mask` checks layers before it decodes them.
+    """Builds the page, `gradio.Blocks`, for `actions.Models`; `run` is `work.Worker.run`."""
+    # Pass paths: `uploads.mask` checks layers before decoding. On the class, since Gradio makes new editors.
     gr.ImageEditor.preprocess = lambda _, value: [x.path for x in value.layers] if value else []
-    # Uploaded files are removed when they are nine minutes old, looked for once a minute.
+    # Once a minute, remove uploaded files that are nine minutes old.
     with Page(title=TITLE, delete_cache=(60, 540), fill_width=True) as page:
-        page.state_session_capacity, page.max_threads = 256, 128  # the former keep a picture each
+        page.state_session_capacity = 256  # sessions, which keep a picture each
+        page.max_threads = 128
         gr.Markdown(f"# {TITLE}\n\n{ABOUT}")
         examples = {x: uploads.photograph(x) for x in photos.names()[:3]}
         first = next(iter(examples.values()), None)  # None without scikit-image
-        how = {"sources": (), "transforms": (), "layers": False, "buttons": [], "format": "png"}
-        how["brush"] = gr.Brush(default_size=20, colors=["#e6007e"], color_mode="fixed")
-        large = first and uploads.enlarged(first.pixels)
-        editor = gr.ImageEditor(large, label="The region", elem_id="region", render=False, **how)
+        editor = gr.ImageEditor(
+            first and uploads.enlarged(first.pixels),
+            label="The region",
+            elem_id="region",
+            render=False,
+            sources=(),
+            transforms=(),
+            layers=False,
+            buttons=[],
+            format="png",
+            brush=gr.Brush(default_size=20, colors=["#e6007e"], color_mode="fixed"),
+        )
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 picture = _picture(editor, examples, first)
@@ -96,12 +105,12 @@ def build(models, run):
                         "Draws it three times: larger (about a minute), or in colors (15 s)."
                     )
                     [default, *_] = choices = list(actions.REDRAWS)
-                    what = gr.Radio(choices, value=default, label="What the picture becomes")
+                    result = gr.Radio(choices, value=default, label="What the picture becomes")
                     with gr.Row():
                         model = _model(models.names, actions.REDRAWS[default][0])
                         seed, variety = _seed_and_variety()
-                    inputs = [model, what, picture, seed, variety]
-                    what.change(actions.REDRAWS.get, what, [model, variety])
+                    inputs = [model, result, picture, seed, variety]
+                    result.change(actions.REDRAWS.get, result, [model, variety])
                     start("Draw three times", actions.redraw, inputs, pair="Before and after")
                 with gr.Tab("Complete"):
                     gr.Markdown(
@@ -118,11 +127,11 @@ def build(models, run):
                 with gr.Tab("Compress"):
                     gr.Markdown("Packs it without loss (about 20 s), and maps where its bits are.")
                     model = _model(models.rounded_names, actions.COMPRESSES)
-                    how = {"height": 140, "elem_id": "compressed-file"}
-                    file = gr.File(label="A compressed file, to open it", **how)
-                    how = {"pair": "The picture and its bits", "tables": 2, "makes": True}
+                    label = "A compressed file, to open it"
+                    file = gr.File(label=label, height=140, elem_id="compressed-file")
                     opens = file, lambda path: run(actions.decompress, *uploads.compressed(path))
-                    start("Compress", actions.compress, [model, picture], opens=opens, **how)
+                    results = {"pair": "The picture and its bits", "tables": 2, "file": True}
+                    start("Compress", actions.compress, [model, picture], opens=opens, **results)
                 with gr.Tab("Scores"):
                     gr.Markdown(
                         "Shows how likely it is to a model: the fewer bits, the likelier (2 s)."
@@ -144,27 +153,30 @@ def build(models, run):
 
 
 def _picture(editor, examples, first):
-    """The components that choose a picture, and its state, an `uploads.Picture`, which is returned."""
+    """Adds the components that choose a picture; returns its state, an `uploads.Picture`."""
     chosen = gr.State(first, time_to_live=3600)
-    how = {"interactive": False, "format": "png", "buttons": []}
-    label, pixels = "The picture", first and uploads.enlarged(first.pixels)
-    preview = gr.Image(pixels, label=label, alt_text=label, visible=bool(first), height=200, **how)
-    message = gr.HTML(first and first.taken(first.pixels), elem_id="picture-message")
-    shown = [(x.pixels, name.partition(".")[0]) for name, x in examples.items()]
-    how |= {"columns": 3, "allow_preview": False, "elem_classes": "pixels", "elem_id": "examples"}
-    gallery = gr.Gallery(shown, label="Examples, of scikit-image", visible=bool(shown), **how)
+    options = {"interactive": False, "format": "png", "buttons": [], "visible": bool(first)}
+    label = "The picture"
+    pixels = first and uploads.enlarged(first.pixels)
+    preview = gr.Image(pixels, label=label, alt_text=label, height=200, **options)
+    message = gr.HTML(first and first.described(first.pixels), elem_id="picture-message")
+    images = [(x.pixels, name.partition(".")[0]) for name, x in examples.items()]
+    options |= {"columns": 3, "allow_preview": False, "elem_classes": "pixels"}
+    label = "Examples, of scikit-image"
+    gallery = gr.Gallery(images, label=label, elem_id="examples", **options)
     file = gr.File(label="Or your own picture", elem_id="picture-file", height=140)
     gr.Markdown(FILES)
     outputs = [message, chosen, preview, editor, file]
 
-    def choose(read, *given):
+    def choose(read, *path):
         try:
-            picture = read(*given)
-        except Exception as error:  # any file: the page goes on, with the picture that it had
+            picture = read(*path)
+        except Exception as error:  # any bad file: keep the previous picture
             return error_html(error), *[gr.skip()] * 3, None
-        said, large = picture.taken(picture.pixels), uploads.enlarged(picture.pixels)
-        box = gr.skip() if given else None  # of the file before the example
-        return said, picture, gr.update(value=large, visible=True), large, box
+        large = uploads.enlarged(picture.pixels)
+        box = gr.skip() if path else None  # an example empties the file box
+        text = picture.described(picture.pixels)
+        return text, picture, gr.update(value=large, visible=True), large, box
 
     def choose_example(event: gr.SelectData) -> tuple:
         return choose(lambda: [*examples.values()][event.index])
@@ -184,50 +196,51 @@ def _model(names, name):
 
 
 def _seed_and_variety():
-    most = actions.MAX_SEED
-    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=most, min_width=100)
-    info = {"label": "Variety", "info": "Less is smoother"}
-    return seed, gr.Slider(*actions.SHIFTS, -0.5, step=0.1, min_width=240, **info)
+    limits = {"precision": 0, "minimum": 0, "maximum": actions.MAX_SEED}
+    seed = gr.Number(0, label="Seed", min_width=100, **limits)
+    texts = {"label": "Variety", "info": "Less is smoother"}
+    return seed, gr.Slider(*actions.SHIFTS, -0.5, step=0.1, min_width=240, **texts)
 
 
-def _start(run, text, action, inputs, *, pair=None, tables=0, makes=False, opens=None):
-    """A button that starts an action, another that cancels it, and components for its results.
+def _start(run, text, action, inputs, *, pair=None, tables=0, file=False, opens=None):
+    """Adds a button that starts an action, another that cancels it, and components for its results.
 
-    `pair` labels two images to compare, `makes` says whether it makes a file. `opens` is a component for a
-    file, and the action that its upload starts.
+    `pair` labels two images to compare; `file` adds a file to download. `opens` is a file component, and the
+    action that an upload starts.
     """
     with gr.Row():
         button = gr.Button(text, variant="primary", scale=3)
         cancel = gr.Button("Cancel", visible="hidden", scale=1)
     outputs = {"text": gr.HTML(), "cancel": cancel}
-    if makes:
-        how = {"interactive": False, "visible": "hidden", "elem_id": "written"}
-        outputs["file"] = gr.File(label="The compressed file", **how)
+    if file:
+        options = {"interactive": False, "visible": "hidden", "elem_id": "written"}
+        outputs["file"] = gr.File(label="The compressed file", **options)
     for number in range(tables):
         outputs[f"table {number}"] = gr.Dataframe(visible="hidden", buttons=["copy"])
-    how = {"format": "png", "elem_classes": "pixels", "visible": "hidden"}
+    options = {"format": "png", "elem_classes": "pixels", "visible": "hidden"}
     if pair:
-        outputs["pair"] = gr.ImageSlider(label=pair, interactive=False, **how)
-    how |= {"columns": 4, "fit_columns": False, "object_fit": "contain"}
-    how["buttons"] = ["download", "fullscreen"]
-    outputs["images"] = gr.Gallery(label="Images: a click enlarges one", **how)
+        outputs["pair"] = gr.ImageSlider(label=pair, interactive=False, **options)
+    options |= {"columns": 4, "fit_columns": False, "object_fit": "contain"}
+    options["buttons"] = ["download", "fullscreen"]
+    outputs["images"] = gr.Gallery(label="Images: a click enlarges one", **options)
     answer = _answer(functools.partial(run, action), outputs)
     events = [button.click(answer, inputs, list(outputs.values()), **COMPUTING)]
     if opens:
-        file, action = opens
-        refusing = {**outputs, "refused": file}
-        answer, refusing = _answer(action, refusing), list(refusing.values())
-        events.append(file.upload(answer, file, refusing, **COMPUTING))
+        upload, action = opens
+        outputs_and_upload = {**outputs, "refused": upload}
+        answer = _answer(action, outputs_and_upload)
+        components = list(outputs_and_upload.values())
+        events.append(upload.upload(answer, upload, components, **COMPUTING))
     canceled = status_html("Canceled"), gr.update(visible="hidden")
     cancel.click(lambda: canceled, None, [outputs["text"], cancel], cancels=events)
 
 
 def _answer(action, outputs):
-    """A generator function of an action's arguments, which yields values of `outputs` and never raises."""
+    """A generator function of an action's inputs that yields values for `outputs`, and never raises."""
     tables = [key for key in outputs if key.startswith("table")]
 
     def changes(step, before):
-        """Pairs of a key of `outputs` and an update, for values that differ from those of the step before."""
+        """Yields (key of `outputs`, update) for values that changed since the previous step."""
         yield "text", status_html(step.text, step.share)
         if step.images is not before.images:
             yield "images", gr.update(value=list(step.images), visible=bool(step.images))
@@ -244,39 +257,39 @@ def _answer(action, outputs):
                 path.write_bytes(step.file)
             yield "file", gr.update(value=path and str(path), visible=path is not None)
 
-    def answers(*given):
+    def answers(*inputs):
         def values(**changed):
             return [changed.get(key, gr.skip()) for key in outputs]
 
         before = blank = actions.Step("", images=None, pair=(), tables=None, file=b"")
         try:
-            with contextlib.closing(action(*given)) as steps:
+            with contextlib.closing(action(*inputs)) as steps:
                 for step in steps:
                     done = step.share is None
-                    # Then all again: browsers skip updates that come fast.
+                    # Finally, send everything again: browsers skip quick updates.
                     changed = dict(changes(step, blank if done else before))
                     yield values(**changed, cancel=gr.update(visible="hidden" if done else True))
                     before = step
-        except Exception as error:  # any input: the page goes on
+        except Exception as error:  # show errors for any input
             yield values(text=error_html(error), cancel=gr.update(visible="hidden"), refused=None)
 
     return answers
 
 
 def status_html(text, share=None):
-    """The progress of an action, which screen readers announce."""
+    """An action's progress, announced by screen readers."""
     bar = "" if share is None else f'<progress value="{share:.3f}"></progress>'
     return f'<p role="status">{bar} {html.escape(text)}</p>'
 
 
 def error_html(error):
-    """An error, which screen readers announce."""
+    """An error, announced by screen readers."""
     logging.debug("%s", error, exc_info=error)
     return f'<p role="alert" class="error">{html.escape(explained(error))}</p>'
 
 
 def explained(error):
-    """The text of an error, the reason first and the rule last."""
+    """An error's text, the received value first and the expectation last."""
     rule, separator, reason = str(error).partition(" Received: ")
     if separator and rule.startswith("Expected "):
         return f"{reason[:1].upper()}{reason[1:]} {rule}"

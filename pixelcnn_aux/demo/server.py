@@ -1,4 +1,4 @@
-"""Serving the page on this machine alone, with temporary files in a folder that is removed at the end."""
+"""Serves the page on this machine only, with temporary files in a folder that is removed at the end."""
 
 import contextlib
 import os
@@ -10,13 +10,13 @@ import tempfile
 import threading
 
 HOST = "127.0.0.1"
-# The page loads nothing from other servers, whatever Gradio's own pages name.
+# The page loads nothing from other servers, even if Gradio's own pages refer to them.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; "
     "worker-src 'self' blob:"  # gr.ImageEditor decodes in workers
 )
-# What the page asks of Gradio, which has more: functions of components, records, files of other servers.
+# The requests of the page. Gradio's other routes serve component functions, records, other servers' files.
 _ROUTES = re.compile(
     r"GET /(|theme\.css|favicon\.ico|(assets|static)/.*|gradio_api/(queue/data|heartbeat/.*|file=/.*))|"
     "POST /gradio_api/(queue/join|cancel|upload)"
@@ -26,35 +26,35 @@ _MAX_BYTES = 2**16  # of a request without a file
 
 @contextlib.contextmanager
 def temporary_folder():
-    """Keeps temporary files, also Gradio's if it is imported later, in a folder that signals remove."""
+    """Keeps temporary files, also Gradio's if imported later, in a folder; removes it also on signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        made = tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True)
-        with made as folder:
+        directory = tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True)
+        with directory as folder:
             folder = tempfile.tempdir = os.path.realpath(folder)
-            # Matplotlib, which Gradio imports, writes a list of fonts.
+            # MPLCONFIGDIR: Matplotlib, imported by Gradio, writes a list of fonts.
             os.environ |= dict.fromkeys(("TMPDIR", "GRADIO_TEMP_DIR", "MPLCONFIGDIR"), folder)
             os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_MAX_EVENTS": "1"}
             yield
     except SystemExit as end:
-        # Python would wait for threads that compute.
+        # Don't wait for computing threads, as Python would.
         os._exit(end.code)
 
 
 def bound(port):
-    """A listening socket of this machine's own address, where early requests wait."""
+    """Returns a socket that listens on `HOST`; early requests wait."""
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
         raise OSError(
-            f"Expected a port of this machine that is free. Received: {port} ({os.strerror(error.errno)}). "
+            f"Expected a free port of this machine. Received: {port} ({os.strerror(error.errno)}). "
             "Give another --port; 0 takes any."
         ) from error
 
 
 def application(page, *, css, max_bytes):
-    """The ASGI application of a page, `gradio.Blocks`. It takes files of at most `max_bytes`."""
+    """The ASGI application of a page, `gradio.Blocks`, with uploads of at most `max_bytes`."""
     import fastapi
     import gradio as gr
     from starlette import datastructures, exceptions, responses
@@ -71,7 +71,7 @@ def application(page, *, css, max_bytes):
         server_name=HOST,
         app_kwargs={"exception_handlers": {Exception: lambda *_: refused(400, "another")}},
         footer_links=[],
-        run_history=False,  # which offers to keep runs elsewhere
+        run_history=False,  # it offers to keep runs elsewhere
         max_file_size=max_bytes,
         ssr_mode=False,
         theme=gr.themes.Default(**fonts),
@@ -79,7 +79,7 @@ def application(page, *, css, max_bytes):
     )
 
     async def guarded(scope, receive, send):
-        """Refuses requests by other names of this machine, from other servers' pages, or beyond `_ROUTES`."""
+        """Refuses requests to other host names, from other servers' pages, or beyond `_ROUTES`."""
         if scope["type"] == "lifespan":
             return await mounted(scope, receive, send)
         headers = datastructures.Headers(scope=scope)
@@ -105,14 +105,14 @@ def application(page, *, css, max_bytes):
                 message = {**message, "headers": [*message["headers"], policy]}
             await send(message)
 
-        with contextlib.suppress(Exception):  # of any request, which was `refused`
+        with contextlib.suppress(Exception):  # already answered by `refused`
             await mounted(scope, bounded, with_policy)
 
     return guarded
 
 
 def serve(application, opened):
-    """Serves an application on a socket until a signal ends the process, which does not wait for work."""
+    """Serves an application on a socket until a signal ends the process."""
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(application, log_level="critical"))

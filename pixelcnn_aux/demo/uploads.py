@@ -1,6 +1,6 @@
-"""Checks of everything handed to the page, where it enters.
+"""Checks everything sent to the page.
 
-All functions raise ValueError, with a sentence for the page, for input that they refuse.
+All functions raise ValueError for invalid input, with a message for the page.
 """
 
 import math
@@ -15,30 +15,30 @@ from pixelcnn_aux.base.resizing import resize
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.data import decoding, photos
 
-MAX_BYTES = 2**24  # of a file
-MAX_FILES = 4  # of a request: the painted picture, its layer and both together
-MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
+MAX_BYTES = 2**24  # per file
+MAX_FILES = 4  # per request: a painted picture comes with its layer and their composite
+MAX_PIXELS = 2**24  # of a decoded picture file; phones take 12 million
 MAX_ASPECT = 16
-KEPT_PIXELS = 2**18  # of a picture, as 512 x 512
-_MAX_DECOMPRESSED = 2 * KEPT_PIXELS  # tiles of a file may be larger than its pictures
-_UPLOADED = (  # says nothing of other files, nor whether they exist
+KEPT_PIXELS = 2**18  # of a picture, such as 512 x 512
+_MAX_DECOMPRESSED = 2 * KEPT_PIXELS  # tiles of a file may exceed its pictures
+_UPLOADED = (  # reveals nothing about other files
     "a file that was uploaded to this page",
     "another one, or one that is gone",
     "Choose or drop it again",
 )
-_PAINTED = 512  # pixels a side, about, of a picture to paint on
+_PAINTED = 512  # approximate side of a picture to paint on, in pixels
 
 
 class Picture(NamedTuple):
-    """A picture of the page. `kind`, as "JPEG", and `num_bytes` are of its file if that was uploaded."""
+    """A picture of the page; `format`, such as "JPEG", and `num_bytes` describe an uploaded file."""
 
     pixels: Any  # uint8 [H, W, 3], at most about `KEPT_PIXELS`
     size: tuple[int, int]  # height and width of its file
-    kind: str = ""
+    format: str = ""
     num_bytes: int = 0
 
-    def taken(self, pixels):
-        """What was taken of the picture, in words: pixels [h, w, C] that may be fewer."""
+    def described(self, pixels):
+        """Describes the pixels [h, w, C] used of the picture, which may be resized."""
         resized = "reduced" if pixels.shape[:2] < self.size else "enlarged"
         resized = f", {resized} from {in_words(self.size)}"
         return in_words(pixels.shape) + resized * (pixels.shape[:2] != self.size)
@@ -50,71 +50,71 @@ def in_words(size):
 
 
 def require_own(data, folder):
-    """Refuses JSON that names a file other than a regular one below a folder, which is resolved."""
-    left, paths = [data], []
-    while left:
-        given = left.pop()
-        if isinstance(given, dict):
-            paths += [given["path"]] if "path" in given else []
-            left += given.values()
-        elif isinstance(given, (list, tuple)):
-            left += given
+    """Raises ValueError if JSON names anything but regular files below a folder, a resolved path."""
+    stack, paths = [data], []
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            paths += [value["path"]] if "path" in value else []
+            stack += value.values()
+        elif isinstance(value, (list, tuple)):
+            stack += value
     fits = len(paths) <= MAX_FILES and all(_is_own(path, folder) for path in paths)
     expect(fits, *_UPLOADED)
 
 
 def _is_own(path, folder):
-    """Also links are none. Nothing outside of the folder is looked at."""
+    """Whether a path is a regular file, not a link; looks at nothing outside the folder."""
     fits = isinstance(path, str) and path.startswith(f"{folder}{os.sep}") and "\0" not in path
     fits = fits and path == os.path.normpath(path) == os.path.realpath(path)
     return fits and os.path.isfile(path)
 
 
 def picture(path):
-    """The `Picture` of a file, upright, without transparency, reduced to `KEPT_PIXELS`."""
+    """Reads the `Picture` of a file, upright, without transparency, reduced to `KEPT_PIXELS`."""
     expect(path, *_UPLOADED)
     expected = (
         f"a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most {MAX_BYTES:,} bytes "
         f"and {MAX_PIXELS:,} pixels"
     )
-    with restated(expected, _name(path), "Save it as such a file, or take another picture"):
+    with restated(expected, _name(path), "Save it as such a file, or use another picture"):
         contents = decoding.contents(path, MAX_BYTES)
         with decoding.opened(contents, most=MAX_PIXELS) as opened:
             width, height = opened.size
             if max(width, height) > MAX_ASPECT * min(width, height):
-                most = f"a side of at most {MAX_ASPECT} times the other"
-                raise ValueError(f"{width} x {height} pixels, {most}")
+                limit = f"aspect ratio at most {MAX_ASPECT}"
+                raise ValueError(f"{width} x {height} pixels, {limit}")
             if opened.mode not in pictures.MODES:
-                raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
+                raise ValueError(f"pixels of the mode {opened.mode}, whose colors would change")
             decoding.turn_upright(opened)
-            pixels, kind = decoding.rgb(opened), opened.format
-    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2], kind, len(contents))
+            pixels = decoding.rgb(opened)
+    return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2], opened.format, len(contents))
 
 
 def photograph(name):
-    """The `Picture` of one of scikit-image's photographs."""
+    """Reads the `Picture` of one of scikit-image's photographs."""
     pixels = photos.read(name)
     return Picture(reduced(pixels, KEPT_PIXELS), pixels.shape[:2])
 
 
 def chosen(picture):
-    """The picture of a page, which is None until one is chosen."""
-    remedy = "Choose or drop a file, or take a photograph, at the top"
+    """Returns the page's picture; raises ValueError if none is chosen."""
+    remedy = "Choose or drop a file, or click an example"
     expect(picture is not None, "a picture", "none", remedy)
     return picture
 
 
-def reduced(pixels, most):
-    """uint8 [H, W, 3] of at most about so many pixels, resized if it has more."""
+def reduced(pixels, max_pixels):
+    """Resizes uint8 [H, W, 3] to about `max_pixels` if it has more."""
     height, width, _ = pixels.shape
-    scale = math.sqrt(most / (height * width))
+    scale = math.sqrt(max_pixels / (height * width))
     if scale >= 1:
         return pixels
     return resize(pixels, [max(1, math.floor(side * scale)) for side in (height, width)])
 
 
 def enlarged(pixels):
-    """The picture to paint on: uint8 [k * H, k * W, 3]."""
+    """Enlarges a picture by an integer factor, to paint on: uint8 [k * H, k * W, 3]."""
     times = _times(pixels.shape[:2])
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
@@ -124,7 +124,7 @@ def _times(size):
 
 
 def mask(painted, rectangle, size):
-    """The mask, uint8 [1, H, W, 1], 0 where files of layers are painted or in a rectangle, in percent."""
+    """The mask, uint8 [1, H, W, 1]: 0 where a layer file is painted, and in a rectangle, in percent."""
     (height, width), times = size, _times(size)
     region = np.zeros(size, bool)
     expected = f"a region painted on {width} x {height} pixels, each enlarged {times} times"
@@ -149,14 +149,14 @@ def mask(painted, rectangle, size):
 
 
 def compressed(path):
-    """The bytes of a compressed file and its `container.Contents`."""
+    """Reads a compressed file: (bytes, `container.Contents`)."""
     expect(path, *_UPLOADED)
-    remedy = "Decompress it by pixelcnn-aux codec"
+    remedy = "Decompress it with pixelcnn-aux codec"
     with restated(f"a compressed file of at most {MAX_BYTES:,} bytes", _name(path), remedy):
         data = decoding.contents(path, MAX_BYTES)
     contents = container.read(data)
     pixels = contents.num_pixels
-    expected = f"a compressed file of some pixels, and of at most {_MAX_DECOMPRESSED:,}"
+    expected = f"a compressed file of 1 to {_MAX_DECOMPRESSED:,} pixels"
     expect(0 < pixels <= _MAX_DECOMPRESSED, expected, f"{_name(path)}, of {pixels:,}", remedy)
     return data, contents
 

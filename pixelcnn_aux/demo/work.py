@@ -1,12 +1,11 @@
-"""Actions in a process beside the page's, one at a time, first come, first served.
+"""Runs actions in a separate process, one at a time, first come, first served.
 
-It ends with the page, and as soon as nobody waits for its result: then another one takes its place.
+The process ends with the page. It is replaced by a new one when nobody waits for its result any more.
 """
 
 import time
 
 from pixelcnn_aux.base import threads
-from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.demo.actions import PERIOD, Models, Step
 from pixelcnn_aux.jobs import workers
 
@@ -14,58 +13,62 @@ MAX_SECONDS = 600  # of an action: others wait for it
 
 
 class Worker:
-    """A process with `Models` of its own. To be closed."""
+    """A process with its own `Models`; close it after use."""
 
     def __init__(self, workdirs=()):
         self._workdirs, self._turns, self._now = workdirs, [], ""
         self._begin()
 
     def _begin(self):
-        self._connection, theirs = workers.SPAWN.Pipe()
+        self._connection, remote = workers.SPAWN.Pipe()
         watched, self._lifeline = workers.SPAWN.Pipe(duplex=False)
-        given = theirs, watched, self._workdirs
-        self._process = workers.SPAWN.Process(target=_work, args=given)
+        args = remote, watched, self._workdirs
+        self._process = workers.SPAWN.Process(target=_work, args=args)
         with workers.uninterrupted():
             self._process.start()
-        theirs.close()
+        remote.close()
 
     def close(self):
         self._lifeline.close()
         self._process.kill()
         self._process.join()
 
-    def run(self, action, *given):
-        """Yields the steps of `action(models, *given)`, with the seconds since this call, or that it waits.
+    def run(self, action, *inputs):
+        """Yields the steps that `action(report, models, *inputs)` reports, with the seconds since this call.
 
-        At least one comes each `PERIOD`. Closing the generator ends the work, and so does TimeoutError, after
-        `MAX_SECONDS`. Errors of the action are raised; RuntimeError if its process died.
+        Yields at least once per `PERIOD`, even while waiting for other actions. Closing the generator ends
+        the action. Raises TimeoutError after `MAX_SECONDS`, RuntimeError if the process died, and the
+        action's errors.
         """
         start, turn, ended = time.monotonic(), object(), False
         self._turns.append(turn)
         try:
             while ahead := self._turns.index(turn):
-                others = f"{ahead} other request{'s' * (ahead > 1)}"
-                yield Step(f"Waiting for {others}, now: {self._now} ({_since(start)} s)", 0)
+                requests = f"{ahead} other request{'s' * (ahead > 1)}"
+                yield Step(f"Waiting for {requests}, now: {self._now} ({_since(start)} s)", 0)
                 time.sleep(PERIOD)
             begun, waited, step = time.monotonic(), _since(start), Step("Starting", 0)
-            self._connection.send((action, given))
+            self._connection.send((action, inputs))
             while not ended:
                 self._now = step.text
                 yield step._replace(text=f"{step.text} ({_since(start)} s)")
-                fits = time.monotonic() - begun <= MAX_SECONDS
-                expected = f"{MAX_SECONDS} seconds of work"
-                remedy = "Take a smaller picture, or use the programs, which take their time"
-                expect(fits, expected, "more", remedy, kind=TimeoutError)
+                if time.monotonic() - begun > MAX_SECONDS:
+                    raise TimeoutError(
+                        f"Expected at most {MAX_SECONDS} seconds of work. Received: more. Use a smaller "
+                        "picture, or the programs, which have no time limit."
+                    )
                 if self._connection.poll(PERIOD):
-                    found, ended = self._connection.recv()
-                    if isinstance(found, Exception):
-                        raise found
-                    step = step._replace(**found)
+                    message, ended = self._connection.recv()
+                    if isinstance(message, Exception):
+                        raise message
+                    step = step._replace(**message)
             took = f"{_since(start)} s" + (f", {waited} of them waiting" if waited else "")
             yield step._replace(text=f"{step.text} ({took})")
-        except (ConnectionError, EOFError):
-            remedy = "Try it again, or take a smaller picture: memory may be short"
-            expect(False, "the work to end", "the end of its process", remedy, kind=RuntimeError)
+        except (ConnectionError, EOFError) as error:
+            raise RuntimeError(
+                "Expected the work to end. Received: the end of its process. Try again, or use a smaller "
+                "picture: memory may be short."
+            ) from error
         finally:
             if not ended and self._turns[0] is turn:
                 self.close()
@@ -78,21 +81,30 @@ def _since(start):
 
 
 def _work(connection, watched, workdirs):
-    """Runs what it receives; sends pairs of what changed since the step before, or an error, and the end."""
+    """Runs received actions; sends (changes to the step or an error, whether the action ended)."""
     workers.begin(threads.cores, watched)
     models = Models(workdirs)
     while True:
         try:
-            action, given = connection.recv()
+            action, inputs = connection.recv()
         except EOFError:  # the page has ended
             return
-        before = Step("", images=None, tables=None)
         try:
-            for step in action(models, *given):
-                both = zip(Step._fields, step, before)
-                connection.send(({key: x for key, x, earlier in both if x is not earlier}, False))
-                before = step
-            found = {}
+            action(_reporter(connection), models, *inputs)
+            message = {}
         except Exception as error:
-            found = error
-        connection.send((found, True))
+            message = error
+        connection.send((message, True))
+
+
+def _reporter(connection):
+    """A function that sends each step's changes since the previous one."""
+    previous = Step("", images=None, tables=None)
+
+    def report(step):
+        nonlocal previous
+        values = zip(Step._fields, step, previous)
+        connection.send(({key: new for key, new, old in values if new is not old}, False))
+        previous = step
+
+    return report

@@ -1,7 +1,6 @@
-"""ArrayFactor: a factor with arrays of weights, which NumPy evaluates, or a graph."""
+"""ArrayFactor: a factor with arrays as weights, evaluated in NumPy or in a graph."""
 
 import copy
-import functools
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -13,11 +12,11 @@ from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.base.errors import expect, needs_all, restated
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.base.rounding import in_quarters
-from pixelcnn_aux.factors import checks, conditional
-from pixelcnn_aux.factors.conditional import Conditional, compiled
+from pixelcnn_aux.factors import checks
+from pixelcnn_aux.factors.conditional import PARTS, Conditional, compiled
 from pixelcnn_aux.factors.quantizing import quantized
-from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN, PixelCNN
-from pixelcnn_aux.networks.array_layers import Weights
+from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
+from pixelcnn_aux.networks.array_layers import ArrayMaker
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
 from pixelcnn_aux.scanning.full import FullScan
@@ -25,18 +24,14 @@ from pixelcnn_aux.scanning.groups import GroupScan
 from pixelcnn_aux.scanning.rows import RowScan
 from pixelcnn_aux.sums import FixedSum
 
-_BAND = 2**17  # pixels of an auxiliary image that are embedded together
+_BAND = 2**17  # pixels of auxiliary images per call of the embedding
 _CLASSES = {"pixelcnn_aux>Factor": False, "pixelcnn_aux>RoundedFactor": True}  # whether rounded
-_PARTS = {"network": Network, "embedding": Embedding, **conditional.PARTS}
 
 
 def _by_own_threads(method):
-    """A method that computes in NumPy: exponentials may overflow, and BLAS has no threads of its own.
+    """Decorator of NumPy computations: exponentials may overflow, and BLAS is limited to one thread."""
 
-    Those wait for each other by computing: beside other programs, products would take ten times as long.
-    """
-
-    @functools.wraps(method)
+    # BLAS threads busy-wait: beside other programs, products would take ten times as long.
     def call(*args):
         with np.errstate(all="ignore"), threads.one_blas_thread():
             return method(*args)
@@ -45,160 +40,167 @@ def _by_own_threads(method):
 
 
 class ArrayFactor(Conditional):
-    """p(x | x_hat) as of `pixelcnn_aux.Factor`, of arrays: evaluated in NumPy, or by constants of a graph.
+    """p(x | x_hat) of arrays: evaluated in NumPy, or as constants of a graph.
 
-    All that it has not, such as `compile` and `fit`, are attributes of the Keras model `as_keras()`, which is
-    made with the same weights when it is first needed. From then on its weights are those of the factor.
+    Attributes that it lacks, such as `compile` and `fit`, are those of the Keras model `as_keras()`, which is
+    built with the same weights when it is first needed. From then on that model's weights are the factor's,
+    and `network` and `embedding` are that model's; `plain()` has networks of arrays, with the present
+    weights.
 
     Args:
-      name, parts: its name; its likelihood, auxiliary_likelihood, fixed_sum and condition, by these names.
-      networks: dict, "network" -> `networks.Network`, and "embedding" -> `networks.Embedding` or None.
+      name: str.
+      parts: dict, the arguments of `Factor` by their names, with networks that are not Keras's.
       rounded: bool, whether networks compute with whole numbers.
       dtype: str, "float32" or "float64".
     """
 
-    quantized = True  # if it is rounded
+    quantized = True  # rounded weights are rounded when they are loaded
 
     def __init__(
         self,
         name: str,
         parts: dict[str, Any],
-        networks: dict[str, Any],
         rounded: bool = False,
         dtype: str = "float32",
     ):
         self.name, self.rounded = name, rounded
         self.variable_dtype = self.compute_dtype = dtype
-        self._networks = networks
-        self.built: dict[str, Weights] = {}  # of the networks, with their layers
-        self._described: Any = None  # in a file
-        self._made: dict[str, Any] = {}  # a description of a fixed sum -> `as_keras`
-        vars(self).update(parts)
-        checks.check_parts(self, conditional.PARTS)
+        self._networks = {name: parts[name] for name in ("network", "embedding")}
+        self.network_weights: dict[str, ArrayMaker] = {}  # by the networks' names
+        self._description: Any = None  # from a file
+        # `as_keras()` by the fixed sum's description. Factors that differ in it share the dict and the
+        # weights.
+        self._keras_factors: dict[str, Any] = {}
+        vars(self).update({name: x for name, x in parts.items() if name not in self._networks})
+        checks.check_parts(self)
         if rounded:
             checks.check_rounded(self)
 
     @classmethod
-    def of(cls, factor: Any) -> Self:
-        """A Keras `Factor` with its weights of now."""
-        return cls._like(factor).with_weights(
-            {
-                name: {path: np.asarray(x.value) for path, x in relative(part).items()}
-                for name, part in factor.named_networks().items()
-            }
-        )
+    def of(cls, factor: Any, last: Self | None = None) -> Self:
+        """The present weights of a Keras `Factor`; `last`, an earlier result, if they are still the same."""
+        snapshot = arrays.backend().snapshot
+        weights = {
+            part: {path: snapshot(x) for path, x in variables.items()}
+            for part, variables in factor.variables_by_path.items()
+        }
+        # Nothing writes to a snapshot's memory: where a variable still has it, the value is the same.
+        if last and all(
+            _address(x) == _address(last.network_weights[part].arrays[path])
+            for part, by_path in weights.items()
+            for path, x in by_path.items()
+        ):
+            return last
+        return cls._like(factor).with_weights(weights)
 
     @classmethod
-    def traced(cls, factor: Any) -> Self:
-        """A Keras `Factor` in a graph that is being traced, with tensors."""
+    def symbolic_of(cls, factor: Any) -> Self:
+        """The weights of a Keras `Factor` as tensors, in a graph that is being traced."""
         from pixelcnn_aux.layers import normalized_layers  # here: it needs Keras
 
-        made = cls._like(factor)
+        symbolic, read = cls._like(factor), arrays.backend().read
         for name, part in factor.named_networks().items():
-            read, found = arrays.backend().read, relative(part)
-            found = {path: read(x.value) if path.endswith("/h") else x for path, x in found.items()}
-            made.built[name] = weights = Weights(found, factor.rounded)
-            paths = {id(x): path.rpartition("/")[0] for path, x in relative(part).items()}
+            variables = factor.variables_by_path[name]
+            tensors = {p: read(x.value) if p.endswith("/h") else x for p, x in variables.items()}
+            symbolic.network_weights[name] = weights = ArrayMaker(tensors, factor.rounded)
+            layer_paths = {id(x): path.rpartition("/")[0] for path, x in variables.items()}
             for layer in normalized_layers(part):
                 kernel, bias = map(read, layer.normalized())
                 if layer.kernel_output_axis == -2:
                     kernel = arrays.swapaxes(kernel, -1, -2)
-                weights.kept[paths[id(layer.b)]] = kernel, bias
-        return made.with_condition(None)
+                weights.kept[layer_paths[id(layer.b)]] = kernel, bias
+        return symbolic.with_condition(None)
 
     @classmethod
     def _like(cls, factor):
-        parts = {name: getattr(factor, name) for name in conditional.PARTS}
-        networks = dict.fromkeys(("network", "embedding"))
-        for name, part in factor.named_networks().items():
-            networks[name] = part.module
-        return cls(factor.name, parts, networks, factor.rounded, factor.variable_dtype)
+        parts = {name: getattr(factor, name) for name in PARTS}
+        parts |= {name: part.module for name, part in factor.named_networks().items()}
+        return cls(factor.name, parts, factor.rounded, factor.variable_dtype)
 
     @classmethod
     def described(cls, description: Any, dtype: str) -> Self:
-        """The factor of a description, without weights. Raises ValueError for another one."""
+        """The described factor, without weights. Raises ValueError for an invalid description."""
         config, name = description["config"], description["config"]["name"]
+        class_name = description["registered_name"]
         remedy = "Import the module that defines it (--plugin)"
-
-        def known(what, registered_name):
-            expected = f"{what} of the factor {name!r} of a class that is registered"
-            fits = serialization.registered_class(registered_name) is not None
-            expect(fits, expected, registered_name, remedy)
-
-        kind = description["registered_name"]
-        expect(kind in _CLASSES, f"a kind of factor of {[*_CLASSES]}", kind, remedy)
+        expected = f"a class of factors of {[*_CLASSES]}"
+        expect(class_name in _CLASSES, expected, class_name, remedy)
         rest, parts = {**config}, {}
-        for part, kind_of_part in _PARTS.items():
-            if (found := rest.pop(part, None)) is not None:
-                known(f"the {part}", found["registered_name"])
-            parts[part] = serialization.deserialize(found, kind_of_part)
-        serialization.check_entries(kind, rest, serialization.OF_KERAS)
+        for part, cls_of_part in PARTS.items():
+            if (description_of_part := rest.pop(part, None)) is not None:
+                registered_name = description_of_part["registered_name"]
+                fits = serialization.registered_class(registered_name) is not None
+                expected = f"the {part} of the factor {name!r} of a class that is registered"
+                expect(fits, expected, registered_name, remedy)
+            parts[part] = serialization.deserialize(description_of_part, cls_of_part)
+        serialization.check_entries(class_name, rest, serialization.OF_KERAS)
         policy = {"class_name": "DTypePolicy", "config": {"name": dtype}}
         for part in filter(None, (description, config["network"], config["embedding"])):
             part["config"]["dtype"] = {"module": "keras", **policy, "registered_name": None}
-        networks = {name: parts.pop(name) for name in ("network", "embedding")}
-        made = cls(name, parts, networks, _CLASSES[kind], dtype)
-        made._described = description
-        return made
+        factor = cls(name, parts, _CLASSES[class_name], dtype)
+        factor._description = description
+        return factor
 
     def with_weights(self, weights: dict[str, dict[str, np.ndarray]]) -> Self:
-        """The factor with arrays by their path, of "network" and of "embedding"."""
-        made = copy.copy(self)
-        made.built = {part: Weights(found, self.rounded) for part, found in weights.items()}
-        made._made = {}
-        return made.with_condition(None)
+        """The factor with other weights: "network" or "embedding" -> path -> array."""
+        factor = copy.copy(self)
+        factor.network_weights = {part: ArrayMaker(x, self.rounded) for part, x in weights.items()}
+        factor._keras_factors = {}
+        return factor.with_condition(None)
 
     def with_file(self, weights: dict[str, np.ndarray]) -> Self:
-        """The factor with the arrays of a file of its weights. Raises ValueError for those of another."""
-        found: dict[str, Any] = {"network": {}, "embedding": {}}
+        """The factor with the arrays of a weights file. Raises ValueError for those of another factor."""
+        weights_of: dict[str, Any] = {"network": {}, "embedding": {}}
         for path, x in weights.items():
             _, part, *rest = path.split("/")
             part = "embedding" if part == "embedding" else "network"
-            found[part]["/".join(rest)] = x.astype(self.variable_dtype)
-        found = {part: x for part, x in found.items() if x}
-        kinds = KeyError, ValueError, AttributeError, TypeError  # of layers that are missing
-        with restated("weights of this network", "others", "Load its own", *kinds):
-            made = self.with_weights(found)
-            if self.rounded:  # training leaves their weights unrounded
-                made = made.with_weights(quantized(made))
-            params = made.params(made.smallest_inputs())  # which all layers have to fit
+            weights_of[part]["/".join(rest)] = x.astype(self.variable_dtype)
+        weights_of = {part: x for part, x in weights_of.items() if x}
+        errors = KeyError, ValueError, AttributeError, TypeError  # of missing layers
+        with restated("weights of this network", "others", "Load its own", *errors):
+            factor = self.with_weights(weights_of)
+            if self.rounded:  # training leaves them unrounded
+                factor = factor.with_weights(quantized(factor))
+            params = factor.params(factor.smallest_inputs())  # which all layers have to fit
             if params.shape[-1] != self.likelihood.num_params:
                 raise ValueError(f"{params.shape[-1]} parameters of a pixel")
-        return made
+        return factor
 
     def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> Self:
-        """The factor with tensors of its normalized kernels and biases, which graphs share."""
-        made = copy.copy(self.plain())
-        made.built = {part: weights.mapped(tensor) for part, weights in made.built.items()}
-        return made.with_condition(None)
+        """The factor with its normalized kernels and biases as tensors, which graphs share."""
+        factor = copy.copy(self.plain())
+        tensors = {part: x.mapped(tensor) for part, x in factor.network_weights.items()}
+        factor.network_weights = tensors
+        return factor.with_condition(None)
 
     network = property(lambda self: self._part("network"))
     embedding = property(lambda self: self._part("embedding"))
 
     def _part(self, name):
-        return getattr(self.as_keras(), name) if self._made else self._networks[name]
+        return getattr(self.as_keras(), name) if self._keras_factors else self._networks[name]
 
     # As a Keras model.
 
     def as_keras(self) -> Any:
         key = repr(serialization.serialize(self.fixed_sum))
-        if key not in self._made:
-            first = next(iter(self._made.values()), None)
-            self._made[key] = first.with_fixed_sum(self.fixed_sum) if first else self._made_anew()
-        return self._made[key]
+        if key not in self._keras_factors:
+            first = next(iter(self._keras_factors.values()), None)
+            factor = first.with_fixed_sum(self.fixed_sum) if first else self._built_keras()
+            self._keras_factors[key] = factor
+        return self._keras_factors[key]
 
-    def _made_anew(self):
+    def _built_keras(self):
         with needs_all("training, gradients and graphs"):
             from pixelcnn_aux import layers
             from pixelcnn_aux.base import backend
 
         backend.check_dtype(self.variable_dtype)
-        with layers.context(before_weights=lambda _: bool(self.built)):
-            made = self.keras_class().from_config(self.get_config())
-        for name, weights in self.built.items():
-            for path, variable in relative(getattr(made, name)).items():
+        with layers.context(before_weights=lambda _: bool(self.network_weights)):
+            factor = self.keras_class().from_config(self.get_config())
+        for name, weights in self.network_weights.items():
+            for path, variable in factor.variables_by_path[name].items():
                 variable.assign(weights.arrays[path])
-        return made
+        return factor
 
     def keras_class(self) -> Any:
         from pixelcnn_aux.factors import factor, rounded_factor
@@ -214,63 +216,68 @@ class ArrayFactor(Conditional):
         return self.as_keras()(*args, **kwargs)
 
     def __copy__(self) -> Self:
-        made = object.__new__(type(self))
+        copied = object.__new__(type(self))
+        # Without graphs, which belong to one factor.
         graphs = {x for x in vars(self) if isinstance(getattr(type(self), x, None), compiled)}
-        vars(made).update({x: y for x, y in vars(self).items() if x not in graphs})
-        return made
+        vars(copied).update({x: y for x, y in vars(self).items() if x not in graphs})
+        return copied
 
     def __getstate__(self) -> Any:  # for other processes
-        return {**vars(copy.copy(self.plain())), "_described": self._described, "_made": {}}
+        return {
+            **vars(copy.copy(self.plain())),
+            "_description": self._description,
+            "_keras_factors": {},
+        }
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """All arrays, in the order in which the Keras factor has them; none of an untrained factor."""
-        return [x for weights in self.plain().built.values() for x in weights.in_order()]
+        """All arrays, in the order of the Keras factor's weights; empty for an untrained factor."""
+        return [x for weights in self.plain().network_weights.values() for x in weights.in_order()]
 
     def get_config(self) -> Any:
-        """As of `pixelcnn_aux.Factor`."""
-        parts = {name: serialization.serialize(getattr(self, name)) for name in conditional.PARTS}
+        own = [name for name in PARTS if name not in self._networks]
+        parts = {name: serialization.serialize(getattr(self, name)) for name in own}
         if self.condition is None:
             del parts["condition"]
-        return {**copy.deepcopy(self._described["config"]), **parts}
+        return {**copy.deepcopy(self._description["config"]), **parts}
 
     def description(self) -> Any:
-        return {**self._described, "config": self.get_config()}
+        return {**self._description, "config": self.get_config()}
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
-        """As of `Conditional`."""
-        made = copy.copy(self)
-        made.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
-        checks.check_parts(made, conditional.PARTS)
-        return made
+        factor = copy.copy(self)
+        factor.fixed_sum = in_quarters(fixed_sum) if self.rounded else fixed_sum
+        checks.check_parts(factor)
+        return factor
 
     # Evaluation.
 
     def plain(self) -> Self:
-        """As of `Conditional`."""
-        return self.as_keras().plain() if self._made else self
+        return self.as_keras().plain() if self._keras_factors else self
 
     def with_condition(self, condition: Tensor | None) -> Self:
-        """This factor with networks of images that have a condition, [B, ...] as in `Inputs`, or None."""
-        kind: Any = self.condition
-        encoded = None if condition is None else kind.encode(condition)
-        made = copy.copy(self)
-        made.built = {part: weights.with_condition(encoded) for part, weights in self.built.items()}
-        own = {part: weights.made(self._networks[part]) for part, weights in made.built.items()}
-        made._networks = self._networks | own
-        return made
+        """This factor with a condition of the images, [B, ...] as in `Inputs`, or None, in its networks."""
+        encoded = None
+        if condition is not None:
+            encoded = self.condition.encode(condition)  # type: ignore[union-attr]
+        factor = copy.copy(self)
+        weights = {part: x.with_condition(encoded) for part, x in self.network_weights.items()}
+        factor.network_weights = weights
+        own = {part: x.made(self._networks[part]) for part, x in weights.items()}
+        factor._networks = self._networks | own
+        return factor
 
-    def in_graph(self) -> Self:
+    def symbolic(self) -> Self:
         return self.with_tensors(arrays.backend().read)
 
     @compiled
     def _features(self, inputs):
-        made = self.plain() if arrays.is_plain(inputs.auxiliary) else self.in_graph()
-        return made.with_condition(inputs.condition).embed(inputs.auxiliary)
+        factor = self.plain() if arrays.is_plain(inputs.auxiliary) else self.symbolic()
+        return factor.with_condition(inputs.condition).embed(inputs.auxiliary)
 
     @_by_own_threads
     def embed(self, auxiliary: Tensor) -> list[Any]:
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
+        """f_w(x_hat): [B, h, w, c] -> list of float [B, h_k, w_k, F]; empty without an embedding."""
         if self.embedding is None:
             return []
 
@@ -281,7 +288,7 @@ class ArrayFactor(Conditional):
         is_plain = arrays.is_plain(auxiliary)
         if radius is None or not is_plain or height * width <= _BAND:
             return embedded(auxiliary)
-        # So that only its outputs are as large as the image.
+        # In bands, so that only the outputs are as large as the image.
         bands = batches.spans(height, radius, 1, _BAND // width)
         parts = [
             [x[:, band.kept(1, band.start)] for x in embedded(auxiliary[:, band.evaluated()])]
@@ -291,30 +298,25 @@ class ArrayFactor(Conditional):
 
     def _evaluated(self, inputs):
         if not arrays.is_plain(inputs.images):
-            return self.in_graph()._params_at_once(inputs)
+            return self.symbolic()._params_at_once(inputs)
         plain, (count, height, width, _) = self.plain(), inputs.images.shape
         at_once, params = max(1, batches.CACHED // (height * width)), []
         for first in range(0, max(count, 1), at_once):
-            some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
-            params.append(plain._params_at_once(some))
+            batch = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
+            params.append(plain._params_at_once(batch))
         return np.concatenate(params)
 
     @_by_own_threads
     def _params_at_once(self, inputs):
-        given = self.with_condition(inputs.condition)
-        return given.network(self.seen(inputs), given.embed(inputs.auxiliary))
-
-    def density(self, inputs: Inputs) -> Tensor:
-        """`log_density`, by the Keras model outside of graphs."""
-        factor = self if arrays.is_symbolic(inputs.images) else self.as_keras()
-        return factor.log_density(inputs)
+        factor = self.with_condition(inputs.condition)
+        return factor.network(self.seen(inputs), factor.embed(inputs.auxiliary))
 
     @_by_own_threads
-    def decide_each_pixel(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
-        """Decides the pixels of B images by a decider, as in `scanning.deciders`: [B, H, W, C]."""
+    def decide_pixels(self, request: DrawRequest, decider: Any, batch: int) -> Tensor:
+        """Decides all pixels by a decider (`scanning/deciders.py`): images [B, H, W, C]."""
         size: Any = request.size
         if isinstance(self.network, ParallelPixelCNN):
-            return self.group_scan(request, batch).decide(decider)
+            return self.group_scan(request, batch).decide_all(decider)
         dtype = arguments.pixel_dtype(self.likelihood.num_values)
         images = np.zeros((batch, *size, self.likelihood.num_channels), dtype)
         return self.decide_in_order(request, decider, self._embedded_once(request), images)
@@ -322,36 +324,31 @@ class ArrayFactor(Conditional):
     def group_scan(
         self, request: DrawRequest, batch: int, features: list[Any] | None = None
     ) -> GroupScan:
-        """A scan of B images: in NumPy tile by tile, or, with their `features`, in a graph as a whole."""
-        if features is None:
-            return GroupScan(self, request, batch, self._known_at_first, self._group_params)
+        """A scan of B images: in NumPy tile by tile; or, with their `features`, in a graph at once."""
+        network, in_graph = self.network, features is not None
 
-        def known_at_first(tile, ones, auxiliary):
-            return self.network.known_at_first(ones, features)
+        def first_inputs(tile, ones, auxiliary):
+            if in_graph:
+                return network.first_inputs(ones, features)
+            embedded = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
+            return network.first_inputs(tile.evaluated(ones), embedded)
 
-        return GroupScan(self, request, batch, known_at_first, self.network.group_params, True)
-
-    @_by_own_threads
-    def _known_at_first(self, tile, ones, auxiliary):
-        features = () if auxiliary is None else self.embed(tile.evaluated(auxiliary))
-        return self.network.known_at_first(tile.evaluated(ones), features)
-
-    @_by_own_threads
-    def _group_params(self, k, known):
-        return self.network.group_params(k, known)
+        wrap: Any = (lambda function: function) if in_graph else _by_own_threads
+        functions = wrap(first_inputs), wrap(network.group_params)
+        return GroupScan(self, request, batch, *functions, in_graph=in_graph)
 
     def drawn(self, features: list[Any], request: DrawRequest) -> Tensor:
         """Draws images in a graph that is being traced, given the features of their auxiliary images."""
-        given, kind = self.with_condition(request.condition), self.likelihood
+        factor, likelihood = self.with_condition(request.condition), self.likelihood
         batch, *size, _ = arrays.shape(request.noise)
         request = request._replace(size=size)
-        decider = deciders.drawn_pixels(kind, request)
+        decider = deciders.drawn_pixels(likelihood, request)
         if isinstance(self.network, ParallelPixelCNN):
-            drawn = given.group_scan(request, batch, features).decide(decider)
+            drawn = factor.group_scan(request, batch, features).decide_all(decider)
         else:
-            images = arrays.zeros((batch, *size, kind.num_channels), request.noise, "int32")
-            drawn = given.decide_in_order(request, decider, features, images)
-        return arrays.cast(drawn, arguments.pixel_dtype(kind.num_values))
+            images = arrays.zeros((batch, *size, likelihood.num_channels), request.noise, "int32")
+            drawn = factor.decide_in_order(request, decider, features, images)
+        return arrays.cast(drawn, arguments.pixel_dtype(likelihood.num_values))
 
     def decide_in_order(
         self, request: DrawRequest, decider: Any, features: list[Any], images: Tensor
@@ -368,23 +365,20 @@ class ArrayFactor(Conditional):
         else:
             # The rows of a block are not decided at the same time.
             scan = DiagonalScan(network, features, shape, fixed_sum.ratio if fixed_sum else 1)
-        scan.decide(canvas)
+        scan.run(canvas)
         return canvas.images
 
     def _embedded_once(self, request):
-        """`embed` of a request's auxiliary images: of one alone, where all draws are given the same."""
+        """`embed` of a request's auxiliary images; of the first alone if all draws have the same."""
         condition, auxiliary = request.condition, request.auxiliary
-        given = [x for x in (condition, auxiliary) if x is not None]
+        inputs = [x for x in (condition, auxiliary) if x is not None]
         # Particles are resampled in place.
-        alike = auxiliary is not None and request.particles is None
-        if not (alike and all((x == x[:1]).all() for x in given)):
+        may_share = auxiliary is not None and request.particles is None
+        if not (may_share and all((x == x[:1]).all() for x in inputs)):
             return self.embed(auxiliary)
         one = self.with_condition(None if condition is None else condition[:1]).embed(auxiliary[:1])
         return [np.broadcast_to(x, (len(auxiliary), *x.shape[1:])) for x in one]
 
 
-def relative(network: Any) -> dict[str, Any]:
-    """The weights of a Keras network by their paths within it, named as in files."""
-    depth = 1 + network.path.count("/")
-    found = serialization.named_weights(network).items()
-    return {"/".join(path.split("/")[depth:]): x for path, x in found}
+def _address(x):
+    return x.__array_interface__["data"][0]

@@ -1,4 +1,4 @@
-"""Whether a network is causal: tried when a factor is built from a class that is not the package's."""
+"""Causality test of networks, run when a factor is built from a class outside the package."""
 
 import math
 from typing import Any
@@ -7,30 +7,30 @@ import numpy as np
 
 from pixelcnn_aux.base.errors import expect, restated
 
-_SIZE = 6, 9  # of images, at least
-_CHANGES = 24  # pixels that change, each in an image of its own
+_SIZE = 6, 9  # smallest height and width of images
+_CHANGES = 24  # changed pixels, one per image
 _TOLERANCE = 1e-4  # of parameters of order one
 
 
 def check(factor: Any) -> None:
-    """Raises ValueError if parameters of a pixel depend on a pixel that is not decided before it.
+    """Raises ValueError if a pixel's parameters depend on a pixel that is not decided before it.
+
+    If the network declares a `radius`, parameters must not depend on any pixel or feature beyond it either.
 
     Args:
-      factor: `ArrayFactor` with weights. The network is evaluated with weights moved away from these: zeros
-        would hide dependencies that training creates. Where it declares a `radius`, parameters may depend on
-        no pixel and no feature beyond it.
+      factor: `ArrayFactor` with weights. They are perturbed, since zeros would hide dependencies.
     """
     random, smallest = np.random.default_rng(0), factor.smallest_inputs()
-    moved = {
-        part: {path: _moved(x, random) for path, x in weights.arrays.items()}
-        for part, weights in factor.built.items()
+    perturbed = {
+        part: {path: _perturbed(x, random) for path, x in weights.arrays.items()}
+        for part, weights in factor.network_weights.items()
     }
-    network = factor.with_weights(moved).network
+    network = factor.with_weights(perturbed).network
     unit, _, channels = smallest.images.shape[1:]
     size = [-(-side // unit) * unit for side in _SIZE]
     pixels = np.argwhere(np.ones(size))
     changed = random.permutation(pixels)[:_CHANGES]
-    count, sides = 1 + len(changed), [(*size, channels)]  # image 0 does not change
+    count, sides = 1 + len(changed), [(*size, channels)]  # image 0 is unchanged
     if factor.embedding is not None:
         times = np.array(size) // unit
         auxiliary = np.tile(smallest.auxiliary, (1, *times, 1))
@@ -38,7 +38,7 @@ def check(factor: Any) -> None:
     images = (random.normal(size=(1, *x)).astype(factor.variable_dtype) for x in sides)
     inputs = [np.repeat(x, count, axis=0) for x in images]
 
-    # Of each changed pixel, the pixels whose parameters may not depend on it: [N, H, W].
+    # For each changed pixel, the pixels whose parameters must not depend on it: [N, H, W].
     blocks = changed[:, None] // network.side - pixels // network.side
     radius = math.inf if network.radius is None else network.radius
     far = (np.abs(blocks).max(axis=-1) > radius).reshape(-1, *size)
@@ -49,19 +49,18 @@ def check(factor: Any) -> None:
         x, *features = (x.copy() for x in inputs)
         expected = f"{name} to take x {x.shape} and features {[f.shape for f in features]}"
         with restated(expected, "an error", "Correct its `forward`", Exception):
-            found = network(x, features)
-        shape = count, *size, network.num_params
-        expect(
-            found.shape == shape, f"{name} to give {shape}", found.shape, "Correct its `forward`"
-        )
-        return found
+            params = network(x, features)
+        expected = count, *size, network.num_params
+        fits, received = params.shape == expected, params.shape
+        expect(fits, f"{name} to give {expected}", received, "Correct its `forward`")
+        return params
 
     def check_dependencies(features):
-        others = [x.copy() for x in inputs]
-        for x in others if features else others[:1]:
+        changed_inputs = [x.copy() for x in inputs]
+        for x in changed_inputs if features else changed_inputs[:1]:
             places = changed * x.shape[1:3] // size
             x[range(1, count), *places.T] += random.normal(2, 1, x.shape[-1])
-        before, after = params(inputs), params(others)
+        before, after = params(inputs), params(changed_inputs)
         wrong = (np.abs(after - before) > _TOLERANCE * np.maximum(1, np.abs(before))).any(axis=-1)
         wrong[1:] &= far if features else far | early
         image, *pixel = (np.argwhere(wrong)[0] if wrong.any() else changed[0]).tolist()
@@ -79,6 +78,6 @@ def check(factor: Any) -> None:
         check_dependencies(features=True)
 
 
-def _moved(x, random):
+def _perturbed(x, random):
     scale = 1 / math.sqrt(math.prod(x.shape[:-1]))
     return x + random.uniform(0, scale, x.shape).astype(x.dtype)

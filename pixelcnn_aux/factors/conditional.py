@@ -1,11 +1,11 @@
-"""Conditional: the mathematics of one factor p(x | x_hat), whatever evaluates its networks.
+"""Conditional: the mathematics of one factor p(x | x_hat), independent of how networks are evaluated.
 
-`factor.Factor` evaluates them by Keras, and is trained; `ArrayFactor` in NumPy, and in graphs of its own.
+`factor.Factor`, which is trained, evaluates them by Keras; `ArrayFactor` in NumPy, or in graphs.
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -24,33 +24,41 @@ from pixelcnn_aux.base.inputs import (
 )
 from pixelcnn_aux.base.rounding import CENTERS
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
+from pixelcnn_aux.networks import (
+    Embedding,
+    MaskedPixelCNN,
+    Network,
+    ParallelPixelCNN,
+    PixelCNN,
+)
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.sums import FixedSum
 
-# The parts of a factor beside its networks, and their classes.
+# The classes of a factor's parts, in the order of descriptions.
 PARTS: dict[str, Any] = {
     "likelihood": Likelihood,
+    "network": Network,
+    "embedding": Embedding,
     "auxiliary_likelihood": Likelihood,
     "fixed_sum": FixedSum,
     "condition": conditions.Condition,
 }
-_LARGE = 256 // CENTERS  # a deviation, in pixel values
+_LARGE = 256 // CENTERS  # deviation in pixel values from which on it is rounded
 
 
 class PixelNats(NamedTuple):
-    """The likelihood of each pixel given the pixels before it and x_hat: float [B, H, W], in nats."""
+    """Likelihoods of each pixel given the pixels before it and x_hat: float [B, H, W] each, in nats."""
 
     log_prob: Tensor  # log p(pixel)
-    bound: Tensor  # the same as if the factor were not exact
+    bound: Tensor  # log p(pixel) if the factor is not exact: the paper's lower bound
     entropy: Tensor  # the expectation of -log p(pixel): `Likelihood.entropy`
 
 
 class compiled(functools.cached_property):  # lower case, as a decorator
-    """A method of a factor as graphs of TensorFlow, or compiled by JAX.
+    """Decorator: a factor's method runs in TensorFlow graphs, or compiled by JAX.
 
-    Its arguments are structures of tensors [B, ...] and plain values. It has the attribute `any_size` of
-    `backend.traced`, and `once`, the method itself, for a call that is not worth a graph.
+    Its arguments are structures of tensors [B, ...] and plain values. Its attributes are `any_size`, as of
+    `backend.traced`, and `uncompiled`, the method itself, for calls that are not worth a graph.
     """
 
     def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
@@ -59,14 +67,18 @@ class compiled(functools.cached_property):  # lower case, as a decorator
 
 class _Compiled:
     def __init__(self, method, factor, jit_compile):
-        self.once, self._factor, self._jit_compile = method, factor, jit_compile
+        self.uncompiled, self._factor, self._jit_compile = method, factor, jit_compile
 
     @functools.cached_property
     def _graphs(self):
         backend = arrays.backend()
         if backend.NAME == "jax":
-            return backend.jitted(self.once, self._factor) if self._factor.in_graphs else self.once
-        return backend.traced(self.once, self._jit_compile)
+            return (
+                backend.jitted(self.uncompiled, self._factor)
+                if self._factor.is_keras
+                else self.uncompiled
+            )
+        return backend.traced(self.uncompiled, self._jit_compile)
 
     def __call__(self, *args):
         return self._graphs(*args)
@@ -76,18 +88,17 @@ class _Compiled:
 
 
 class Conditional:
-    """p(x | x_hat), or p(x) for an unconditional factor: likelihoods and draws from networks' outputs.
+    """p(x | x_hat), or p(x) for an unconditional factor: likelihoods and draws from network outputs.
 
     A subclass evaluates networks: it defines the methods that are declared here.
 
     Attributes:
       name: str.
-      likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: as of `Factor`.
-      rounded: bool, whether its networks compute with whole numbers (`rounding`).
+      likelihood, network, embedding, auxiliary_likelihood, fixed_sum, condition: see `Factor`.
+      rounded: bool, whether networks compute with whole numbers (`base/rounding.py`).
       variable_dtype: str, of all floats.
-      in_graphs: bool, whether it is Keras's, which graphs evaluate: transforms of its chain have to work in
-        these.
-      exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
+      is_keras: bool, whether it is a Keras model, so that graphs evaluate it and the transforms of its chain.
+      exact: bool, whether images that contradict x_hat have probability 0, so that log p(x | x_hat) is exact
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
     """
@@ -99,26 +110,25 @@ class Conditional:
     auxiliary_likelihood: Likelihood | None
     fixed_sum: FixedSum | None
     condition: conditions.Condition | None
-    rounded = in_graphs = False
+    rounded = is_keras = False
     variable_dtype: str
     watch: Callable[[Tensor], None] | None = None  # called with unfinished images, [B, H, W, C]
-    # The `factor.Factor` of its weights, which is trained, and evaluates graphs.
-    as_keras: Callable[[], Any]
-    plain: Callable[[], Any]  # the `ArrayFactor` with its weights of now
-    keras_class: Callable[[], Any]  # the class of that
-    description: Callable[[], Any]  # as of `serialization.serialize`
-    # A factor of the same networks, not copies, that uses another `FixedSum`, or None.
+    as_keras: Callable[[], Any]  # the `factor.Factor` with its weights, for training and graphs
+    plain: Callable[[], Any]  # the `ArrayFactor` of NumPy arrays, its present weights
+    symbolic: Callable[[], Any]  # the `ArrayFactor` of tensors, in a graph that is being traced
+    keras_class: Callable[[], Any]  # the class of `as_keras()`
+    description: Callable[[], Any]  # see `serialization.serialize`
+    # A factor of the same networks, not copies, with another `FixedSum`, or None.
     with_fixed_sum: Callable[..., Self]
-    _evaluated: Callable[[Inputs], Tensor]  # the parameters: float [B, H, W, P]
+    _evaluated: Callable[[Inputs], Tensor]  # parameters: float [B, H, W, P]
     _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
-    in_graph: Callable[[], Any]  # the `ArrayFactor` of tensors, in a graph that is being traced
 
     def is_recording(self) -> bool:
-        """Whether what is done with weights is recorded, in a graph or to be differentiated."""
+        """Whether operations on weights are recorded, in a graph or for gradients."""
         return False
 
     def needs_tensors(self) -> bool:
-        """Whether NumPy cannot evaluate the networks now."""
+        """Whether the networks cannot be evaluated in NumPy now."""
         return False
 
     @property
@@ -127,7 +137,7 @@ class Conditional:
 
     @property
     def radius(self) -> int | None:
-        """How many blocks of an image the networks see in each direction; None if that is not known."""
+        """Blocks of an image that the networks see in each direction; None if unknown."""
         radii = [part.radius for part in self.networks()]
         return None if None in radii else sum(radii)
 
@@ -136,16 +146,16 @@ class Conditional:
         return self.fixed_sum is not None and self.fixed_sum.exact
 
     def networks(self) -> list[Any]:
-        """The networks that the factor consists of."""
+        """The factor's networks."""
         return [*self.named_networks().values()]
 
     def named_networks(self) -> dict[str, Any]:
-        """Those networks by name: "network" and, of a conditional factor, "embedding"."""
+        """The factor's networks by name: "network" and, if it is conditional, "embedding"."""
         parts = {"network": self.network, "embedding": self.embedding}
         return {name: part for name, part in parts.items() if part is not None}
 
     def smallest_inputs(self) -> Inputs:
-        """Zeros: `Inputs` of the smallest images that the networks take."""
+        """`Inputs` of zeros, with the smallest images that the networks accept."""
         side, auxiliary = self.network.multiple, None
         if self.embedding is not None:
             side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
@@ -156,31 +166,28 @@ class Conditional:
     # Networks.
 
     def seen(self, inputs: Inputs) -> Tensor:
-        """The images of `Inputs` as the network sees them: float [B, H, W, C]."""
+        """The network's input for the images of `Inputs`: float [B, H, W, C]."""
         (images, auxiliary, _), fixed_sum, centers = inputs, self.fixed_sum, None
         if fixed_sum is not None and self.likelihood.centered:
             centers = fixed_sum.centers(images, auxiliary)
         return self.network_inputs(images, centers)
 
     def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
-        """Pixel values [..., C] of any dtype, as the network sees them: float [..., C].
+        """The network's input for pixel values [..., C] of any dtype: float [..., C].
 
-        They are `scaled`; or, if the likelihood is centered, distances from the `FixedSum.centers` in its
-        units: the network knows x_hat, beside which these would hardly be seen.
+        Pixels are `scaled`; or, if the likelihood is centered, differences from `FixedSum.centers` in its
+        units, which are small compared with the variation of x_hat.
         """
         if not self.likelihood.centered:
             return self.scaled(pixels)
         pixels, centers = (arrays.cast(x, self.variable_dtype) for x in (pixels, centers))
         unit, x = self.likelihood.unit, pixels - centers
-        if self.rounded:  # so that all have 8 bits, as in bfloat16
+        if self.rounded:  # to 8 bits, as in bfloat16
             x = arrays.where(arrays.absolute(arrays.round(x)) < _LARGE, x, arrays.round(x))
         return x / unit
 
     def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
-        """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them.
-
-        If `rounded`, they are multiples of a power of two, at most 255 of them of 256 values.
-        """
+        """Pixel values -> floats in [-1, 1] for networks; if `rounded`, multiples of a power of two."""
         num_values = (likelihood or self.likelihood).num_values
         images, half = arrays.cast(images, self.variable_dtype), (num_values - 1) / 2
         if self.rounded:
@@ -188,30 +195,30 @@ class Conditional:
         return (images - half) / half
 
     def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:
-        """`Inputs` for `call`, after a check that they fit the factor.
+        """`Inputs` for `call`, checked.
 
         Args:
-          images: uint8 [B, H, W, C]; or `Inputs`, or a tuple of their fields.
-          auxiliary: uint8 [B, h, w, c]; None for an unconditional factor.
+          images: uint8 or uint16 [B, H, W, C]; or `Inputs`, or a tuple of their fields.
+          auxiliary: uint8 or uint16 [B, h, w, c]; None for an unconditional factor.
 
         Raises:
-          ValueError: for images or a condition of another dtype, shape or range, one without the other.
+          ValueError: for images or a condition of another dtype, shape or range, or one without the other.
         """
-        given = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
-        kind, below = self.likelihood, given.auxiliary
-        checked = check_images(given.images, kind.num_channels, kind.num_values)
-        condition = conditions.checked(self.condition, given.condition, checked.shape[0])
+        inputs = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
+        likelihood, auxiliary = self.likelihood, inputs.auxiliary
+        checked = check_images(inputs.images, likelihood.num_channels, likelihood.num_values)
+        condition = conditions.checked(self.condition, inputs.condition, checked.shape[0])
         if self.embedding is not None:
-            below = self._checked_auxiliary(below)
+            auxiliary = self._checked_auxiliary(auxiliary)
         else:
             expected = "no auxiliary images: this factor is unconditional"
-            expect(below is None, expected, "some", "Give the images alone")
-        inputs = Inputs(checked, below, condition)
+            expect(auxiliary is None, expected, "some", "Give the images alone")
+        inputs = Inputs(checked, auxiliary, condition)
         self.check_shapes(inputs)
         return inputs
 
     def check_shapes(self, inputs: Inputs) -> None:
-        """Raises ValueError for images, or auxiliary images, of a size that the factor does not take."""
+        """Raises ValueError for sizes of images or auxiliary images that the factor does not accept."""
         check_multiple(inputs.images, self.network.multiple)
         if self.embedding is None:
             return
@@ -221,30 +228,29 @@ class Conditional:
         expected = f"image sides that are multiples of {ratio}, the ratio to auxiliary images"
         fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
         expect(fits, expected, received, "Choose another image size")
-        kind: Any = self.auxiliary_likelihood
-        shape, found = [batch, *sums.num_blocks(size, ratio)], list(inputs.auxiliary.shape)
-        shape.append(kind.num_channels)
-        batch_sizes = {batch, found[0]} - {None}  # unknown ones may yet be the same
-        fits = len(batch_sizes) <= 1 and found[1:] == shape[1:]
+        channels = self.auxiliary_likelihood.num_channels  # type: ignore[union-attr]
+        shape = [batch, *sums.num_blocks(size, ratio), channels]
+        actual = list(inputs.auxiliary.shape)
+        batch_sizes = {batch, actual[0]} - {None}  # an unknown one may be equal
+        fits = len(batch_sizes) <= 1 and actual[1:] == shape[1:]
         expected = f"auxiliary images of shape {shape} beside images of {list(inputs.images.shape)}"
-        expect(fits, expected, found, "Give those that the model's transform makes of the images")
+        expect(fits, expected, actual, "Compute them by the model's transform")
 
     def _checked_auxiliary(self, auxiliary):
-        """uint8 [B, h, w, c] that the factor embeds, as a tensor or NumPy array."""
+        """Auxiliary images [B, h, w, c], checked."""
         expected = "auxiliary images: this factor is conditional"
         expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
-        kind = self.auxiliary_likelihood
-        return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
+        channels, values = (
+            self.auxiliary_likelihood.num_channels,
+            self.auxiliary_likelihood.num_values,
+        )
+        return check_images(auxiliary, channels, values, what="auxiliary images")
 
     def features(
         self, auxiliary: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> list[Tensor]:
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
-
-        Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
-        factor.
-        """
-        received, remedy = "one that embeds nothing", "Ask one that was built with an embedding"
+        """f_w(x_hat): [B, h, w, c] -> float [B, h_k, w_k, F] each, finest first. Raises as `inputs`."""
+        received, remedy = "an unconditional one", "Call it on one that has an embedding"
         expect(self.embedding is not None, "a conditional factor", received, remedy)
         images, embedding = self._checked_auxiliary(auxiliary), self.networks()[1]
         check_multiple(images, embedding.multiple)
@@ -262,10 +268,10 @@ class Conditional:
 
         Args:
           images, auxiliary: as for `inputs`.
-          method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
-            `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws (teacher forcing):
-            equal but for rounding.
-          by: "numpy" or "graph", which computes; None for the default, as of `AuxiliaryModel`.
+          method: "full", which evaluates whole images; or "incremental", pixel by pixel as
+            `AuxiliaryModel.sample`, with the pixels of `images` in place of draws (teacher forcing). They are
+            equal up to rounding.
+          by: "numpy" or "graph", the backend; None for the default of `AuxiliaryModel`.
 
         Returns:
           float [B, H, W, P] of the model's dtype.
@@ -277,7 +283,7 @@ class Conditional:
         inputs, evaluate = self.inputs(images, auxiliary), "_full_params"
         if method == "incremental":
             self.check_scannable()
-            # There is no other way to evaluate groups, if all pixels are known, nor a network of one's own.
+            # Groups with all pixels known, and custom networks, have no incremental evaluation.
             if isinstance(self.network, (PixelCNN, MaskedPixelCNN)):
                 evaluate, by = "_forced_params", "numpy"
         return self._in_batches(evaluate, inputs, inputs.images, by)
@@ -291,28 +297,27 @@ class Conditional:
         images, params = inputs.images, []
         pixels = np.arange(images[0, ..., 0].size).reshape(1, *images.shape[1:3])
 
-        def decider(found, pick, bounds):
-            params.append((pick(pixels)[0], found))
+        def decider(pixel_params, pick, bounds):
+            params.append((pick(pixels)[0], pixel_params))
             return pick(images)
 
         request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
         evaluation = self.plain().with_condition(inputs.condition)
-        evaluation.decide_each_pixel(request, decider, len(images))
-        order, found = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
-        return found[:, np.argsort(order)].reshape(*images.shape[:3], -1)
+        evaluation.decide_pixels(request, decider, len(images))
+        order, in_order = (np.concatenate(x, axis=k) for k, x in enumerate(zip(*params)))
+        return in_order[:, np.argsort(order)].reshape(*images.shape[:3], -1)
 
     def _in_batches(self, method, inputs, images, by):
-        """A method of `Inputs`, by name, in batches of so many images."""
-        in_graphs = batches.by_graph(by, [self], images)
-        factor = self.as_keras() if in_graphs and not arrays.is_symbolic(images) else self
-        size, method = images.shape[1:3], getattr(factor, method)
-        method = method if in_graphs else getattr(method, "once", method)
-        found = batches.in_batches(method, inputs, size, by_tensors=in_graphs)
-        if self.is_recording():
-            return found
-        return arrays.mapped(lambda x: x if arrays.is_symbolic(x) else np.asarray(x), found)
+        """Calls the named method of `Inputs` in batches."""
+        use_graphs = batches.by_graph(by, [self], images)
+        factor = self.as_keras() if use_graphs and not arrays.is_symbolic(images) else self
+        function = getattr(factor, method)
+        if not use_graphs:
+            function = getattr(function, "uncompiled", function)
+        results = batches.in_batches(function, inputs, images.shape[1:3], by_tensors=use_graphs)
+        return as_numpy(results, [self])
 
-    # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
+    # Likelihoods. Methods that take `Inputs` alone assume that they are valid, and evaluate one batch.
 
     def log_prob(
         self,
@@ -320,11 +325,9 @@ class Conditional:
         auxiliary: ArrayLike | None = None,
         by: str | None = None,
     ) -> Tensor:
-        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
+        """log p(x | x_hat) in nats: float [B] of the model's dtype. Raises ValueError as `inputs`.
 
-        If `exact`, -inf for images that contradict x_hat.
-
-        Raises ValueError as `inputs`.
+        If `exact`, it is -inf for images that contradict x_hat.
         """
         inputs = self.inputs(images, auxiliary)
         return self._in_batches("batch_log_prob", inputs, inputs.images, by)
@@ -335,46 +338,43 @@ class Conditional:
         auxiliary: ArrayLike | None = None,
         by: str | None = None,
     ) -> Tensor:
-        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
-
-        Takes and raises what `log_prob` does, and is of the same dtype.
-        """
+        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], whose sum is `log_prob`."""
         inputs = self.inputs(images, auxiliary)
         return self._in_batches("batch_pixel_log_prob", inputs, inputs.images, by)
 
     def batch_pixel_log_prob(self, inputs: Inputs) -> Tensor:
         """`pixel_log_prob` of one batch."""
-        return batches.side_by_side(self, self._pixel_log_prob, inputs)
+        return batches.map_tiles(self, self._pixel_log_prob, inputs)
 
     def batch_params(self, inputs: Inputs) -> Tensor:
         """`params` of one batch."""
-        return batches.side_by_side(self, self._full_params, inputs)
+        return batches.map_tiles(self, self._full_params, inputs)
 
     def batch_log_prob(self, inputs: Inputs) -> Tensor:
         """`log_prob` of one batch."""
-        return batches.added_up(self, self._pixel_log_prob, inputs)
+        return batches.sum_tiles(self, self._pixel_log_prob, inputs)
 
     def bound_and_exact(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once."""
-        return batches.added_up(self, self._bound_and_exact, inputs)
+        """`log_prob` as if the factor were not exact, and as it is, by one evaluation of the networks."""
+        return batches.sum_tiles(self, self._bound_and_exact, inputs)
 
     def pixel_nats(self, inputs: Inputs) -> PixelNats:
-        """`PixelNats` of one batch, for a likelihood with the probabilities of a channel's values."""
-        return batches.side_by_side(self, self._pixel_nats, inputs)
+        """`PixelNats` of one batch, for a likelihood that gives the probabilities of a channel's values."""
+        return batches.map_tiles(self, self._pixel_nats, inputs)
 
     def _bounds(self, inputs, fixed_sum):
-        """The `Bounds` that a sum sets to images; None without a sum."""
+        """The `Bounds` of images by a sum; None without one."""
         return fixed_sum and fixed_sum.bounds(inputs.images, inputs.auxiliary)
 
     def _nats(self, params, inputs, fixed_sum):
-        """log p(pixel | those before it, x_hat): [B, H, W]."""
+        """log p(pixel | the pixels before it, x_hat): [B, H, W]."""
         bounds = self._bounds(inputs, fixed_sum)
-        return batches.few_at_once(self.likelihood.log_prob, params, inputs.images, bounds)
+        return batches.in_chunks(self.likelihood.log_prob, params, inputs.images, bounds)
 
     def _both_nats(self, params, inputs):
-        """`_nats` as if the factor were not exact, and as it is."""
-        bounding = self.fixed_sum.with_exact(False) if self.likelihood.centered else None
-        return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+        """`_nats` of the factor as if it were not exact, and as it is."""
+        centers_only = self.fixed_sum.with_exact(False) if self.likelihood.centered else None
+        return [self._nats(params, inputs, x) for x in (centers_only, self.fixed_sum)]
 
     @compiled
     def _pixel_log_prob(self, inputs):
@@ -389,23 +389,19 @@ class Conditional:
         params = self._evaluated(inputs)
         bound, nats = self._both_nats(params, inputs)
         bounds = self._bounds(inputs, self.fixed_sum)
-        entropy = batches.few_at_once(self.likelihood.entropy, params, inputs.images, bounds)
+        entropy = batches.in_chunks(self.likelihood.entropy, params, inputs.images, bounds)
         return PixelNats(nats, bound, entropy)
 
     def log_prob_given(self, inputs: Inputs, groups: list[Any]) -> Tensor:
-        """`log_prob` of images given each of several conditions, in groups [K, ...]: float [B, all K].
-
-        They take the place of that of `inputs`. Graphs of Keras compute the first layers, up to where a first
-        condition is added, and bounds once a group.
-        """
+        """`log_prob` given each of several conditions, in groups [K, ...]: float [B, sum of K]."""
+        # Keras's graphs compute bounds, and layers before the first conditional one, once per group.
         evaluate = self._group_log_prob
         if arrays.is_plain(inputs.images):
-            evaluate = getattr(evaluate, "once", evaluate)
+            evaluate = getattr(evaluate, "uncompiled", evaluate)
         return arrays.concatenate([evaluate(inputs, x) for x in groups], axis=-1)
 
     def _group_log_prob(self, inputs, conditions):
-        found = [self._log_prob_given(inputs, x) for x in conditions]
-        return arrays.stack(found, axis=-1)
+        return arrays.stack([self._log_prob_given(inputs, x) for x in conditions], axis=-1)
 
     def _log_prob_given(self, inputs, condition):
         shape = (arrays.shape(inputs.images)[0], *self.condition.shape)
@@ -415,7 +411,7 @@ class Conditional:
 
     @compiled
     def log_density(self, inputs: Inputs) -> Tensor:
-        """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
+        """`AuxiliaryModel.log_density` of this factor, if it is not exact, for float `Inputs`."""
         (images, auxiliary, _), centers = inputs, None
         if self.likelihood.centered:
             fixed_sum: Any = self.fixed_sum
@@ -424,24 +420,18 @@ class Conditional:
         params = self._evaluated(inputs)
         return arrays.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
 
-    def density(self, inputs: Inputs) -> Tensor:
-        """`log_density`, in graphs that are kept."""
-        return self.log_density(inputs)
-
     # Draws.
 
     def draw(self, request: DrawRequest) -> Tensor:
-        """Draws images: uint8 [B, H, W, C], by what the request says, in NumPy by default.
+        """Draws images [B, H, W, C], in NumPy unless the request says otherwise; in a traced graph, by it.
 
-        A graph that is being traced draws in itself. Raises ValueError as `check_scannable`, and for
-        particles by graphs.
+        Raises ValueError as `check_scannable`, and for particles in graphs.
         """
         self.check_scannable()
         is_traced = arrays.is_symbolic(request.log_scale_shift)
         in_graph = is_traced or request.by == "graph" or request.jit_compile
-        expected, received = "particles=1 of draws by graphs", "more"
-        fits, remedy = request.particles is None or not in_graph, 'Draw by="numpy"'
-        expect(fits, expected, received, remedy)
+        fits = request.particles is None or not in_graph
+        expect(fits, "particles=1 of draws by graphs", "more", 'Draw by="numpy"')
         if in_graph or not isinstance(self.network, ParallelPixelCNN):
             request = request._replace(noise=request.noise[:, :, :])
         if is_traced:
@@ -450,19 +440,19 @@ class Conditional:
             return np.asarray(self.as_keras()._draw_in_graph(request))
         evaluation = self.plain().with_condition(request.condition)
         decider = deciders.drawn_pixels(self.likelihood, request)
-        return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
+        return evaluation.decide_pixels(request, decider, len(request.log_scale_shift))
 
     def _draw_in_graph(self, request):
         features: Any = []
         if request.auxiliary is not None:
             features = self._features(Inputs(None, request.auxiliary, request.condition))
         draw = self._draw_by_xla if request.jit_compile else self._draw
-        # Without the fields that graphs do not depend on: each value would be traced anew.
+        # Without fields that graphs do not depend on: each value would trace another graph.
         request = request._replace(seeds=None, mode="", size=None, jit_compile=False, by=None)
         return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
 
     def _drawn(self, features, request):
-        return self.in_graph().drawn(features, request)
+        return self.symbolic().drawn(features, request)
 
     _draw, _draw_by_xla = compiled(_drawn), compiled(_drawn, jit_compile=True)
 
@@ -470,14 +460,20 @@ class Conditional:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel."""
 
 
+def as_numpy(results: Any, factors: Iterable[Conditional]) -> Any:
+    """A structure with tensors as NumPy arrays, unless they are symbolic or recorded for gradients."""
+    if any(factor.is_recording() for factor in factors):
+        return results
+    return arrays.mapped(lambda x: x if arrays.is_symbolic(x) else np.asarray(x), results)
+
+
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
-    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
+    """dict, name -> nats [B] -> bits per dimension of full images [H, W, C], and their sum, "total"."""
     bits = math.log(2.0) * math.prod(shape)
     result = {name: -nats / bits for name, nats in log_probs.items()}
     return {**result, "total": sum(result.values())}
 
 
 def _zeros(side, likelihood):
-    """An image of side x side."""
     dtype = arguments.pixel_dtype(likelihood.num_values)
     return np.zeros([1, side, side, likelihood.num_channels], dtype)

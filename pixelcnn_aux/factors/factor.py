@@ -21,24 +21,19 @@ from pixelcnn_aux.factors.conditional import PARTS, Conditional, compiled
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.sums import Bounds, FixedSum
 
-# The name in a saved file of a factor's own loss.
+# The name of a factor's own loss in saved files.
 _OWN_LOSS = "likelihood.bits_per_dim"
-# The packages that write a format.
+# Packages that write export formats.
 _PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
-# The parts of a factor that its description has, and their classes.
-_PARTS: dict[str, Any] = {
-    **{"likelihood": Likelihood, "network": networks.Network, "embedding": networks.Embedding},
-    **PARTS,
-}
 
 
 @serialization.register()
 class Factor(Conditional, keras.Model):
-    """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) for an unconditional factor: equation (3).
+    """p(x | x_hat) = network(x; f_w(x_hat)), or p(x) for an unconditional factor: equation (3).
 
     A Keras model from `Inputs`, or a tuple or dict of their fields, or images alone, to the parameters of the
-    pixels' distributions. A call evaluates all images at once; `log_prob` and `params` take any number of
-    them and evaluate them in batches. Plain Keras trains and saves it:
+    pixels' distributions. A call evaluates one batch; `log_prob` and `params` evaluate any number of images
+    in batches. Plain Keras trains and saves it:
 
         factor.compile("adam", jit_compile=False)
         factor.fit(batches)   # of ((images, auxiliary), images), or of (images, images)
@@ -46,28 +41,28 @@ class Factor(Conditional, keras.Model):
 
     The default loss is the bits per dimension of the images, given the sum that x_hat fixes.
 
-    Images are uint8 if their likelihood is of up to 256 values, and uint16 if it is of more.
+    Images are uint8 if their likelihood has up to 256 values, and uint16 if more.
 
     Args:
       likelihood: `Likelihood` of the pixels of x.
       network: `networks.Network` with `likelihood.num_params` output channels.
       embedding: `networks.Embedding`, f_w; None for an unconditional factor.
-      auxiliary_likelihood: `Likelihood` of x_hat, for its channels and number of pixel values; None
-        for an unconditional factor.
-      fixed_sum: `sums.FixedSum`, the sum of pixel values that x_hat fixes and the likelihood uses; None for
-        none, as in the paper.
-      condition: `conditions.Condition` of the image as a whole, such as its class; None for none, as in the
-        paper. The networks' blocks take it, and methods as the third field of `Inputs`.
+      auxiliary_likelihood: `Likelihood` of x_hat, for its channels and number of pixel values; None for an
+        unconditional factor.
+      fixed_sum: `sums.FixedSum`, the sum of pixel values that x_hat fixes and the likelihood uses; None as in
+        the paper.
+      condition: `conditions.Condition` of the whole image, such as its class; None as in the paper. The
+        networks' blocks take it, and methods as the third field of `Inputs`.
 
-    Attributes: as of `Conditional`, and
-      mixes_precisions: bool, whether it may compute in a policy of mixed precision.
-      num_parameters: int. A factor that is built within `layers.counting_parameters` has no weights.
+    Attributes: those of `Conditional`, and
+      mixes_precisions: bool, whether it supports mixed-precision policies.
+      num_parameters: int, also of a factor built within `layers.counting_parameters`, which has no weights.
 
     Raises:
       ValueError: for parts that do not fit each other, or more than `arguments.MAX_PARAMETERS` parameters.
     """
 
-    mixes_precisions = in_graphs = True
+    mixes_precisions = is_keras = True
 
     def __init__(
         self,
@@ -81,22 +76,23 @@ class Factor(Conditional, keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self._array_factor: ArrayFactor | None = None  # the last result of `plain`
         self.likelihood = likelihood
-        self.network = self._made(network)
-        self.embedding = self._made(embedding)
+        self.network = self._as_module(network)
+        self.embedding = self._as_module(embedding)
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
-        checks.check_parts(self, _PARTS)
+        checks.check_parts(self)
         backend.check_policy(self)
-        self.build()  # Keras 3.12 would ask for the shapes of inputs that are None
-        inputs, held = self.smallest_inputs(), layers.current()
+        self.build()  # else Keras 3.12 needs shapes of inputs that are None
+        inputs, context = self.smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
             backend.build(self, inputs)
         self.num_parameters = sum(count for count, _ in counted.values())
         arguments.at_most_parameters(self.name, self.num_parameters)
-        if held.counts is None:
-            zeros = held.before_weights is not None and held.before_weights(self)
+        if context.counts is None:
+            zeros = context.before_weights is not None and context.before_weights(self)
             with self.conditioned(inputs.condition), layers.context(zeros=zeros):
                 for layer, (_, shapes) in counted.items():
                     if not layer.built:
@@ -106,14 +102,13 @@ class Factor(Conditional, keras.Model):
             if self.network.check_causality and not is_ours:
                 causality.check(ArrayFactor.of(self))
 
-    def _made(self, part):
-        """A network as a Keras model, made of its description unless it is one."""
+    def _as_module(self, part):
+        """A network as a Keras model, built from its description unless it is one."""
         if not isinstance(part, networks.Module) or isinstance(part, keras.Model):
             return part
         return layers.made(part, self.dtype_policy, self.rounded)
 
     def _check_takes_condition(self):
-        """Checks that a condition reaches all of the networks."""
         for part in self.networks() if self.condition else ():
             expect(
                 any(layer.h is not None for layer in layers.normalized_layers(part)),
@@ -123,15 +118,15 @@ class Factor(Conditional, keras.Model):
             )
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
-        """A factor of the same networks, not copies, that uses another sum, or none."""
-        parts = {name: getattr(self, name) for name in _PARTS} | {"fixed_sum": fixed_sum}
+        """A factor of the same networks, not copies, with another sum, or None."""
+        parts = {name: getattr(self, name) for name in PARTS} | {"fixed_sum": fixed_sum}
         return type(self)(**parts, name=self.name, dtype=self.dtype_policy)
 
     def __repr__(self):
         return summaries.factor_line(self)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Prints the layers by `print_fn`, with their outputs for images of H x W and their parameters."""
+        """Prints the layers, their output shapes for H x W images and their parameters by `print_fn`."""
         print_fn(summaries.factor_table(self))
 
     # Networks.
@@ -146,9 +141,9 @@ class Factor(Conditional, keras.Model):
             return self.network(self.seen(inputs), features, training=training)  # [B, H, W, P]
 
     def conditioned(self, condition: Tensor | None) -> Any:
-        """A context manager, within which the networks take a condition [B, ...], or None."""
+        """Context manager that gives the networks a condition [B, ...], or None."""
         if (self.condition is None) != (condition is None):
-            conditions.checked(self.condition, condition)  # which raises
+            conditions.checked(self.condition, condition)  # raises
         return layers.context(condition=self.condition and self.condition.encode(condition))
 
     def _embed(self, auxiliary, training=False):
@@ -166,14 +161,27 @@ class Factor(Conditional, keras.Model):
         return described
 
     def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> ArrayFactor:
-        """As of `ArrayFactor`."""
+        """See `ArrayFactor.with_tensors`."""
         return self.plain().with_tensors(tensor)
 
-    def plain(self) -> ArrayFactor:
-        return self.in_graph() if self.is_recording() else ArrayFactor.of(self)
+    @functools.cached_property
+    def variables_by_path(self) -> dict[str, dict[str, Any]]:
+        """The variables of "network" and "embedding", by their paths in these, named as in files."""
+        named = {}
+        for name, part in self.named_networks().items():
+            depth, weights = 1 + part.path.count("/"), serialization.named_weights(part)
+            named[name] = {"/".join(path.split("/")[depth:]): x for path, x in weights.items()}
+        return named
 
-    def in_graph(self) -> ArrayFactor:
-        return ArrayFactor.traced(self)
+    def plain(self) -> ArrayFactor:
+        if self.is_recording():
+            return self.symbolic()
+        # Normalizing weights takes longer than finding out that they are the same.
+        self._array_factor = ArrayFactor.of(self, self._array_factor)
+        return self._array_factor
+
+    def symbolic(self) -> ArrayFactor:
+        return ArrayFactor.symbolic_of(self)
 
     def is_recording(self) -> bool:
         return backend.is_recording(self)
@@ -184,12 +192,11 @@ class Factor(Conditional, keras.Model):
     @compiled
     def _features(self, inputs):
         if arrays.is_plain(inputs.auxiliary) and not self.needs_tensors():
-            return self.plain()._features.once(inputs)
+            return self.plain()._features.uncompiled(inputs)
         with self.conditioned(inputs.condition):
             return self._embed(inputs.auxiliary)
 
     def _evaluated(self, inputs):
-        """The parameters for `Inputs`."""
         if arrays.is_plain(inputs.images) and not self.needs_tensors():
             return self.plain()._evaluated(inputs)
         return self(inputs, training=False)
@@ -198,27 +205,25 @@ class Factor(Conditional, keras.Model):
     def _group_log_prob(self, inputs, conditions):
         if arrays.is_plain(inputs.images):
             return super()._group_log_prob(inputs, conditions)
-        given = functools.partial(self._log_prob_given, inputs)
-        return ops.transpose(ops.vectorized_map(given, conditions))
+        function = functools.partial(self._log_prob_given, inputs)
+        return ops.transpose(ops.vectorized_map(function, conditions))
 
     # Draws.
 
     def check_scannable(self) -> None:
-        """Raises ValueError if the factor cannot be evaluated pixel by pixel: in mixed precision."""
+        """Raises ValueError in mixed precision, which is not evaluated pixel by pixel."""
         expected = "a factor in float32 or float64, to be evaluated pixel by pixel"
         remedy = 'Give its weights to one of model.new_factor(name, "float32")'
-        fits = self.compute_dtype == self.variable_dtype
-        expect(fits, expected, self.dtype_policy.name, remedy)
+        expect(self.compute_dtype == self.variable_dtype, expected, self.dtype_policy.name, remedy)
 
     # Training and saving by Keras.
 
     def initialize_from_data(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
     ) -> None:
-        """Fits `g` and `b` of every layer to a batch: see `layers.Context`.
+        """Fits `g` and `b` of every layer to a batch: see `layers.Context`. Raises ValueError as `log_prob`.
 
-        Takes and raises what `log_prob` does, and ValueError for no images. To be called once, eagerly,
-        before training; under a strategy, inside its scope.
+        Call it once, eagerly, before training; under a strategy, inside its scope.
         """
         inputs = self.inputs(images, auxiliary)
         expected = "images to fit the first weights to"
@@ -235,21 +240,21 @@ class Factor(Conditional, keras.Model):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As Keras's. The default loss is the bits per dimension.
+        """Keras's `compile`. The default loss is the bits per dimension.
 
-        Metrics are then functions of images and the parameters of their pixels' distributions, or of a
-        subclass of `keras.metrics.Metric`. Raises ValueError for Keras's own, which would compare the two.
+        Metrics are then functions of images and the parameters of their pixels' distributions, or a subclass
+        of `keras.metrics.Metric`. Raises ValueError for Keras's own metrics, which would compare the two.
         """
-        of_keras = [
+        keras_metrics = [
             metric
             for metric in keras.tree.flatten([metrics, weighted_metrics])
             if isinstance(metric, str) or type(metric).__module__.startswith("keras.")
         ]
-        if of_keras and self._is_own(loss):
+        if keras_metrics and self._is_own(loss):
             raise ValueError(
                 "Expected metrics as functions of (images, parameters of their pixels' distributions), or of "
-                f"a class of your own. Received: {arguments.short_repr(of_keras[0])}, one of Keras's, which "
-                "would compare the two. Leave it out: the loss is the bits per dimension."
+                f"a class of your own. Received: {arguments.short_repr(keras_metrics[0])}, one of Keras's, "
+                "which would compare the two. Leave it out: the loss is the bits per dimension."
             )
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
 
@@ -260,13 +265,14 @@ class Factor(Conditional, keras.Model):
         if not self._is_own(self.loss):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         inputs = Inputs.of(x)
-        known = (inputs.images, *(self._bounds(inputs, self.fixed_sum) or ()))
-        return BitsPerDim(self.likelihood, self.variable_dtype)(known, y_pred, sample_weight)
+        images_and_bounds = (inputs.images, *(self._bounds(inputs, self.fixed_sum) or ()))
+        loss = BitsPerDim(self.likelihood, self.variable_dtype)
+        return loss(images_and_bounds, y_pred, sample_weight)
 
     def get_compile_config(self):
         config = super().get_compile_config()
         if config and self._is_own(self.loss):
-            config["loss"] = _OWN_LOSS  # a method: it comes back with the factor
+            config["loss"] = _OWN_LOSS  # a method, which the factor restores
         return config
 
     def compile_from_config(self, config):
@@ -276,13 +282,13 @@ class Factor(Conditional, keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def build(self, *shapes):
-        """Leaves it to the constructor, which builds the layers."""
+        """Does nothing: the constructor builds the layers."""
 
     def get_build_config(self):
         return None
 
     def get_config(self):
-        parts = {name: getattr(self, name) for name in _PARTS}
+        parts = {name: getattr(self, name) for name in PARTS}
         own = {name: part.module for name, part in self.named_networks().items()}
         parts = {name: serialization.serialize(x) for name, x in {**parts, **own}.items()}
         config = backend.layer_config(self)
@@ -295,18 +301,15 @@ class Factor(Conditional, keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        """The factor that `get_config` described, randomly initialized.
-
-        Raises ValueError for a description that names a class which is not registered, or other arguments.
-        """
+        """The factor of a `get_config`, randomly initialized. Raises ValueError for an invalid one."""
         serialization.check_entries(cls.__name__, config, serialization.arguments_of(cls))
         parts = {
-            name: serialization.deserialize(config.get(name), kind) for name, kind in _PARTS.items()
+            name: serialization.deserialize(config.get(name), kind) for name, kind in PARTS.items()
         }
         return cls(**{**config, **parts})
 
     def save(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:
-        """As Keras's. Raises ValueError for HDF5 files, which would not load."""
+        """Keras's `save`. Raises ValueError for HDF5 files, which would not load."""
         fits, expected = not str(filepath).endswith((".h5", ".hdf5")), "a name that ends in .keras"
         received = f"{filepath}, of a format that does not hold registered classes"
         expect(fits, expected, received, "Give such a name")
@@ -328,17 +331,17 @@ class Factor(Conditional, keras.Model):
         input_signature: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As Keras's: writes `call`, which returns what `params` does, for inference without this package.
+        """Keras's `export` of `call`, which returns `params`, for inference without this package.
 
         Args:
           filepath: path: of a folder for a SavedModel, of a file .onnx, .xml for OpenVINO.
           format: "tf_saved_model", "onnx", "openvino", or another one of Keras.
-          input_signature: None for inputs of any size, named as the fields of `Inputs` that the factor takes.
+          input_signature: None for inputs of any size, named as the factor's fields of `Inputs`.
 
         Raises:
-          ImportError: without the package that writes the format.
-          RuntimeError: under another backend than TensorFlow.
-          ValueError: for another format, or something that is not a path.
+          ImportError: if the package that writes the format is missing.
+          RuntimeError: for backends other than TensorFlow.
+          ValueError: for an unknown format, or an invalid path.
         """
         backend.require_tensorflow("exports")
         package = _PACKAGES.get(format)
@@ -346,29 +349,31 @@ class Factor(Conditional, keras.Model):
         expected, remedy = f"{package}, which writes {format}", f"Run pip install {package}"
         expect(fits, expected, "no such package", remedy, kind=ImportError)
         if input_signature is None:
-            kinds = {"images": self.likelihood, "auxiliary": self.auxiliary_likelihood}
+            likelihoods = {"images": self.likelihood, "auxiliary": self.auxiliary_likelihood}
             specs = {}
-            for name, kind in kinds.items():
-                if kind is not None:
-                    dtype = arguments.pixel_dtype(kind.num_values)
-                    shape: Any = (None, None, None, kind.num_channels)
+            for name, likelihood in likelihoods.items():
+                if likelihood is not None:
+                    dtype = arguments.pixel_dtype(likelihood.num_values)
+                    shape: Any = (None, None, None, likelihood.num_channels)
                     specs[name] = keras.InputSpec(dtype, shape, name=name)
             input_signature = [tuple(specs.values())] if len(specs) > 1 else [*specs.values()]
             if self.condition is not None:
                 shape = (None, *self.condition.shape)
                 spec = keras.InputSpec(self.condition.dtype, shape, name="condition")
-                input_signature = [{**specs, "condition": spec}]  # by name: some may be missing
+                input_signature = [
+                    {**specs, "condition": spec}
+                ]  # by name, since auxiliary images may be missing
         path = str(arguments.path("filepath", filepath))
         super().export(path, format, verbose, input_signature, **kwargs)
 
 
 class BitsPerDim(keras.losses.Loss):
-    """`Likelihood.bits_per_dim` of images and, if they are known, their `Bounds`, computed in a dtype."""
+    """`Likelihood.bits_per_dim` of (images, *bounds), with or without the three `Bounds`, in a dtype."""
 
     def __init__(self, likelihood, dtype):
         super().__init__(dtype=dtype)
         self._likelihood = likelihood
 
-    def call(self, known, params):
-        images, *bounds = known
+    def call(self, images_and_bounds, params):
+        images, *bounds = images_and_bounds
         return self._likelihood.bits_per_dim(images, params, Bounds(*bounds) if bounds else None)

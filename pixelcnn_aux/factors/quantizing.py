@@ -1,4 +1,4 @@
-"""Rounding the weights of a rounded factor, so that rounding them again is exact wherever they are loaded."""
+"""Rounding of a rounded factor's weights, which a second rounding on any machine leaves unchanged."""
 
 import itertools
 import math
@@ -10,18 +10,13 @@ from pixelcnn_aux.base.errors import expect
 
 
 def quantized(factor):
-    """The rounded arrays of an `ArrayFactor`: dict, part -> dict, path -> float32, as it has them.
-
-    Raises ValueError, which names the layer, if a sum could reach 2 ** 24 of its units, and would not be
-    exact.
-    """
+    """Rounded arrays of an `ArrayFactor`: network -> path -> float32. Raises ValueError for inexact sums."""
     arrays, largest = {}, {}
-    for part, weights in factor.built.items():
+    for part, weights in factor.network_weights.items():
         arrays[part] = {}
         for layer in weights.layers:
-            kernel, bias, largest_sum, largest[layer] = _of_layer(
-                weights, layer, *_inputs(factor, layer)
-            )
+            inputs = _inputs(factor, layer)
+            kernel, bias, largest_sum, largest[layer] = _of_layer(weights, layer, *inputs)
             _check_exact(layer.path, largest_sum)
             v = kernel.astype(np.float32)
             norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
@@ -34,23 +29,24 @@ def quantized(factor):
 
 
 def _inputs(factor, layer):
-    """The inputs of a layer: the units in 1, and the most units of each channel, or of all."""
-    kind, embedding = factor.likelihood, factor.embedding
+    """A layer's input units per 1, and the largest number of units of each channel, or of all."""
+    likelihood, embedding = factor.likelihood, factor.embedding
     if embedding is not None and layer is embedding.first:
         values = factor.auxiliary_likelihood.num_values
         return 2.0 ** math.ceil(math.log2(values)), values - 1
     features = 0 if embedding is None else embedding.first.filters
-    if not (given := factor.network.inputs(layer, features)):
+    if not (sources := factor.network.inputs(layer, features)):
         return rounding.ACTIVATIONS, rounding.MOST
-    units, pixels = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(kind.num_values))), 1.0
-    if kind.centered:
-        units, pixels = rounding.ACTIVATIONS, (kind.num_values - 1) / kind.unit
+    units = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(likelihood.num_values)))
+    pixels = 1.0
+    if likelihood.centered:
+        units, pixels = rounding.ACTIVATIONS, (likelihood.num_values - 1) / likelihood.unit
     most = {"one": 1.0, "feature": rounding.MOST / rounding.ACTIVATIONS, "pixel": pixels}
-    return units, units * np.array([most[x] for x in given])
+    return units, units * np.array([most[x] for x in sources])
 
 
 def _of_layer(weights, layer, units, most):
-    """The rounded kernel and bias of a layer, its largest sum in units, and its largest output: float64."""
+    """A layer's rounded kernel and bias, its largest sum in units, and its largest output: float64."""
     v, g, bias = (np.float64(x) for x in weights.raw(layer.path, layer))
     inputs = tuple(range(v.ndim - 1))
     kernel = v * (g / np.sqrt(np.square(v).sum(axis=inputs)))

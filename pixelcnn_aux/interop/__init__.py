@@ -1,4 +1,4 @@
-"""Weights of the reference implementations, brought into this package's networks."""
+"""Imports weights of the reference implementations."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,8 @@
-"""Makes a workdir of the pyramid that the paper's authors published.
+"""Converts the pyramid that the paper's authors published to a workdir.
 
-python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: pixelcnn-aux bpd.
-The authors trained on a random 95 % of CelebA, with most images of the official test split: figures flatter.
+python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Then evaluate it: pixelcnn-aux bpd.
+The authors trained on a random 95 % of CelebA, including most of the official test split, so that its figures
+are too good.
 """
 
 from pixelcnn_aux.commands import process
@@ -31,14 +32,14 @@ def main(file):
     model = interop.authors_pyramid(interop.read_variables(file), base_size)
     run = RunFolder(FLAGS.workdir)
     digest = hashlib.sha256(disk.contents(file)).hexdigest()
-    # The digest makes the folder refuse another file.
+    # The digest makes the folder reject another file.
     run.save_model(model, dataset="celeb_a", image_dir=None, sha256=digest)
     print(f"Wrote {run}, with the factors {', '.join(model.factors)}")
 
 
 def define_flags():
-    flags.DEFINE_string("workdir", None, "The folder to make.", required=True)
-    flags.DEFINE_string("base_size", "8", "Of the smallest images: a side, or HxW.")
+    flags.DEFINE_string("workdir", None, "The folder to create.", required=True)
+    flags.DEFINE_string("base_size", "8", "Size of the smallest images: a side, or HxW.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The weights of two reference implementations: of the paper's authors, and of OpenAI's PixelCNN++.
+"""Imports weights of two reference implementations: the paper authors' pyramid, and OpenAI's PixelCNN++.
 
-Both are dicts, name -> array. Names of layers, and the order of their creation, are those of the published
-code; numbers of layers, filters and components are read off names and shapes.
+Both are dicts, name -> array. Layer names and their order of creation follow the published code; numbers of
+layers, filters and components are inferred from names and shapes.
 """
 
 import collections
@@ -28,24 +28,24 @@ def authors_pyramid(
     exact: bool = False,
     centered: bool = False,
 ) -> AuxiliaryModel:
-    """The pyramid that the paper's authors published.
+    """Imports the pyramid that the paper's authors published.
 
-    Their demo has 10 blocks in an embedding, section 4.2 has 15. They shrink the full image to each scale at
-    once and round halves to even; the model here halves scale by scale (`HalfResolution`), so that some
+    Their demo has 10 blocks in an embedding; section 4.2 has 15. They shrink the full image directly to each
+    scale and round halves to even; the model here halves scale by scale (`HalfResolution`), so that some
     values of auxiliary images differ by 1.
 
     Args:
       variables: dict, "Resnet/scaleK/NAME" -> array, where scale 0 is the finest and the last one the
         unconditional base; NAME ends in "V", "g" or "b".
-      base_size: (H, W) of the base; each scale before it has twice the height and width.
-      exact, centered: bool, as for `chain`. The authors' weights are of factors that are not centered.
+      base_size: (H, W) of the base; each finer scale doubles height and width.
+      exact, centered: bool, as for `chain`. The authors' factors are not centered.
 
     Returns:
       `AuxiliaryModel` with a factor for each scale, as from `pyramid`.
 
     Raises:
-      ValueError: naming the variable, if one is missing, left over, not finite or of another shape; or for a
-        base size that the embeddings cannot halve.
+      ValueError: for a variable that is missing, left over, not finite or of another shape, which it names;
+        or for a base size that the embeddings cannot halve.
     """
     scales = _count(variables, r"Resnet/scale(\d+)/.*")
     depth = embedding_blocks = 1
@@ -100,18 +100,18 @@ def _embedding_names(blocks, depth):
 
 
 def _normalize_as_authors(layer):
-    """Gives a transposed convolution the kernel that the authors' code makes of its `v` and `g`.
+    """Sets a transposed convolution to the kernel that the authors' code computes from its `v` and `g`.
 
     Their kernel is [height, width, out, in] like ours, but normalized over axes 0, 1 and 2, with `g` along
-    the last one.
+    the last axis.
     """
     if not isinstance(layer, layers.WeightNormConv2DTranspose):
         return
     v, g = layer.v.numpy(), layer.g.numpy()
-    with np.errstate(invalid="ignore"):  # of zeros: `assign` refuses a kernel of NaN
+    with np.errstate(invalid="ignore"):  # zeros give NaN, which `_assign` rejects
         kernel = g * v / np.sqrt(np.sum(np.square(v), axis=(0, 1, 2)))
     lengths = np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 3), keepdims=True))
-    # A kernel of zeros has length 0, and any direction.
+    # A kernel of length 0 may have any direction.
     layer.v.assign(np.where(lengths == 0, 1.0, kernel))
     layer.g.assign(np.ravel(lengths))
 
@@ -123,12 +123,12 @@ def openai_pixelcnn_pp(
     exact: bool = False,
     centered: bool = False,
 ) -> AuxiliaryModel:
-    """The OpenAI PixelCNN++ (Salimans et al., 2017), unconditional.
+    """Imports OpenAI's unconditional PixelCNN++ (Salimans et al., 2017).
 
     Args:
       variables: dict, "model/KIND_K/NAME" -> array, where KIND is "conv2d", "deconv2d" or "dense" and
         K counts each kind in the order of creation; NAME is "V", "g" or "b". From a checkpoint, give the
-        averages, NAME/ExponentialMovingAverage, as NAME: OpenAI evaluates by them.
+        averages, NAME/ExponentialMovingAverage, as NAME: OpenAI evaluates with them.
       image_size: (H, W) of the images that the model samples.
       exact, centered: bool, as for `pixelcnn_pp`.
 
@@ -136,16 +136,16 @@ def openai_pixelcnn_pp(
       `AuxiliaryModel` with one factor, "image".
 
     Raises:
-      ValueError: naming the variable, if one is missing, left over, not finite or of another shape; or if
-        they are not those of a PixelCNN++ at three resolutions.
+      ValueError: for a variable that is missing, left over, not finite or of another shape, which it names;
+        or for variables other than of a PixelCNN++ at three resolutions.
     """
     convolutions = _count(variables, r"model/conv2d_(\d+)/V")
-    # 7 are first convolutions and resamplings; each of 6 n + 2 blocks has 2 in each of 2 streams.
+    # 7 initial convolutions and resamplings; 6 n + 2 blocks with 2 convolutions in each of 2 streams.
     blocks, remainder = divmod(convolutions - 15, 24)
     expected = "24 n + 15 convolutions model/conv2d_K/V, as in PixelCNN++ of n blocks in a segment"
     remedy = "Give all variables of such a network, at three resolutions"
     expect(blocks >= 1 and not remainder, expected, convolutions, remedy)
-    # The last product gives the parameters; the others are the skips inside the network.
+    # The last product gives the parameters; the others are skip connections.
     products = _matching(variables, r"model/dense_(\d+)/V")
     last = max(products, key=lambda match: int(match[1]))
     model = _build(
@@ -164,21 +164,21 @@ def openai_pixelcnn_pp(
 
 
 def openai_layers(network):
-    """Yields (OpenAI's name without its last part, layer of a PixelCNN) in the order of creation."""
+    """Yields (OpenAI's name without its last part, layer of a PixelCNN), in the order of creation."""
     blocks = itertools.chain(*zip(network.vertical.steps, network.horizontal.steps))
     steps = [network.above, network.row_above, network.left, *blocks, network.last]
     counts = collections.Counter()
     for layer in itertools.chain(*(_normalized_parts(step).values() for step in steps)):
-        kind = "dense"
+        prefix = "dense"
         if isinstance(layer, layers.WeightNormConv2D):
             transposed = isinstance(layer, layers.WeightNormConv2DTranspose)
-            kind = "deconv2d" if transposed else "conv2d"
-        yield f"model/{kind}_{counts[kind]}", layer
-        counts[kind] += 1
+            prefix = "deconv2d" if transposed else "conv2d"
+        yield f"model/{prefix}_{counts[prefix]}", layer
+        counts[prefix] += 1
 
 
 def _matching(variables, pattern):
-    """The matches of all names of variables that match a pattern: at least one."""
+    """Matches of the variable names that match a pattern. Raises ValueError for no matches."""
     arguments.instance("variables", variables, dict)
     for name in variables:
         arguments.instance("the name of a variable", name, str)
@@ -189,28 +189,28 @@ def _matching(variables, pattern):
 
 
 def _count(variables, pattern):
-    """The number of different values that the group of a pattern matches."""
+    """Number of distinct values of the pattern's group among variable names."""
     return len({match[1] for match in _matching(variables, pattern)})
 
 
 def _channels(variables, pattern):
-    """The size of the last axis of most variables that match a pattern."""
+    """Most frequent size of the last axis among variables that match a pattern."""
     shapes = [np.shape(variables[match[0]]) for match in _matching(variables, pattern)]
     return max(1, statistics.mode(shape[-1] if shape else 0 for shape in shapes))
 
 
 def _build(variables, constructor, **kwargs):
-    """constructor(**kwargs), a model, unless it has far more parameters than the variables."""
-    most = 2 * sum(math.prod(np.shape(array)) for array in variables.values())
-    with layers.counting_parameters():  # before there is memory for anything
+    """constructor(**kwargs), a model; ValueError if it has far more parameters than the variables."""
+    limit = 2 * sum(math.prod(np.shape(array)) for array in variables.values())
+    with layers.counting_parameters():  # before allocating memory
         for name, factor in constructor(**kwargs).factors.items():
             count, why = factor.num_parameters, "twice those of the variables"
-            arguments.at_most_parameters(name, count, most, why)
+            arguments.at_most_parameters(name, count, limit, why)
     return constructor(**kwargs)
 
 
 def _assign(variables, named_layers, product_axes=(), convert=None):
-    """Assigns all variables, NAME/V, NAME/g and NAME/b, to the layers (NAME, layer), and converts these."""
+    """Assigns all variables, NAME/V, NAME/g and NAME/b, to layers (NAME, layer), and converts the layers."""
     used = set()
     for name, layer in named_layers:
         for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):
@@ -229,7 +229,7 @@ def _assign(variables, named_layers, product_axes=(), convert=None):
 
 
 def _floats(variables, name, shape):
-    """float32 array of a variable, which is finite and of that shape."""
+    """float32 array of a variable. Raises ValueError unless it is finite and of that shape."""
     array, received = np.zeros(0), "none of that name"
     if name in variables:
         array = np.asarray(variables[name])
@@ -243,7 +243,7 @@ def _floats(variables, name, shape):
 
 
 def _normalized_parts(step):
-    """dict, the authors' name -> layer, of a step's weight-normalized layers; "" for a step of one layer."""
+    """A step's weight-normalized layers: dict, authors' name -> layer; "" for a single layer."""
     if not isinstance(step, layers.GatedResidualBlock):
         return {"": step}
     parts = {"/conv1": step.conv_in, "/conv_aux": step.projection, "/conv2": step.conv_out}

@@ -1,4 +1,4 @@
-"""Reads the variables in a file that nobody trusts: no code that it names is run."""
+"""Reads variables from untrusted pickle and .npz files without running their code."""
 
 import io
 import pickle
@@ -13,17 +13,17 @@ from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import expect, restated
 
-# Of a pickle, or of the arrays that an archive claims to hold: more than any network of the paper has.
+# Of a pickle, or of the arrays that an archive claims to hold: more than any network of the paper.
 MAX_BYTES = 2**31
-# Opcodes that hash, which takes for ever if keys are pairs of pairs of pairs. A list of arrays has none.
+# Opcodes that hash, which never ends for deeply nested pairs as keys. A list of arrays has none.
 _HASHING = ("DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
 def read_variables(file: PathLike) -> dict[str, np.ndarray]:
-    """The variables in a file: the `model.pickle` of the paper's authors, or an .npz.
+    """Reads variables from a file: the `model.pickle` of the paper's authors, or an .npz.
 
     A pickle is a list of (name, array), from Python 2 or 3. Nothing that it names is called or imported, and
-    it is refused if it names anything but numpy's arrays.
+    names of anything but numpy's arrays are rejected.
 
     Args:
       file: path. In an .npz, the variables are the arrays under "var/", or all arrays if there are none.
@@ -31,24 +31,24 @@ def read_variables(file: PathLike) -> dict[str, np.ndarray]:
     Returns:
       dict, name -> array, without the ":0" that TensorFlow appends to names.
 
-    Raises FileNotFoundError, and ValueError for a file that is neither, is damaged, or names something else.
+    Raises FileNotFoundError, and ValueError for a file that is neither, is damaged, or names other objects.
     """
     file = arguments.path("file", file)
     expected, received = "a file of variables, model.pickle or an .npz", f"{file}, which is no file"
     expect(file.is_file(), expected, received, "Give another path", kind=FileNotFoundError)
-    found: dict[str, np.ndarray] = {}
+    variables: dict[str, np.ndarray] = {}
     expected = f"a pickle of (name, array of floats) or an .npz in {file}"
     received, remedy = "a file that is neither, or damaged", "Give another file"
     with disk.opened(file) as opened:
         is_npz = opened.read(2) == b"PK"
         opened.seek(0)
-        # Damaged bytes raise whatever they happen to spell.
+        # Damaged bytes may raise any exception.
         with restated(expected, received, remedy, Exception):
             for name, array in (_npz if is_npz else _pickled)(opened):
                 name = (name.decode() if isinstance(name, bytes) else name).removesuffix(":0")
-                _expect(name not in found, f"one variable {name!r}", "several")
-                found[name] = array
-    return found
+                _expect(name not in variables, f"one variable {name!r}", "several")
+                variables[name] = array
+    return variables
 
 
 def _expect(fits, expected, received):
@@ -58,7 +58,7 @@ def _expect(fits, expected, received):
 
 def _npz(opened):
     members = zipfile.ZipFile(opened).infolist()
-    # Methods that NumPy does not write inflate a whole member, whatever size it claims.
+    # Methods that NumPy does not write would inflate a whole member, whatever size it claims.
     methods = {x.compress_type for x in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
     _expect(not methods, "an archive as NumPy writes it", f"ZIP's methods {methods}")
     claimed = sum(member.file_size for member in members)
@@ -81,22 +81,23 @@ def _pickled(opened):
             fits = 0 <= argument <= count
             _expect(fits, f"a memo of at most {count} entries", f"number {argument}")
     total = 0
-    # Python 2 pickled bytes as its strings, also those of arrays.
+    # Python 2 pickled bytes, including those of arrays, as strings.
     for name, array in _Unpickler(io.BytesIO(contents), encoding="latin1").load():
-        # Errors name only types: the representation of an object that nests itself may have no end.
+        # Errors name only types: the repr of a self-referential object may be endless.
         _expect(isinstance(name, (str, bytes)), "a name", type(name).__name__)
         _expect(isinstance(array, _Call), f"an array in {name!r}", type(array).__name__)
         floats = _floats(name, array)
         total += floats.nbytes
-        # One array under many names would fill the memory.
+        # One array under many names could fill the memory.
         _expect(total <= len(contents), "each array once", "more numbers than it has bytes")
         yield name, floats
 
 
 class _Call:
-    """Stands for the result of a call of numpy's: the arguments, and the state that the result is given.
+    """Stand-in for the result of a NumPy call, with its arguments and state.
 
-    It is not called: numpy's own functions trust their arguments, and can take bytes of a file for objects.
+    NumPy's own functions are not called: they trust their arguments, and could treat a file's bytes as
+    objects.
     """
 
     arguments = state = ()
@@ -108,8 +109,8 @@ class _Call:
         self.state = state
 
 
-# Name in a pickled array -> stand-in: a class of that name. Python 3 writes bytes for Python 2 as a call of
-# `encode` with text, which `_floats` encodes.
+# Name in a pickled array -> stand-in class. Python 3 writes bytes for Python 2 as a call of `encode` with
+# text, which `_floats` encodes.
 _STAND_INS: dict[str, Callable] = {
     name: type(name, (_Call,), {})
     for name in (
@@ -124,18 +125,16 @@ _STAND_INS["_codecs.encode"] = lambda text, _: text
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads lists, numbers and strings, and `_Call`s in place of arrays."""
-
     def find_class(self, module, name):
-        module = module.replace("numpy._core.", "numpy.core.")  # where NumPy 2 has moved them
+        module = module.replace("numpy._core.", "numpy.core.")  # moved in NumPy 2
         stand_in = _STAND_INS.get(f"{module}.{name}")
         if stand_in is None:
-            raise pickle.UnpicklingError(f"expected arrays alone, refused '{module}.{name}'")
+            raise pickle.UnpicklingError(f"expected only arrays, refused '{module}.{name}'")
         return stand_in
 
 
 def _floats(name, call):
-    """The array of floats that a `_Call` stands for: the variable `name`."""
+    """Float array of the variable `name`, from its `_Call`."""
     shape, fortran, axes, dtype, code = (), False, (), None, ""
     match type(call).__name__.rpartition(".")[2], call.arguments, call.state:
         case "scalar", (dtype, data), _:

@@ -112,7 +112,7 @@ def run(
             executor = stack.enter_context(Processes(jobs) if jobs > 1 else _Here())
         # Local processes share the cores; other executors know how many calls they take at once.
         count = getattr(executor, "count", 0)
-        submit = functools.partial(executor.submit, _work, function, source, not count)
+        submit: Any = functools.partial(executor.submit, _work, function, source, not count)
         errors = _complete(submit, shards, results, 2 * count or len(shards), unit)
     if len(shards) == 1 and errors:
         raise errors[0]
@@ -195,7 +195,7 @@ def _work(function, source, by_one_thread, items, file):
 
 
 @contextlib.contextmanager
-def _held(results, description) -> Iterator[None]:
+def _held(results: Results, description: dict) -> Iterator[None]:
     """Holds the folder of a job. Raises ValueError if it has results of another one."""
     folder, record = disk.writable(results.folder), results.folder / "job.json"
 

@@ -1,6 +1,6 @@
 """Keras layers, which are trained: weight-normalized, shifted (causal), and residual blocks.
 
-`modules` makes the networks of `networks` of them.
+`modules` builds the networks of `pixelcnn_aux.networks` from them.
 """
 
 from pixelcnn_aux.layers.contexts import (

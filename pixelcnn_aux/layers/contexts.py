@@ -1,4 +1,4 @@
-"""The context in which layers are called: it changes what they do within a `with` block."""
+"""The context in which layers are called: options that hold within a `with` block."""
 
 import contextlib
 import contextvars
@@ -11,25 +11,25 @@ from pixelcnn_aux.base.arguments import Tensor
 
 
 class Context(NamedTuple):
-    """What holds for all layers that are called."""
+    """Options of all layers."""
 
-    # float [B, D], the condition of each whole image (`conditions.Condition.encode`). Blocks that were built
-    # with a condition add a projection of it, which is zero at first.
+    # float [B, D], the encoded condition of each image (`conditions.Condition.encode`). `conditional` layers
+    # that were built with one add a projection of it to their bias, which is zero at first.
     condition: Tensor | None = None
-    # Whether blocks keep their inputs alone for the backward pass and are evaluated again there. A training
-    # step takes less memory, and more time.
+    # Whether blocks keep only their inputs for the backward pass, and are evaluated again there: a training
+    # step takes less memory and more time.
     remat: bool = False
-    # Whether an eager call of a weight-normalized layer first fits `g` and `b` to its batch: each output
-    # channel then has mean 0 and standard deviation `init_scale` on it. The next layer sees this output, so
-    # that one forward pass without dropout initializes a network (Salimans & Kingma, 2016, section 3). A
-    # channel that is constant on the batch keeps ``g = init_scale``.
+    # Whether an eager call of a weight-normalized layer first fits `g` and `b` to its batch, so that each
+    # output channel has mean 0 and standard deviation `init_scale`. The next layer sees this output: one
+    # forward pass without dropout initializes a network (Salimans & Kingma, 2016, section 3). A channel that
+    # is constant on the batch keeps ``g = init_scale``.
     initialize_from_data: bool = False
-    # The numbers of their parameters, and the shapes of their inputs, which layers add. They make no weights
-    # and return zeros.
+    # If given, layers record their number of parameters and the shapes of their inputs here. They make no
+    # weights, and return zeros.
     counts: dict[Any, tuple[int, Any]] | None = None
-    # Called with each `Factor` before it makes weights: whether they are zeros, which others replace.
+    # Called with each `Factor` before it makes weights; returns whether they are zeros, to be replaced.
     before_weights: Callable[[Any], bool] | None = None
-    zeros: bool = False  # whether weights are zeros at first
+    zeros: bool = False  # whether new weights are zeros
 
 
 _CURRENT = contextvars.ContextVar("context", default=Context())  # noqa: B039
@@ -52,9 +52,9 @@ def context(**changes: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def counting_parameters() -> Iterator[dict[Any, tuple[int, Any]]]:
-    """Within it, layers make no weights.
+    """Counts parameters without making weights.
 
-    Yields dict, layer called -> (int, the number of its parameters; the shapes that `build` takes).
+    Yields dict, called layer -> (int, its number of parameters; the shapes that `build` takes).
     """
     counts: dict[Any, tuple[int, Any]] = {}
     with context(counts=counts):
@@ -62,13 +62,13 @@ def counting_parameters() -> Iterator[dict[Any, tuple[int, Any]]]:
 
 
 def evaluate_block(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """block(*inputs), as the context asks: evaluated again in the backward pass, or as it is."""
-    held = current()
-    if not held.remat:
+    """block(*inputs), evaluated again in the backward pass if the context has `remat`."""
+    forward_context = current()
+    if not forward_context.remat:
         return block(*inputs)
 
-    def in_same_context(*inputs):  # the backward pass comes when the context is gone
-        with context(**held._asdict()):
+    def in_same_context(*inputs):  # the context has ended before the backward pass
+        with context(**forward_context._asdict()):
             return block(*inputs)
 
     return keras.remat(in_same_context)(*inputs)

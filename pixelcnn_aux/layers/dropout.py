@@ -1,4 +1,4 @@
-"""Dropout whose masks take few random bits, and can be drawn again."""
+"""Dropout with few random bits, and masks that can be drawn again."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from pixelcnn_aux.networks.network import MAX_DROPOUT
 
 @register()
 class Dropout(keras.layers.Layer):
-    """Sets elements to zero at a rate, and multiplies the others so that their mean stays.
+    """Sets elements to zero at a rate, and scales the others to keep the mean.
 
-    It takes 8 random bits for each element, a quarter of what a uniform number takes. Each replica of a
-    strategy draws its own masks.
+    It takes 8 random bits per element, a quarter of the bits of a uniform number. Each replica of a strategy
+    draws its own masks.
 
     Args:
       rate: float from 0 to 255 / 256, rounded to the nearest multiple of 1 / 256 (attribute `rate`).
@@ -31,10 +31,7 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def seed(self, training: bool | None) -> Tensor:
-        """The seed of the next mask; None if there is no mask to draw.
-
-        It is separate from the call, so that a block that is evaluated again draws the same mask.
-        """
+        """The seed of the next mask; None without dropout. A block evaluated twice passes one seed."""
         if not training or not self._dropped:
             return None
         return backend.replica_seed(self.seed_generator.next())

@@ -1,4 +1,4 @@
-"""The modules of `networks` as layers and models of Keras, and the maker of their layers."""
+"""The modules of `networks` as Keras layers and models, and the maker of their layers."""
 
 import functools
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.layers import contexts, shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
-from pixelcnn_aux.networks import blocks
+from pixelcnn_aux.networks import activations, blocks
 from pixelcnn_aux.networks.network import Module, Network
 
-# The convolution of each kind of stream, and the transposed convolution that doubles the resolution.
+# The convolution of each stream, and the transposed convolution that doubles the resolution.
 STREAMS: dict[str, tuple[Any, Any]] = {
     "unshifted": (weight_norm.WeightNormConv2D, weight_norm.WeightNormConv2DTranspose),
     "vertical": (shifted.DownShiftedConv2D, shifted.DownShiftedConv2DTranspose),
@@ -24,60 +24,54 @@ STREAMS: dict[str, tuple[Any, Any]] = {
 
 
 def made(module: Module, policy: Any, rounded: bool = False) -> Any:
-    """A network of `networks` as a Keras model, whose layers are built as they are called."""
+    """A module of `networks` as a Keras model, whose layers are built at their first call."""
     return Maker(policy, rounded).part(None, module)
 
 
 class Maker:
-    """Makes Keras layers of a dtype policy, for floats or, `rounded`, whole numbers (`rounding`).
+    """A `networks.LayerMaker` of Keras layers, for floats or, if `rounded`, whole numbers (`rounding`).
 
-    Methods take the name of a layer first. Those that are `precise` compute in the policy's dtype of
-    variables. Other arguments are those of the layers.
+    Layers have a dtype policy; those that are `precise` compute in its dtype of variables.
     """
 
     def __init__(self, policy: Any, rounded: bool):
         self.policy, self.rounded = policy, rounded
 
-    def _layer(self, kind, name, *args, precise=False, **how):
+    def _layer(self, cls, name, *args, precise=False, **options):
         dtype = self.policy.variable_dtype if precise else self.policy
-        return kind(*args, dtype=dtype, name=name, rounded=self.rounded, **how)
+        return cls(*args, dtype=dtype, name=name, rounded=self.rounded, **options)
 
     def convolution(
-        self, name: str, filters: int, kernel_size: Size, stream: str, **how: Any
+        self, name: str, filters: int, kernel_size: Size, stream: str, **options: Any
     ) -> weight_norm.WeightNormConv2D:
-        """The convolution of a stream, one of `kernels.STREAMS`."""
-        return self._layer(STREAMS[stream][0], name, filters, kernel_size, **how)
+        return self._layer(STREAMS[stream][0], name, filters, kernel_size, **options)
 
     def transposed(self, name: str, filters: int, kernel_size: Size, stream: str) -> Any:
-        """The transposed convolution of a stream."""
         return self._layer(STREAMS[stream][1], name, filters, kernel_size)
 
-    def dense(self, name: str, filters: int, **how: Any) -> weight_norm.WeightNormDense:
-        """A product over the channels of each pixel."""
-        return self._layer(weight_norm.WeightNormDense, name, filters, **how)
+    def dense(self, name: str, filters: int, **options: Any) -> weight_norm.WeightNormDense:
+        return self._layer(weight_norm.WeightNormDense, name, filters, **options)
 
     def projection(self, name: str, filters: int) -> weight_norm.Projection:
-        """A product over the channels of several skips."""
         return self._layer(weight_norm.Projection, name, filters)
 
     def dropout(self, name: str, rate: float) -> Dropout:
         return Dropout(rate, dtype=self.policy, name=name)
 
     def part(self, name: str | None, module: Any) -> Any:
-        """A module in another one, or a network."""
-        how = {"dtype": self.policy, "name": name}
-        kind: Any = type(module)
+        options: Any = {"dtype": self.policy, "name": name}
         for block in (GatedResidualBlock, ResidualBlock):
-            if issubclass(kind, block.block):
+            if isinstance(module, block.block):
                 size = module.filters, module.kernel_size, module.stream, module.rate
-                return block(*size, rounded=self.rounded, **how)
-        return _keras_class(kind)(module, self, **how)
+                return block(*size, rounded=self.rounded, **options)
+        cls: Any = type(module)
+        return _keras_class(cls)(module, self, **options)
 
 
 class _Block(keras.layers.Layer):
     """A block of `networks.blocks` as a layer."""
 
-    block: Any  # its class there
+    block: Any  # its class in `networks.blocks`
 
     def __init__(
         self,
@@ -93,7 +87,7 @@ class _Block(keras.layers.Layer):
         self.make(Maker(self.dtype_policy, rounded))
 
     def build(self, *shapes):
-        """Leaves it to the layers, which are built as they are called."""
+        """Does nothing: inner layers are built at their first call."""
 
     def _evaluated(self, evaluate, training, *inputs):
         dropout = functools.partial(self.dropout, seed=self.dropout.seed(training))
@@ -116,11 +110,11 @@ class GatedResidualBlock(_Block, blocks.GatedResidualBlock):
         expect(x_shape[-1] == self.filters, expected, received, remedy)
         if contexts.current().counts is not None:
             return
-        doubled = (*x_shape[:-1], 2 * self.filters)
-        self.conv_in.build(doubled)
+        activated_shape = *x_shape[:-1], activations.HALVES * self.filters
+        self.conv_in.build(activated_shape)
         if skips_shape:
             self.projection.build(skips_shape)
-        self.conv_out.build(doubled)
+        self.conv_out.build(activated_shape)
 
     def call(
         self,
@@ -132,7 +126,7 @@ class GatedResidualBlock(_Block, blocks.GatedResidualBlock):
         """float [B, H, W, filters] -> float [B, H, W, filters].
 
         `activated` is concat_elu(x), if the caller has it already. `skips` are the concat_elu of each skip,
-        float [..., 2 C_k], as many in all calls.
+        float [..., 2 C_k], the same number in all calls.
         """
 
         def evaluate(dropout, x, activated, *skips):
@@ -148,7 +142,7 @@ class ResidualBlock(_Block, blocks.ResidualBlock):
     block = blocks.ResidualBlock
 
     def call(self, x: Tensor, added: Tensor = None, training: bool | None = None) -> Tensor:
-        """float [B, H, W, filters] -> float [B, H, W, filters]; `added` adds to the first convolution's."""
+        """float [B, H, W, filters] -> the same. `added` is added to the output of the first convolution."""
 
         def evaluate(dropout, x, *added):
             return self.forward(x, *added, dropout=dropout)
@@ -157,11 +151,11 @@ class ResidualBlock(_Block, blocks.ResidualBlock):
 
 
 @functools.cache
-def _keras_class(kind):
-    """The Keras class of a class of modules, which has its name."""
-    base = _Network if issubclass(kind, Network) else _Module
-    base = _Stream if issubclass(kind, blocks.Stream) else base
-    return type(kind.__name__, (base, kind), {"__doc__": kind.__doc__, "__module__": __name__})
+def _keras_class(cls):
+    """The Keras class of a subclass of `Module`, with the same name."""
+    base = _Network if issubclass(cls, Network) else _Module
+    base = _Stream if issubclass(cls, blocks.Stream) else base
+    return type(cls.__name__, (base, cls), {"__doc__": cls.__doc__, "__module__": __name__})
 
 
 class _Made:
@@ -169,12 +163,12 @@ class _Made:
 
     def __init__(self, module, maker, **kwargs):
         super().__init__(**kwargs)
-        self.module = module  # as it was described
+        self.module = module  # without layers
         vars(self).update(vars(module))
         self.make(maker)
 
     def build(self, *shapes):
-        """Leaves it to the layers, which are built as they are called."""
+        """Does nothing: inner layers are built at their first call."""
 
 
 class _Stream(_Made, keras.layers.Layer):

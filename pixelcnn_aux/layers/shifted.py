@@ -54,10 +54,10 @@ class DownRightShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
 
 @register()
 class MaskedConv2D(weight_norm.WeightNormConv2D):
-    """[B, H, W, C] -> [B, H, W, filters] from the pixels before each in raster order.
+    """[B, H, W, C] -> [B, H, W, filters] from earlier pixels in raster order.
 
-    The masked convolution of van den Oord et al. (2016): of its own row a pixel sees the columns to the left,
-    and itself, if `itself`; of those above, as many to the right, too.
+    The masked convolution of van den Oord et al. (2016): a pixel sees the columns to the left in its own row,
+    and itself, if `itself`; in the rows above, also as many columns to the right.
     """
 
     stream = "masked"
@@ -66,9 +66,9 @@ class MaskedConv2D(weight_norm.WeightNormConv2D):
         super().__init__(filters, kernel_size, **kwargs)
         self.itself = arguments.flag("itself", itself)
 
-    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
+    def kernel(self) -> Tensor:
         mask = kernels.raster_mask(*self.kernel_size, self.itself)
-        return super().normalize(v * ops.cast(mask, v.dtype), g)
+        return self.normalize(self.v * ops.cast(mask, self.v.dtype))
 
     def get_config(self):
         return {**super().get_config(), "itself": self.itself}

@@ -1,6 +1,6 @@
 """Weight-normalized layers: every kernel is ``g * v / |v|``, with a length `g` and a bias `b` per channel.
 
-The convolutions of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
+The convolutions of this module see all neighbors of a pixel; `shifted.py` derives causal ones from them.
 """
 
 import math
@@ -20,7 +20,7 @@ from pixelcnn_aux.networks import kernels
 
 
 def normalized_layers(layer: Any) -> list["WeightNorm"]:
-    """The weight-normalized layers that a layer consists of, without unused ones."""
+    """The weight-normalized layers within a layer, without unused ones."""
     if isinstance(layer, WeightNorm):
         return [layer] if layer.built else []  # a block without skips never calls its projection
     parts = layer._flatten_layers(include_self=False, recursive=False)
@@ -28,14 +28,15 @@ def normalized_layers(layer: Any) -> list["WeightNorm"]:
 
 
 class WeightNorm(keras.layers.Layer):
-    """A weight-normalized layer; a subclass defines the shape of its kernel, and how to apply it.
+    """A weight-normalized layer. A subclass defines the shape of the kernel, and how to apply it.
 
     Args:
       filters: int, the number of output channels.
-      init_scale: float, the initial `g`, and the outputs' standard deviation after initialization from data.
+      init_scale: float, the initial `g`, and the standard deviation of outputs after data-dependent
+        initialization.
       conditional: bool, whether a layer that is built with a condition (`layers.Context`) adds the product
-        of the condition and `h`, which is zero at first, to its bias.
-      rounded: bool, whether it computes with whole numbers: see `rounding`.
+        of the condition and `h` to its bias; `h` is zero at first.
+      rounded: bool, whether the layer computes with whole numbers: see `rounding`.
     """
 
     kernel_output_axis = -1
@@ -61,28 +62,28 @@ class WeightNorm(keras.layers.Layer):
         raise NotImplementedError
 
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """float [..., C] -> float [..., filters], without the bias; the kernel is that of `kernel`."""
+        """float [..., C] -> float [..., filters], without the bias."""
         raise NotImplementedError
 
     def __call__(self, *args, **kwargs):
         counts = current().counts
         if counts is None:
             return super().__call__(*args, **kwargs)
-        # Nothing is evaluated: parameters are counted.
+        # Counts parameters instead of computing.
         x = args[0] if args else kwargs["x"]
         shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
         channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
-        units = 2 + self._condition_size()  # g and b, and the rows of h
-        count = math.prod(self.kernel_shape(channels)) + units * self.filters
+        vectors = 2 + self._condition_size()  # g and b, and the rows of h
+        count = math.prod(self.kernel_shape(channels)) + vectors * self.filters
         self._open_name_scope()  # Keras keeps the path for `build`
         counts[self] = count, shapes
         return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
 
     def build(self, input_shape):
-        # All stay in float32 under a mixed-precision policy: a kernel is rounded after normalization.
-        def add(name, shape, first=np.zeros):
-            first = np.zeros if current().zeros else first
-            return self.add_weight(shape, first, autocast=False, name=name)
+        # Weights stay in float32 under a mixed-precision policy: a kernel is cast after normalization.
+        def add(name, shape, initializer=np.zeros):
+            initializer = np.zeros if current().zeros else initializer
+            return self.add_weight(shape, initializer, autocast=False, name=name)
 
         normal = keras.initializers.RandomNormal(stddev=0.05)
         self.v = add("v", self.kernel_shape(input_shape[-1]), normal)
@@ -96,11 +97,11 @@ class WeightNorm(keras.layers.Layer):
         return 0 if condition is None else condition.shape[-1]
 
     def kernel(self) -> Tensor:
-        """The normalized kernel, of the shape of `v`, in the compute dtype."""
-        return self.normalize(self.v, self.g)
+        """The normalized kernel, in the shape of `v` and the compute dtype."""
+        return self.normalize(self.v)
 
     def normalized(self) -> tuple[Tensor, Tensor]:
-        """The normalized kernel and the bias in the compute dtype, rounded if the layer is."""
+        """The normalized kernel and the bias in the compute dtype, rounded if the layer is rounded."""
         kernel, bias = self.kernel(), self.bias()
         if self.rounded:
             units = rounding.kernel_units(kernel, bias)
@@ -108,41 +109,34 @@ class WeightNorm(keras.layers.Layer):
             bias = rounding.straight(bias, rounding.ACTIVATIONS * units)
         return kernel, bias
 
-    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
-        """g v / |v| in the compute dtype, from [..., *shape of `v`] and [..., filters]."""
-        axes = range(-len(self.v.shape), 0)
-        others = [axis for axis in axes if axis != self.kernel_output_axis]
-        inverse_norm = ops.rsqrt(ops.sum(ops.square(v), axis=others, keepdims=True))
-        g_shape = [self.filters if axis == self.kernel_output_axis else 1 for axis in axes]
-        g = ops.reshape(g, (*g.shape[:-1], *g_shape))
+    def normalize(self, v: Tensor) -> Tensor:
+        """g v / |v| in the compute dtype."""
+        axes = range(-len(v.shape), 0)
+        input_axes = [axis for axis in axes if axis != self.kernel_output_axis]
+        inverse_norm = ops.rsqrt(ops.sum(ops.square(v), axis=input_axes, keepdims=True))
+        g = ops.reshape(self.g, [self.filters if axis not in input_axes else 1 for axis in axes])
         return ops.cast(v * (inverse_norm * g), self.compute_dtype)
 
     def bias(self) -> Tensor:
         """`b` in the compute dtype."""
         return ops.cast(self.b, self.compute_dtype)
 
-    def condition_bias(self) -> Tensor | None:
-        """The product of the condition and `h`: float [B, filters]; None without a condition."""
-        condition = current().condition
-        if condition is None or self.h is None:
-            return None
-        return ops.matmul(*(ops.cast(x, self.compute_dtype) for x in (condition, self.h)))
-
     def call(self, x: Tensor) -> Tensor:
         if current().initialize_from_data:
             self._fit_to(x)
         kernel, bias = self.normalized()
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
-        if self.rounded:
-            return rounding.straight(y, rounding.SUMS)
-        given = self.condition_bias()
-        return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))
+        condition = current().condition
+        if condition is not None and self.h is not None:
+            condition, h = (ops.cast(x, self.compute_dtype) for x in (condition, self.h))
+            y += ops.expand_dims(ops.matmul(condition, h), tuple(range(1, len(y.shape) - 1)))
+        return rounding.straight(y, rounding.SUMS) if self.rounded else y
 
     def _fit_to(self, x):
         outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))
         outputs = outputs.reshape(-1, self.filters).astype("float64")
         mean, std = outputs.mean(axis=0), outputs.std(axis=0)
-        # Rounding gives a constant channel a small spread, which must not be blown up to 1.
+        # Rounding errors give a constant channel a small spread, which must not be scaled up to 1.
         varies = std > 1e-5 * np.maximum(1.0, np.abs(mean))
         rescale = np.where(varies, self.init_scale / np.where(varies, std, 1.0), 1.0)
         self.g.assign(ops.convert_to_numpy(self.g) * rescale)
@@ -152,14 +146,13 @@ class WeightNorm(keras.layers.Layer):
         return (*input_shape[:-1], self.filters)
 
     def get_config(self):
-        own = {"init_scale": self.init_scale, "conditional": self.conditional}
-        own["rounded"] = self.rounded
-        return {**super().get_config(), "filters": self.filters, **own}
+        names = "filters", "init_scale", "conditional", "rounded"
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @register()
 class WeightNormDense(WeightNorm):
-    """A product over the channels of each pixel, a 1 x 1 convolution: [..., C] -> [..., filters]."""
+    """A product over the channels of each pixel, as a 1 x 1 convolution: [..., C] -> [..., filters]."""
 
     def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (input_channels, self.filters)
@@ -170,10 +163,10 @@ class WeightNormDense(WeightNorm):
 
 @register()
 class Projection(WeightNormDense):
-    """A 1 x 1 projection of concat_elu(concat(parts)), from the concat_elu of each part.
+    """A 1 x 1 projection of concat_elu(concat(parts)), given the concat_elu of each part.
 
-    [..., 2 C_k] for each part -> [..., filters]. Adding the products of the parts saves the concatenation,
-    and a part that conditions many blocks is activated only once.
+    List of [..., 2 C_k] -> [..., filters]. Adding the products of the parts saves the concatenation, and a
+    part that conditions many blocks is activated only once.
     """
 
     def build(self, shapes):
@@ -190,9 +183,9 @@ class Projection(WeightNormDense):
 
 @register()
 class WeightNormConv2D(WeightNorm):
-    """A convolution that keeps the image's size, or divides it by its stride.
+    """A zero-padded convolution that keeps the image's size, or divides it by its stride.
 
-    [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image.
+    [B, H, W, C] -> [B, H / strides, W / strides, filters].
 
     Args: as for `WeightNorm`, and
       kernel_size: (height, width).

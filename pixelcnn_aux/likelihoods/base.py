@@ -1,4 +1,4 @@
-"""The interface of likelihoods, and operations on categorical distributions that they share."""
+"""The interface of likelihoods, and shared operations on categorical distributions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,30 +13,28 @@ from pixelcnn_aux.base.serialization import Configured
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.sums import Bounds
 
-MODES = arguments.MODES
-
 
 class Likelihood(Configured):
-    """The distribution of a pixel, all its channels together, given the parameters for it.
+    """The joint distribution of a pixel's channels, given its parameters.
 
-    A subclass defines `_log_prob`, `_noise` and `_draw`, and the attributes. One that has bounds (values can
-    be restricted to intervals) also defines `_bounded_log_prob`, finite outside of them too, `_bounded_noise`
-    and `_bounded_draw`. For entropies, one of several channels, or that is centered, also defines
-    `_value_log_probs`. For densities between whole values it defines `_log_density`.
+    A subclass defines `_log_prob`, `_noise` and `_draw`, and the attributes. If it supports bounds, which
+    restrict values to intervals, it also defines `_bounded_log_prob`, finite outside of them too,
+    `_bounded_noise` and `_bounded_draw`. With several channels or centers, entropies need
+    `_value_log_probs`. Densities between whole values need `_log_density`.
 
-    It is written in the functions of `pixelcnn_aux.base.arrays`, which take arrays of NumPy or tensors; or in
-    `keras.ops`, and then needs Keras everywhere. Given arrays of NumPy alone, methods return such, also where
+    Implementations use the functions of `pixelcnn_aux.base.arrays`, which take NumPy arrays or tensors, or
+    `keras.ops`, and then always need Keras. Given only NumPy arrays, methods return NumPy arrays, even if
     those of a subclass return tensors.
 
     Attributes:
-      num_channels: int, of the images it models.
+      num_channels: int, channels of the images.
       num_values: int, up to 65,536: pixel values are 0 .. num_values - 1.
-      num_params: int, the channels that a network has to put out.
-      noise_size: int, the numbers that a draw of a pixel consumes.
-      bounded_noise_size: int, those of a draw within bounds; None if it has no bounds.
-      centered: bool, whether its parameters describe differences from a center, which has to be given. A
-        centered likelihood has bounds.
-      unit: float, only if centered: about how far values are from their centers.
+      num_params: int, the channels of the network's output.
+      noise_size: int, random numbers that a draw of a pixel consumes.
+      bounded_noise_size: int, the same for a draw within bounds; None if bounds are not supported.
+      centered: bool, whether parameters describe differences from centers, which are arguments then. A
+        centered likelihood supports bounds.
+      unit: float, only if centered: the typical distance of values from their centers.
       has_density: bool, whether `log_density` is defined.
     """
 
@@ -52,7 +50,7 @@ class Likelihood(Configured):
     _bounded_noise: Callable[..., Tensor]
 
     def check_declared(self) -> None:
-        """Raises ValueError for attributes of other types, out of range, or that do not fit each other."""
+        """Raises ValueError for attributes of wrong types, out of range, or inconsistent with each other."""
         name, most_noise = type(self).__name__, 256 * arguments.MAX_PER_PIXEL
         ranges = {"num_channels": (1, 256), "num_values": (2, arguments.MAX_VALUES)}
         ranges |= {"num_params": (1, arguments.MAX_PER_PIXEL), "noise_size": (1, most_noise)}
@@ -63,31 +61,28 @@ class Likelihood(Configured):
         arguments.flag(f"{name}.centered", self.centered)
         if self.centered:
             arguments.positive(f"{name}.unit", getattr(self, "unit", None), arguments.MAX_VALUES)
-            expect(
-                self.bounded_noise_size is not None,
-                f"{name} to have bounds, since it is centered",
-                "bounded_noise_size=None",
-                "Define that, _bounded_log_prob, _bounded_noise and _bounded_draw",
-            )
+            expected = f"{name} to have bounds, since it is centered"
+            fits, received = self.bounded_noise_size is not None, "bounded_noise_size=None"
+            remedy = "Define that, _bounded_log_prob, _bounded_noise and _bounded_draw"
+            expect(fits, expected, received, remedy)
 
     def log_prob(self, params: Tensor, images: Tensor, bounds: Bounds | None = None) -> Tensor:
-        """Log-probability of each pixel, all its channels together.
+        """Joint log-probability of the channels of each pixel.
 
         Args:
           params: float32 or float64 [..., num_params], the output of a network.
           images: [..., num_channels], whole pixel values from 0 to num_values - 1 in any integer or
-            float dtype; leading shape as `params`'.
-          bounds: `Bounds` of `images`' shape, or None for no bounds. Each value lies in low .. high, whole
-            numbers in any dtype: its distribution, given the pixel's earlier channels, is truncated to
-            that interval. A centered likelihood needs `center`; others ignore it, and it may be None.
+            float dtype; the leading shape is that of `params`.
+          bounds: `Bounds` of the shape of `images`, or None. The distribution of each value, given the
+            pixel's earlier channels, is truncated to low .. high, whole numbers in any dtype. A centered
+            likelihood needs `center`; others ignore it, and it may be None.
 
-        Returns:
-          [...] of `params`' dtype, in nats; -inf where a value lies outside its interval.
+        Returns [...] of the dtype of `params`, in nats; -inf where a value lies outside its interval.
 
         Raises:
-          ValueError: if a channel count is not this likelihood's, the leading shapes differ, a centered
-            likelihood is given no center, or a method of a subclass does not return a number for each pixel.
-          NotImplementedError: for bounds of a likelihood that has none.
+          ValueError: for wrong numbers of channels, leading shapes that differ, a centered likelihood
+            without centers, or a method of a subclass that does not return a number for each pixel.
+          NotImplementedError: for bounds that the likelihood does not support.
         """
         params, images = self._checked(params, images, bounds)
         if bounds is None:
@@ -104,8 +99,7 @@ class Likelihood(Configured):
           params: float32 or float64 [B, H, W, num_params] (its `y_pred`).
           bounds: as in `log_prob`.
 
-        Returns:
-          [B] of `params`' dtype: the mean over H and W, divided by `num_channels`. Raises as `log_prob`.
+        Returns [B] of the dtype of `params`, the mean over H, W and channels. Raises as `log_prob`.
         """
         nats = -self.log_prob(params, images, bounds)
         nats_per_pixel = arrays.mean(nats, axis=tuple(range(1, len(nats.shape))))
@@ -120,11 +114,10 @@ class Likelihood(Configured):
 
         Args:
           params: float32 or float64 [..., num_params].
-          images: [..., num_channels] of that dtype, from 0 to num_values - 1; also a little outside.
-          center: [..., num_channels] of that dtype, for a centered likelihood; None for no center.
+          images: [..., num_channels] of the same dtype, from 0 to num_values - 1 or slightly outside.
+          center: [..., num_channels] of the same dtype, for a centered likelihood; else None.
 
-        Returns:
-          [...] of `params`' dtype, in nats, finite. For whole values it equals `log_prob`.
+        Returns [...] of the dtype of `params`, in nats, finite. For whole values it equals `log_prob`.
 
         Raises ValueError as `log_prob`, and NotImplementedError for a likelihood without `_log_density`.
         """
@@ -136,25 +129,25 @@ class Likelihood(Configured):
         return self._call("_log_density", params, images, center)
 
     def noise(self, uniforms: Tensor, mode: str = "sample", bounded: bool = False) -> Tensor:
-        """The noise that `draw` consumes: computed apart from it, for many pixels at once.
+        """Transforms uniform numbers to the noise that `draw` consumes, for many pixels at once.
 
         Args:
           uniforms: float [..., noise_size], in [0, 1); [..., bounded_noise_size] if `bounded`.
-          mode: "sample", or "map" for draws that are the location of a random component (section 4.2),
-            where its density peaks. A categorical draws as usual under both.
-          bounded: bool, whether for draws within bounds, which consume other noise.
+          mode: "sample", or "map" to draw the location of a random component, the peak of its density
+            (section 4.2). A categorical draws a sample in both modes.
+          bounded: bool, whether the noise is for draws within bounds.
 
-        Returns `uniforms`' shape and dtype. Raises ValueError for an unknown `mode`, and NotImplementedError
-        if `bounded`, for a likelihood that has no bounds.
+        Returns float of the shape and dtype of `uniforms`. Raises ValueError for an unknown `mode`, and
+        NotImplementedError if `bounded`, for a likelihood that does not support bounds.
         """
-        arguments.choice("mode", mode, MODES)
-        # A 0 stands for all numbers below the dtype's resolution: left at 0 it would be a black pixel out of
+        arguments.choice("mode", mode, arguments.MODES)
+        # A 0 stands for all numbers below the dtype's resolution. Unchanged, it would draw a black pixel from
         # the narrowest component.
         least = np.finfo(arrays.numpy_dtype(uniforms.dtype)).eps / 2
         if bounded:
             self._check_bounded()
         method = self._bounded_noise if bounded else self._noise
-        return _as_kind_of(uniforms, method(arrays.maximum(uniforms, least), mode))
+        return _like(uniforms, method(arrays.maximum(uniforms, least), mode))
 
     def draw(
         self,
@@ -164,23 +157,21 @@ class Likelihood(Configured):
         *,
         bounds: Callable[[int, list[Tensor]], Bounds] | None = None,
     ) -> Tensor:
-        """Draws one pixel per leading index, as a function of given noise.
+        """Draws one pixel per leading index, as a deterministic function of noise.
 
         Args:
           params: float32 or float64 [..., num_params].
-          noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`. With bounds
+          noise: [..., noise_size] of the dtype and leading shape of `params`, from `noise`. With bounds
             [..., bounded_noise_size], from `noise` with `bounded`.
-          log_scale_shift: scalar, [B] or of more of the leading dimensions, added to the log-scales of a
+          log_scale_shift: scalar, [B], or with more of the leading dimensions, added to the log-scales of a
             mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
-            each, that returns the channel's `Bounds`: int32 with 0 <= low <= high < num_values, and float32
-            [...]. Draws lie in low .. high, also those of mode "map". None for no bounds.
+            each, that returns the channel's `Bounds`: int32 with 0 <= low <= high < num_values, and a
+            float32 center, [...] each. Draws lie in low .. high in both modes. None for no bounds.
 
-        Returns:
-          int32 [..., num_channels], pixel values.
+        Returns int32 [..., num_channels], pixel values.
 
-        Raises:
-          ValueError, NotImplementedError: as `log_prob`, of shapes, bounds and methods of a subclass.
+        Raises ValueError and NotImplementedError as `log_prob`.
         """
         params, noise = arrays.alike(params, noise)
         noise, log_scale_shift = (arrays.cast(x, params.dtype) for x in (noise, log_scale_shift))
@@ -203,31 +194,31 @@ class Likelihood(Configured):
           earlier: list of the pixel's earlier channels, int32 [...] each.
           bounds: list of `Bounds` [...], of the earlier channels and of this one.
 
-        They are in nats, -inf outside of the interval. Those of a pixel's channels add up to `log_prob`.
-        Raises NotImplementedError for a likelihood that does not define `_value_log_probs`.
+        They are in nats, -inf outside the interval. Over the channels of a pixel they add up to `log_prob`.
+        Raises NotImplementedError for a likelihood without `_value_log_probs`.
         """
         logits = self._value_log_probs(params, channel, earlier, bounds)
         low, high, _ = bounds[channel]
         return arrays.log_softmax(masked(logits, low, high), axis=-1)
 
     def _value_log_probs(self, params, channel, earlier, bounds):
-        """As `value_log_probs`, of all values, without an interval and up to a constant."""
+        """`value_log_probs` without an interval, up to a constant."""
         fits = self.num_channels == 1 and not self.centered
         expected = "a likelihood that defines the probabilities of a channel's values"
         self._check_defined(fits, expected, "_value_log_probs")
-        every = arrays.arange(self.num_values, params.dtype)[:, None]  # [V, 1]
+        values = arrays.arange(self.num_values, params.dtype)[:, None]  # [V, 1]
         params = arrays.repeat(params[..., None, :], self.num_values, axis=-2)
-        return self.log_prob(params, arrays.zeros_like(params[..., :1]) + every)
+        return self.log_prob(params, arrays.zeros_like(params[..., :1]) + values)
 
     def entropy(self, params: Tensor, images: Tensor, bounds: Bounds | None = None) -> Tensor:
         """Expected negative log-probability of each pixel: the sum of the entropies of its channels.
 
         The entropy of a channel is that of its distribution within its interval, given the pixel's earlier
-        channels as they are in `images`: the mean of its part of -`log_prob` over that distribution.
+        channels in `images`: the mean of its part of -`log_prob` over that distribution.
 
-        Arguments and errors are those of `log_prob`, and NotImplementedError as `value_log_probs`. The result
-        is [...] of `params`' dtype, in nats, to 4e-4 for each channel. Where earlier values contradict the
-        bounds it is meaningless.
+        Arguments and errors are those of `log_prob` and `value_log_probs`. The result is [...] of the dtype
+        of `params`, in nats, accurate to 4e-4 per channel. It is meaningless where earlier values contradict
+        the bounds.
         """
         params, images = self._checked(params, images, bounds)
         if bounds is None:
@@ -239,37 +230,37 @@ class Likelihood(Configured):
         return self._call("_entropy", params, values, bounds)
 
     def _entropy(self, params, images, bounds):
-        """As `entropy`, from `_value_log_probs`, of floats and `Bounds` of floats."""
+        """`entropy` from `_value_log_probs`, for images and `Bounds` of floats."""
         leading = arrays.shape(params)[:-1]
         params = arrays.reshape(params, (-1, self.num_params))
         whole = (arrays.cast(x, "int32") for x in (images, bounds.low, bounds.high))
         flat = [arrays.reshape(x, (-1, self.num_channels)) for x in (*whole, bounds.center)]
 
         def entropies_at(index):
-            here, channels = lookup(params, index), self.num_channels
-            values, *known = (arrays.unstack(lookup(x, index), num=channels, axis=-1) for x in flat)
-            known, total = [Bounds(*x) for x in zip(*known)], 0.0
-            for i in range(channels):
-                bounds = known[: i + 1]
-                log_probs = self.value_log_probs(here, i, values[:i], bounds=bounds)
+            params_n, total = lookup(params, index), 0.0
+            values, *bounds = (
+                arrays.unstack(lookup(x, index), num=self.num_channels, axis=-1) for x in flat
+            )
+            bounds = [Bounds(*x) for x in zip(*bounds)]  # of each channel
+            for i in range(self.num_channels):
+                log_probs = self.value_log_probs(params_n, i, values[:i], bounds=bounds[: i + 1])
                 finite = arrays.where(log_probs > -math.inf, log_probs, 0.0)
                 total -= arrays.sum(arrays.exp(log_probs) * finite, axis=-1)
             return total
 
         at_once = max(1, entropies.AT_ONCE * 256 // self.num_values)
-        _, every = arrays.alike(params, arrays.arange(arrays.shape(params)[0]))
-        found = entropies.in_chunks(entropies_at, every, at_once)
-        return arrays.reshape(found, leading)
+        _, indices = arrays.alike(params, arrays.arange(arrays.shape(params)[0]))
+        return arrays.reshape(entropies.in_chunks(entropies_at, indices, at_once), leading)
 
     def _checked(self, params, images, bounds):
-        """Params and images as tensors, checked as in `log_prob`."""
+        """Params and images, checked as in `log_prob`."""
         params, images = arrays.alike(params, images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
         self._check_centered(bounds and bounds.center, "bounds")
         return params, images
 
     def _within(self, params, images, bounds):
-        """Images and nonempty bounds of params' dtype, and whether each pixel was within them: [...]."""
+        """Images and nonempty bounds, of the dtype of params, and whether each pixel is in bounds: [...]."""
         self._check_bounded()
         values = arrays.cast(images, params.dtype)
         low, high, center = bounds
@@ -284,8 +275,8 @@ class Likelihood(Configured):
         return values, Bounds(low, high, center), agrees
 
     def _call(self, method, params, *args):
-        """The result of a method of a subclass: a number for each pixel, or for each channel of a draw."""
-        result = _as_kind_of(params, getattr(self, method)(params, *args))
+        """Calls a method of a subclass; checks for a number per pixel, or per channel of a draw."""
+        result = _like(params, getattr(self, method)(params, *args))
         shape = params.shape[:-1]
         remedy = "Sum over the channels, or squeeze the last dimension"
         if method.endswith("draw"):
@@ -295,13 +286,15 @@ class Likelihood(Configured):
         expect(_agree(result.shape, shape), expected, list(result.shape), remedy)
         return result
 
-    def _check_centered(self, given, name):
-        expect(
-            given is not None or not self.centered,
+    def _check_centered(self, center, name):
+        fits, expected = (
+            center is not None or not self.centered,
             f"`{name}` for a centered likelihood",
-            None,
-            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False",
         )
+        remedy = (
+            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False"
+        )
+        expect(fits, expected, None, remedy)
 
     def _check_bounded(self):
         methods = "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw"
@@ -316,29 +309,23 @@ class Likelihood(Configured):
 def _check_shapes(params, num_params, other, num_channels, name):
     params, other = tuple(params.shape), tuple(other.shape)
     for label, shape, size in (("params", params, num_params), (name, other, num_channels)):
-        expect(
-            shape[-1:] == (size,),
-            f"`{label}` of shape [..., {size}]",
-            f"{label}.shape={shape}",
-            "Give that number of channels",
-        )
-    expect(
-        _agree(params[:-1], other[:-1]),
-        f"`params` and `{name}` to have the same leading shape",
-        f"params.shape={params}, {name}.shape={other}",
-        "Give one set of parameters for each pixel",
-    )
+        expected, remedy = f"`{label}` of shape [..., {size}]", "Give that number of channels"
+        expect(shape[-1:] == (size,), expected, f"{label}.shape={shape}", remedy)
+    expected = f"`params` and `{name}` to have the same leading shape"
+    received = f"params.shape={params}, {name}.shape={other}"
+    remedy = "Give one set of parameters for each pixel"
+    expect(_agree(params[:-1], other[:-1]), expected, received, remedy)
 
 
 def _agree(shape, other):
-    """Whether two shapes have the same rank and the same sides, where they are known."""
+    """Whether two shapes have the same rank, and the same sides where both are known."""
     pairs = zip(shape, other)
     return len(shape) == len(other) and all(a == b for a, b in pairs if None not in (a, b))
 
 
-def _as_kind_of(given, result):
-    """A result as an array of NumPy, if `given` is one."""
-    return np.asarray(result) if arrays.is_plain(given) else result
+def _like(x, result):
+    """The result as a NumPy array if x is one."""
+    return np.asarray(result) if arrays.is_plain(x) else result
 
 
 def gumbel(uniforms):
@@ -346,25 +333,25 @@ def gumbel(uniforms):
 
 
 def draw_index(logits, gumbels):
-    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
+    """Draws from each categorical distribution by the Gumbel-max trick: [..., K] -> int32 [...]."""
     return arrays.argmax(logits + gumbels)
 
 
 def select(x, index):
-    """The element of x [..., K] at index [...]: a sum with zeros for all others, which need not be finite."""
-    chosen = index[..., None] == arrays.arange(x.shape[-1])
-    return arrays.sum(arrays.where(chosen, x, arrays.zeros_like(x)), axis=-1)
+    """The element of x [..., K] at index [...], as a masked sum; other elements need not be finite."""
+    mask = index[..., None] == arrays.arange(x.shape[-1])
+    return arrays.sum(arrays.where(mask, x, arrays.zeros_like(x)), axis=-1)
 
 
 def interpolate(x, index):
-    """As `select`, of finite elements and a float index: linear between two of them, and beyond the last."""
+    """`select` at a float index, linear between two elements and beyond the ends; all must be finite."""
     below = arrays.clip(arrays.floor(arrays.stop_gradient(index)), 0, x.shape[-1] - 2)
     share, below = index - below, arrays.cast(below, "int32")
     return (1 - share) * select(x, below) + share * select(x, below + 1)
 
 
 def masked(logits, low, high):
-    """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
+    """Logits [..., K] with -inf for values outside low .. high, [...] each."""
     values = arrays.arange(logits.shape[-1], low.dtype)
     agrees = arrays.logical_and(low[..., None] <= values, values <= high[..., None])
     return arrays.where(agrees, logits, -math.inf)

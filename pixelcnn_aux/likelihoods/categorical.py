@@ -17,14 +17,14 @@ class Categorical(Likelihood):
     P(v_i | v_1, ..., v_(i-1)) = softmax(a_i + sum_(j<i) b_ij[v_j])[v_i]
     ```
 
-    Centers are ignored: there is no location to move. `log_density` is linear between the log-probabilities
-    of two values.
+    Centers are ignored, since there is no location. `log_density` interpolates linearly between the
+    log-probabilities of two values.
 
     Args:
       num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
       num_channels: int, C, 1 to 256. There are C K + C (C - 1) / 2 K^2 parameters.
 
-    Raises ValueError for arguments of other types or out of range, or for more than a million parameters.
+    Raises ValueError for arguments of wrong types or out of range, or more than a million parameters.
     """
 
     def __init__(self, num_values: int = 16, num_channels: int = 1):
@@ -43,7 +43,7 @@ class Categorical(Likelihood):
         return self._log_prob_at(params, images, base.interpolate)
 
     def _log_prob_at(self, params, images, at, bounds=None):
-        """log_prob, where `at` looks up a value in logits: `select` or `interpolate`."""
+        """`log_prob`, where `at` is `select` or `interpolate`, which look up a value in logits."""
         values = arrays.unstack(images, num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []
@@ -52,13 +52,13 @@ class Categorical(Likelihood):
             if bounds is None:
                 log_probs.append(at(arrays.log_softmax(conditional, axis=-1), value))
             else:
-                agreeing = masked(conditional, *(x[..., channel] for x in bounds[:2]))
-                log_probs.append(at(conditional, value) - arrays.logsumexp(agreeing, axis=-1))
+                allowed = masked(conditional, *(x[..., channel] for x in bounds[:2]))
+                log_probs.append(at(conditional, value) - arrays.logsumexp(allowed, axis=-1))
         return sum(log_probs[1:], start=log_probs[0])
 
     def _noise(self, uniforms, mode):
         del mode
-        return base.gumbel(uniforms)  # one for each value of each channel
+        return base.gumbel(uniforms)  # for each value of each channel
 
     def _draw(self, params, noise, log_scale_shift, bounds=None):
         del log_scale_shift
@@ -92,7 +92,7 @@ class Categorical(Likelihood):
 
 
 def _conditional_logits(channel, logits, tables, earlier, at=select):
-    """Logits [..., K] of a channel, given the values of earlier ones: a list of [...], int32 for `select`."""
+    """Logits [..., K] of a channel, given `earlier` ones, a list of [...], int32 for `select`."""
     first = channel * (channel - 1) // 2
     rows = (
         at(arrays.swapaxes(tables[first + j], -1, -2), earlier[j][..., None])

@@ -1,4 +1,4 @@
-"""Distributions of TensorFlow Probability: the discretized logistic, and mixtures of it, of tensors."""
+"""The discretized logistic, and mixtures of it, as distributions of TensorFlow Probability."""
 
 import keras
 
@@ -17,7 +17,7 @@ tfd, ParameterProperties = tfp.distributions, tfp.util.ParameterProperties
 
 
 def seed_words(seed):
-    """A seed of `sample` as int32 [2], or a key of JAX as uint32."""
+    """A seed of `sample` as int32 [2]; a key of JAX as uint32."""
     seed = tfp.random.sanitize_seed(seed)
     return seed if backend.NAME == "tensorflow" else jax.random.key_data(seed)
 
@@ -56,21 +56,19 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         *,
         name: str = "DiscretizedLogistic",
     ):
-        """Constructs distributions over `num_values` pixel values, of locations and scales in pixels.
+        """Constructs distributions over `num_values` pixel values, with locations and scales in pixels.
 
-        The dtype is that of `loc`, and the shapes broadcast; ValueError if they do not.
+        The dtype is that of `loc`. Raises ValueError if the shapes do not broadcast.
         """
         parameters = dict(locals())
         self.loc = keras.ops.convert_to_tensor(loc)
         self.scale = keras.ops.convert_to_tensor(scale, dtype=self.loc.dtype)
         self.num_values = num_values
         pairs = zip(reversed(self.loc.shape), reversed(self.scale.shape))
-        expect(
-            all(a == b for a, b in pairs if a not in (1, None) and b not in (1, None)),
-            "`loc` and `scale` of shapes that broadcast",
-            f"loc.shape={self.loc.shape}, scale.shape={self.scale.shape}",
-            "Reshape one of them",
-        )
+        fits = all(a == b for a, b in pairs if a not in (1, None) and b not in (1, None))
+        received = f"loc.shape={self.loc.shape}, scale.shape={self.scale.shape}"
+        remedy = "Reshape one of them"
+        expect(fits, "`loc` and `scale` of shapes that broadcast", received, remedy)
         super().__init__(
             dtype=self.loc.dtype,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
@@ -86,16 +84,16 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         return {"loc": ParameterProperties(), "scale": positive}
 
     def _event_shape(self):
-        return self.batch_shape[:0]  # scalars, as a shape of the backend's kind
+        return self.batch_shape[:0]  # (), in the backend's type of shapes
 
     def _log_prob(self, value):
         return self.log_mass(value, value)
 
     def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
-        """Log-probability in nats, finite, as its gradient is, of the values from `low` to `high`, included.
+        """Log-probability of the values from `low` to `high`, inclusive, in nats; the gradient is finite too.
 
         If `low` and `high`, of the distribution's dtype, are not whole, the bin is from `low` - 0.5 to
-        `high` + 0.5, with a tail where the nearest whole number is the first or the last value.
+        `high` + 0.5, with a tail where the nearest whole number is the first or last value.
         """
         return Logistics(self.loc, self.scale, self.num_values).log_mass(low, high)
 

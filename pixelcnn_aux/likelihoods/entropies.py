@@ -1,4 +1,4 @@
-"""Entropies of many distributions of pixel values, in memory that does not grow with their number."""
+"""Entropies of many distributions of pixel values, in constant memory."""
 
 import math
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.base.arrays import lookup
 from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, Logistics
 
-# The probability of a component on either side of the values that are evaluated. With ten components, leaving
-# it out changes an entropy by 4e-4 nats at most, and mostly by far less.
+# The omitted probability in each tail of a component. With ten components it changes an entropy by at most
+# 4e-4 nats, usually far less.
 LEFT_OUT = 1e-6
 AT_ONCE = 2**12  # distributions at a time
-BLOCK = 16  # of their values at a time, so that a mixture's components fit in a processor's cache
-# In lengths of an interval: with larger scales it is flat, and differences of sigmoids would be lost.
+BLOCK = 16  # values at a time, so that the components of a mixture fit in a processor's cache
+# In lengths of an interval. With larger scales it is flat, and differences of sigmoids would vanish.
 FLAT = 64.0
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], indices: Tensor, at_once: int) -> Tensor:
-    """A function, int [n] -> [n], applied to indices [N], at most `at_once` at a time: [N]."""
+    """Applies a function, int [n] -> [n], to indices [N], at most `at_once` at a time: [N]."""
     count = arrays.shape(indices)[0]
     if isinstance(count, int) and count < at_once:  # Keras's `map` evaluates a first row twice
         return function(indices)
@@ -28,20 +28,24 @@ def in_chunks(function: Callable[[Tensor], Tensor], indices: Tensor, at_once: in
     size = (count + chunks - 1) // chunks
     # The last chunk repeats the last index.
     places = arrays.minimum(arrays.arange(chunks * size), count - 1)
-    found = arrays.map_rows(function, arrays.reshape(lookup(indices, places), (chunks, size)))
-    return arrays.reshape(found, (-1,))[:count]
+    results = arrays.map_rows(function, arrays.reshape(lookup(indices, places), (chunks, size)))
+    return arrays.reshape(results, (-1,))[:count]
 
 
-@np.errstate(over="ignore")  # of sigmoids far out
+@np.errstate(over="ignore")  # sigmoids far out
 def of_mixtures(log_weights: Tensor, components: Logistics, low: Tensor, high: Tensor) -> Tensor:
     """Entropies of mixtures of K logistics, each truncated to an interval of values.
 
     Up to a constant, the probability of a value is a difference of sums of sigmoids,
-    sum_k amount_k sigmoid((x - loc_k) slope_k). They are computed only for values with a probability that
-    counts, few in trained models. Distributions with similar numbers of them are evaluated together.
+    sum_k amount_k sigmoid((x - loc_k) slope_k). Only values of relevant probability are evaluated, few in
+    trained models. Distributions with similar numbers of such values are evaluated together.
 
-    Log-weights [..., K], before the cut, are up to a constant; `low` and `high`, [..., 1], whole numbers of
-    their dtype. The result is [...], in nats.
+    Args:
+      log_weights: float [..., K], before truncation, up to a constant.
+      components: `Logistics` [..., K].
+      low, high: float [..., 1], the ends of the interval, whole numbers.
+
+    Returns float [...], in nats.
     """
     leading, num_components = arrays.shape(log_weights)[:-1], log_weights.shape[-1]
     last_value = components.num_values - 1
@@ -49,29 +53,29 @@ def of_mixtures(log_weights: Tensor, components: Logistics, low: Tensor, high: T
     top = arrays.where(high < last_value, high + 0.5, FAR)
     log_weights = arrays.log_softmax(log_weights + components.log_mass(low, high), axis=-1)
     scale = arrays.minimum(components.scale, FLAT * (top - bottom))
-    # Moved, where the interval is far out in a tail.
+    # Locations move closer to an interval far out in a tail.
     loc = arrays.clip(components.loc, bottom - TAIL * scale, top + TAIL * scale)
-    # Sigmoids of an upper tail are turned around, so that far out they are small instead of close to one.
+    # Sigmoids of an upper tail are mirrored, so that far out they are close to 0, not to 1.
     slope = arrays.where(loc > 0.5 * (low + high), 1.0 / scale, -1.0 / scale)
     mass = arrays.sigmoid((top - loc) * slope) - arrays.sigmoid((bottom - loc) * slope)
     amount = arrays.exp(log_weights) / mass
-    # How far from its location, or the nearest value, a component counts.
+    # The relevant distance from the location of a component, or from the value nearest to it.
     reach = scale * (log_weights - math.log(LEFT_OUT))
     nearest = arrays.clip(loc, low, high)
-    counts = reach > 0
-    first = arrays.min(arrays.where(counts, nearest - reach, high), axis=-1)
-    last = arrays.max(arrays.where(counts, nearest + reach, low), axis=-1)
+    is_relevant = reach > 0
+    first = arrays.min(arrays.where(is_relevant, nearest - reach, high), axis=-1)
+    last = arrays.max(arrays.where(is_relevant, nearest + reach, low), axis=-1)
 
     loc, slope, amount = (
         arrays.swapaxes(arrays.reshape(x, (-1, num_components)), 0, 1) for x in (loc, slope, amount)
     )
     first, last, low, high = (arrays.reshape(x, (-1,)) for x in (first, last, low, high))
     first = arrays.clip(arrays.floor(first), low, high)
-    num_values = arrays.clip(arrays.ceil(last), low, high) - first + 1  # that are evaluated
+    num_values = arrays.clip(arrays.ceil(last), low, high) - first + 1  # to evaluate
     order = arrays.argsort(num_values)
 
     def entropies_at(index):
-        """[n] of the mixtures at an index int [n], `BLOCK` values at a time."""
+        """Entropies [n] of the mixtures at an index, int [n], `BLOCK` values at a time."""
         loc_n, slope_n, amount_n = (lookup(x, index, 1)[:, None] for x in (loc, slope, amount))
         first_n, num_values_n = lookup(first, index), lookup(num_values, index)
         values = arrays.arange(BLOCK + 1, dtype=loc.dtype)[:, None]

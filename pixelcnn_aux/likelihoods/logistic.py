@@ -9,17 +9,19 @@ from pixelcnn_aux.base import arrays
 from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.base.arrays import lookup, pick
 
-FAR = 1e30  # the outer ends of the bins of the first and last value: finite, since infinities make NaN
-# In scales: from there on a tail is exponential, and an interval of it has the same shape everywhere.
+FAR = 1e30  # the outer ends of the first and last bin: finite, since infinities make NaN
+# In scales. Further out, a tail is exponential, so that an interval has the same shape everywhere.
 TAIL = 16.0
-# In pixels of 256 values: with larger scales an interval is flat to a part in a thousand, and rounding errors
-# would lose draws.
+# In pixels of 256 values. With larger scales an interval is flat to one part in a thousand, and rounding
+# errors would distort draws.
 FLAT = 1e5
-LOOKED_UP = 256  # Up to so many values, a table of the ends of bins is faster than computing them.
+LOOKED_UP = (
+    256  # With at most this many values, a table of the ends of bins is faster than computing them.
+)
 
 
 class Logistics(NamedTuple):
-    """`distributions.DiscretizedLogistic` of arrays of NumPy or tensors, without TensorFlow Probability."""
+    """`distributions.DiscretizedLogistic` of NumPy arrays or tensors, without TensorFlow Probability."""
 
     loc: Tensor
     scale: Tensor
@@ -29,7 +31,7 @@ class Logistics(NamedTuple):
         """`DiscretizedLogistic.log_mass`."""
         inverse_scale = 1.0 / self.scale
         a = (high - self.loc + 0.5) * inverse_scale
-        # For one value they are an inverse scale apart, which halves the work of a training step.
+        # For one value they are an inverse scale apart: that halves the work of a training step.
         b = (a if low is high else (low - self.loc + 0.5) * inverse_scale) - inverse_scale
         # log(1 - exp(-x)), without expm1, which ONNX does not have.
         half = arrays.tanh(0.5 * (high - low + 1.0) * inverse_scale)
@@ -45,21 +47,21 @@ class Logistics(NamedTuple):
 
 
 class TruncatedLogistic:
-    """Logistic distributions [..., K] truncated to an interval of values, int32 [...], in few operations."""
+    """Logistic distributions [..., K], truncated to an interval of values, int32 [...]."""
 
     def __init__(self, loc, scale, low, high, num_values=256):
         self._loc, self._scale, self._num_values = loc, scale, num_values
         self._low, self._high = low, high
 
     def log_mass(self):
-        """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
+        """Log-probability of the interval before truncation: `DiscretizedLogistic.log_mass`, [..., K]."""
         bottom, top = self._ends(self._loc.dtype, 1)  # [..., 1]
         below, above = (bottom - self._loc) / self._scale, (self._loc - top) / self._scale
         log_width = arrays.log(-arrays.expm1((bottom - top) / self._scale))
         return log_width - arrays.softplus(below) - arrays.softplus(above)
 
     def _ends(self, dtype, *trailing):
-        """The bottom and the top of the interval, with trailing dimensions of 1: [..., *trailing] each."""
+        """The bottom and top of the interval, with trailing dimensions of 1: [..., *trailing] each."""
         last = self._num_values - 1
         if self._num_values <= LOOKED_UP:
             bottoms, tops = _edges(self._num_values, arrays.numpy_dtype(dtype), trailing)
@@ -71,16 +73,17 @@ class TruncatedLogistic:
         )
 
     def draw(self, component, uniforms, moves):
-        """A draw [...] from one of the K distributions, int32 [...], by inversion: a whole number.
+        """Draws a whole number by inversion, in the dtype of the locations: [...].
 
-        With the bottom b scales above the location, the top a scales below it and E = exp(a + b), the
-        quantile u of the truncated distribution, in scales from the location, is:
+        `component`, int32 [...], selects one of the K distributions, and `uniforms` [...] are quantiles. With
+        the bottom b scales above the location, the top a scales below it, and E = exp(a + b), the quantile u
+        of the truncated distribution, in scales from the location, is:
 
         ```none
         log(exp(b) + E + u (1 - E)) - log(exp(a) + 1 - u (1 - E))
         ```
 
-        Where `moves` is 0 instead of 1, it is the location, moved into the interval.
+        Where `moves` is 0 instead of 1, the result is the location, clipped to the interval.
         """
         dtype = self._loc.dtype if self._num_values <= LOOKED_UP else "float64"
         loc, scale, uniforms, moves = (
@@ -89,7 +92,7 @@ class TruncatedLogistic:
         )
         scale = arrays.minimum(scale, FLAT * max(self._num_values / 256, 1.0))
         bottom, top = self._ends(dtype)
-        # Moved, where the interval is far out in a tail.
+        # Locations move closer to an interval far out in a tail.
         tail = TAIL * scale
         loc = arrays.maximum(arrays.minimum(loc, top + tail), bottom - tail)
         below, above = arrays.exp((bottom - loc) / scale), arrays.exp((loc - top) / scale)
@@ -103,7 +106,7 @@ class TruncatedLogistic:
 
 @functools.cache
 def _edges(num_values, dtype, trailing):
-    """The bottoms and the tops of the bins of all values, [num_values, *trailing] each."""
+    """The bottoms and tops of the bins of all values, [num_values, *trailing] each."""
     values, last = np.arange(num_values).reshape(-1, *trailing), num_values - 1
     bottoms = np.where(values > 0, values - 0.5, -FAR)
     tops = np.where(values < last, values + 0.5, FAR)

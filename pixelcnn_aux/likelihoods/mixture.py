@@ -11,10 +11,12 @@ from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
 from pixelcnn_aux.likelihoods.logistic import Logistics, TruncatedLogistic
 from pixelcnn_aux.sums import Bounds
 
-MIN_LOG_SCALE = -7.0  # for 256 values; lower for more values, so that scales span as many values
-MAX_LOG_SCALE = 30.0  # so that scales are finite, and quotients by them are not 0
-# For a centered mixture with a unit of 16 values: log-scales of 0 stand for 17 values instead of 127.5, since
-# values are near their centers.
+MIN_LOG_SCALE = (
+    -7.0
+)  # for 256 values; lower for more values, so that scales span the same range of values
+MAX_LOG_SCALE = 30.0  # keeps scales finite, and quotients by them nonzero
+# For a centered mixture with a unit of 16 values: a log-scale of 0 stands for 17 values instead of 127.5,
+# since values are near their centers.
 CENTERED_LOG_SCALE_SHIFT = -2.0
 MAX_CHANNELS = 16
 
@@ -23,17 +25,17 @@ MAX_CHANNELS = 16
 class LogisticMixture(Likelihood):
     """Mixture of discretized logistics over the channels of a pixel, RGB by default.
 
-    The components are shared by the channels, and each mean depends on the channels before it: that of G on
-    r, that of B on r and g:
+    The channels share the components, and each mean depends on the channels before it: the mean of G on r,
+    the mean of B on r and g:
 
     ```none
     P(r, g, b) = sum_k w_k P(r; m_R) P(g; m_G + c_R r) P(b; m_B + c_G r + c_B g)
     ```
 
     `params` hold, for each pixel, `num_components` logits of the weights w, then for each channel as many
-    means m, log-scales (kept within -7 and 30) and coefficients (c after a tanh), for pixels scaled to
-    [-1, 1]. C channels have C (C - 1) / 2 coefficients: those of each mean in turn, one for each channel
-    before it. The first C of them come one after each channel, the others at the end. With K components, one
+    means m, log-scales (clipped to -7 and 30) and coefficients (c after a tanh), for pixels scaled to
+    [-1, 1]. C channels have C (C - 1) / 2 coefficients, ordered by mean, then by earlier channel. The first C
+    of them follow the parameters of one channel each, the others come at the end. With K components, one
     channel has 3 K parameters, two have 6 K, three 10 K, four 15 K.
 
     Within bounds, each channel is renormalized over its interval I given the channels before it:
@@ -43,23 +45,23 @@ class LogisticMixture(Likelihood):
     ```
 
     If centered, means are differences from each channel's center, in units of `unit`. Coefficients multiply
-    the earlier channels' differences from their own centers. From log-scales 2 is subtracted for a unit of 16
-    in 256 values; for other units the shift is such that a log-scale of 0 has the same ratio to the unit.
+    the earlier channels' differences from their own centers. Log-scales are shifted by -2 for a unit of 16
+    in 256 values; for other units, so that a log-scale of 0 has the same ratio to the unit.
 
-    With more than 256 values the least log-scale is lower, so that the narrowest scale is always 0.12 values.
-    Parameters in float32 resolve a 256th of a value among 65,536, and draws are quantiles at multiples of
-    2^-23: of a component as wide as all 65,536 values, some of the outermost ones are never drawn.
-    Probabilities of narrow bins have closed forms without cancellation, and truncated draws of more than 256
-    values are computed in float64.
+    With more than 256 values the minimum log-scale is lower, so that the narrowest scale is always 0.12
+    values. Parameters in float32 resolve 1/256 of a value among 65,536, and draws are quantiles at multiples
+    of 2^-23: a component as wide as all 65,536 values never draws some of the outermost values.
+    Probabilities of narrow bins have closed forms without cancellation, and truncated draws from more than
+    256 values are computed in float64.
 
     Args:
       num_components: int, components of the mixture, one or more.
       centered: bool, whether `log_prob` and `draw` need centers.
-      unit: float, of centered means, in pixel values: about how far values are from their centers.
+      unit: float, the unit of centered means in pixel values: the typical distance from the centers.
       num_channels: int, C, 1 to 16.
       num_values: int, 2 to 65,536: pixel values are 0 .. num_values - 1.
 
-    Raises ValueError for arguments of other types, or out of range.
+    Raises ValueError for arguments of wrong types or out of range.
     """
 
     optional = ("num_channels", "num_values")
@@ -79,9 +81,8 @@ class LogisticMixture(Likelihood):
         self.num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
         self.unit = arguments.positive("unit", unit, max(self.num_values, 256))
         self._layout = Layout(self.num_channels)
-        # The factor that pixels are scaled by, and the middle of their values.
-        self._half = (self.num_values - 1) / 2
-        self._mean_unit = self.unit if self.centered else self._half  # of means, in pixels
+        self._half = (self.num_values - 1) / 2  # the middle of pixel values, and their scale
+        self._mean_unit = self.unit if self.centered else self._half  # in pixels
         self._min_log_scale = MIN_LOG_SCALE - math.log(max(self._half / 127.5, 1.0))
         self.num_params = self._layout.per_component * self.num_components
         self.noise_size = self.num_components + self.num_channels
@@ -101,8 +102,7 @@ class LogisticMixture(Likelihood):
             values = images[..., None, :]
             nats = logistics.log_mass(values, values).sum(axis=-1)
             return arrays.logsumexp(arrays.log_softmax(logits, axis=-1) + nats, axis=-1)
-        # Of TensorFlow Probability, for tensors alone.
-        from pixelcnn_aux.likelihoods import distributions
+        from pixelcnn_aux.likelihoods import distributions  # needs TensorFlow Probability
 
         return distributions.mixture(logits, logistics).log_prob(images)
 
@@ -113,7 +113,7 @@ class LogisticMixture(Likelihood):
         return self._bounded_log_prob(params, images, Bounds(low, high, center))
 
     def _noise(self, uniforms, mode):
-        # A Gumbel for each component, a logistic for each channel; 0 stands for the location.
+        # A Gumbel number for each component, a logistic one for each channel; 0 stands for the location.
         gumbels, logistics = arrays.split(uniforms, [self.num_components], axis=-1)
         logistics = arrays.log(logistics) - arrays.log1p(-logistics)
         if mode == "map":
@@ -127,7 +127,7 @@ class LogisticMixture(Likelihood):
         params = pick(arrays.reshape(params, shape), component)
         x, log_scales, coefficients = self._layout.kinds(params)  # [..., C]
         x = x + self._scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
-        # From here on in pixel units, zero in the middle, which takes few operations.
+        # From here on in pixel units, with zero in the middle, which takes few operations.
         half, channels = self._half, self.num_channels
         x = arrays.unstack(half * x, num=channels, axis=-1)
         size = self._layout.num_coefficients
@@ -158,13 +158,12 @@ class LogisticMixture(Likelihood):
         return total
 
     def _channels(self, params, images, center):
-        """Yields for each channel, given those before it: log-weights, logistics, log-probs of its value."""
+        """Yields log-weights, logistics, and log-probs of the value, of each channel given earlier ones."""
         logits, means, log_scales, coefficients = self._layout.parts(params)
         means = [self._mean_unit * x for x in means]
         log_weights, deviations = arrays.log_softmax(logits, axis=-1), []
         for channel in range(self.num_channels):
-            here = slice(channel, channel + 1)
-            value, middle = images[..., here], center[..., here]
+            value, middle = (x[..., channel : channel + 1] for x in (images, center))
             components = Logistics(
                 self._loc(channel, means, coefficients, middle, deviations),
                 self._scales(log_scales[channel]),
@@ -176,8 +175,8 @@ class LogisticMixture(Likelihood):
             deviations.append(value - self._center(middle))
 
     def _value_log_probs(self, params, channel, earlier, bounds):
-        values = [*earlier, bounds[channel].low]  # the last one makes no difference
-        centers = [known.center for known in bounds[: channel + 1]]
+        values = [*earlier, bounds[channel].low]  # the last one is arbitrary
+        centers = [x.center for x in bounds[: channel + 1]]
         images, center = (
             arrays.stack([arrays.cast(x, params.dtype) for x in each], axis=-1)
             for each in (values, centers)
@@ -185,12 +184,12 @@ class LogisticMixture(Likelihood):
         channels = self._channels(params, images, center)
         log_weights, components, _ = next(itertools.islice(channels, channel, None))
         loc, scale = components.loc[..., None], components.scale[..., None]  # [..., K, 1]
-        every = arrays.arange(self.num_values, params.dtype)
-        log_probs = Logistics(loc, scale, self.num_values).log_mass(every, every)
+        values = arrays.arange(self.num_values, params.dtype)
+        log_probs = Logistics(loc, scale, self.num_values).log_mass(values, values)
         return arrays.logsumexp(log_weights[..., None] + log_probs, axis=-2)  # [..., V]
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and a uniform; -0.5 stands for the location.
+        # For each channel a Gumbel number for each component, and a uniform one; -0.5: the location.
         end = self.num_channels * self.num_components
         gumbels, uniforms = arrays.split(uniforms, [end], axis=-1)
         uniforms = arrays.full_like(uniforms, -0.5) if mode == "map" else uniforms
@@ -223,8 +222,8 @@ class LogisticMixture(Likelihood):
             if channel == 0:
                 log_mass = truncated.log_mass()
             else:
-                # The value before changes the weights of the components. In one call, which takes half as
-                # many operations as two.
+                # The previous value changes the weights of the components. One call for both takes half the
+                # operations of two calls.
                 both = TruncatedLogistic(
                     arrays.stack([before, loc], axis=-2),  # [..., 2, K]
                     scales[..., channel - 1 : channel + 1, :],
@@ -235,7 +234,7 @@ class LogisticMixture(Likelihood):
                 value_log_prob, log_mass = arrays.unstack(both.log_mass(), num=2, axis=-2)
                 log_weights = log_weights + value_log_prob
             drawn = draw_index(log_weights + log_mass, gumbels[channel])
-            # Locations are those of one component in all channels.
+            # All channels of a "map" draw come from one component.
             component = drawn if channel == 0 else arrays.where(is_drawn, drawn, component)
             value = truncated.draw(component, uniforms[channel], moves[channel])
             pixel.append(arrays.cast(value, "int32"))
@@ -247,7 +246,7 @@ class LogisticMixture(Likelihood):
         return center if self.centered else self._half
 
     def _loc(self, channel, means, coefficients, center, deviations):
-        """Locations [..., K], given the center [..., 1] and the earlier channels' deviations from theirs."""
+        """Locations [..., K], given the center [..., 1] and earlier channels' deviations from theirs."""
         return self._center(center) + conditional_mean(channel, means, coefficients, deviations)
 
     def _scales(self, log_scales, shift=0.0):
@@ -263,7 +262,7 @@ class LogisticMixture(Likelihood):
 
 
 def _against(shift, x):
-    """A shift [B] or a scalar, so that it broadcasts against x [B, ..., K]."""
+    """A shift, scalar or [B, ...], in a shape that broadcasts against x [B, ..., K]."""
     return shift[(..., *[None] * (len(x.shape) - len(shift.shape)))]
 
 
@@ -271,7 +270,7 @@ class Layout:
     """The order of the parameters of components over the channels of a pixel: see `LogisticMixture`."""
 
     def __init__(self, num_channels):
-        self._end = 3 * num_channels  # of the parameters that come channel by channel
+        self._end = 3 * num_channels  # of the parameters ordered by channel
         self.num_coefficients = _triangle(num_channels)  # of each component
         self.per_component = 1 + 2 * num_channels + self.num_coefficients  # parameters
 
@@ -281,12 +280,12 @@ class Layout:
         return *others, [arrays.tanh(part) for part in before_tanh]
 
     def sorted(self, parts):
-        """As `parts`, from a list of [..., K], with coefficients as they are before the tanh."""
+        """`parts` of a list of [..., K], with coefficients before the tanh."""
         (logits, *parts), end = parts, self._end
         return logits, parts[0:end:3], parts[1:end:3], parts[2:end:3] + parts[end:]
 
     def kinds(self, params, *after):
-        """Means, log-scales and coefficients before the tanh, each as [..., n, *after], of all params so."""
+        """Means, log-scales and coefficients before the tanh, [..., n, *after] each, from all parameters."""
         end = self._end + 1
         indices = ((..., slice(first, end, 3), *after) for first in (1, 2, 3))
         means, log_scales, coefficients = (params[index] for index in indices)
@@ -297,7 +296,7 @@ class Layout:
 
 
 def conditional_mean(channel, means, coefficients, earlier):
-    """Mean of a channel given the earlier ones, with zero in the middle; lists have an entry per channel."""
+    """Mean of a channel given the earlier ones, with zero in the middle. Means are a list by channel."""
     own = coefficients[_triangle(channel) : _triangle(channel + 1)]
     return sum((c * x for c, x in zip(own, earlier)), start=means[channel])
 

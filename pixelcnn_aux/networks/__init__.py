@@ -1,8 +1,8 @@
-"""Networks, written once: Keras trains them, and arrays evaluate them without a framework.
+"""Networks, each written once: Keras trains them, and NumPy evaluates them without a framework.
 
-`topology`: the steps of a network as data. `network`: the interface, of networks and of their parts.
-`blocks`: residual blocks and streams. One module for each network. `architectures`: the paper's. They may
-import functions of arrays (`arrays`, `sums`, `rounding`) and what describes and checks arguments.
+`topology`: the steps of a network as data. `network`: the interface of networks and of their parts.
+`blocks`: residual blocks and streams. Each network has a module of its own. `architectures`: networks as
+arguments of models. These modules import only functions of arrays and checks of arguments.
 """
 
 from pixelcnn_aux.networks import architectures as architectures, topology as topology
@@ -14,6 +14,7 @@ from pixelcnn_aux.networks.blocks import (
 from pixelcnn_aux.networks.embedding import Embedding as Embedding
 from pixelcnn_aux.networks.masked import MaskedPixelCNN as MaskedPixelCNN
 from pixelcnn_aux.networks.network import (
+    LayerMaker as LayerMaker,
     Module as Module,
     Network as Network,
     append_ones as append_ones,

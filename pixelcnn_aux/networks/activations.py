@@ -1,23 +1,20 @@
-"""Activation functions, of NumPy's arrays or of tensors."""
+"""Activation functions of NumPy arrays or tensors."""
 
 import numpy as np
 
 from pixelcnn_aux.base import arrays, rounding, threads
 
-# Numbers that are looked up at once: few, to stay in a cache.
-_AT_ONCE = 2**17
-_LOWEST = 16 * rounding.SUMS  # from so many units of sums below 0 on, SiLU is 0 in whole units
+HALVES = 2  # `concat_elu` multiplies the number of channels by this, and `gated` divides it
+_CHUNK = 2**17  # numbers looked up at a time, which stay in a cache
+_LOWEST = 16 * rounding.SUMS  # SiLU of this many units of sums below 0 rounds to 0
 _WHOLE_SILU = rounding.whole_silu(np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.SUMS)
 
 
 def concat_elu(x, out=None):
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C], in `out` if it is given."""
+    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]. NumPy writes it to `out`, if given."""
     if not arrays.is_plain(x):
         return arrays.backend().concat_elu(x)
-    channels = x.shape[-1]
-    both = np.empty((*x.shape[:-1], 2 * channels), x.dtype)
-    both[..., :channels] = x
-    np.negative(x, out=both[..., channels:])
+    both = np.concatenate([x, -x], axis=-1)
     negative = np.minimum(both, 0)
     np.expm1(negative, out=negative)
     np.maximum(both, 0, out=both)
@@ -25,30 +22,29 @@ def concat_elu(x, out=None):
 
 
 def silu(x, rounded):
-    """x sigmoid(x); if `rounded`, of sums, in whole units: see `rounding`."""
-    if not arrays.is_plain(x):
-        return rounding.straight_silu(x) if rounded else arrays.silu(x)
+    """x sigmoid(x). If `rounded`, x are sums, and the result is in whole units: see `rounding`."""
     if not rounded:
         return arrays.silu(x)
+    if not arrays.is_plain(x):
+        return rounding.straight_silu(x)
     y = np.empty(x.shape, np.float32)
     flat, out = np.ravel(x), y.reshape(-1)
 
-    def evaluate(here):
-        units = (flat[here] * rounding.SUMS).astype(np.int32)
+    def evaluate(chunk):
+        units = (flat[chunk] * rounding.SUMS).astype(np.int32)
         units += _LOWEST
-        _WHOLE_SILU.take(units, mode="clip", out=out[here])
+        _WHOLE_SILU.take(units, mode="clip", out=out[chunk])
 
-    threads.in_slices(evaluate, len(flat), _AT_ONCE)
+    threads.in_slices(evaluate, len(flat), _CHUNK)
     return y
 
 
 def gated(y):
     """a sigmoid(b) of the halves (a, b) of the last axis: [..., 2 F] -> [..., F]."""
+    a, b = arrays.split(y, HALVES, axis=-1)
     if not arrays.is_plain(y):
-        a, b = arrays.split(y, 2, axis=-1)
         return a * arrays.sigmoid(b)
-    filters = y.shape[-1] // 2
-    scale = np.negative(y[..., filters:])
+    scale = np.negative(b)
     np.exp(scale, out=scale)
     scale += 1
-    return np.divide(y[..., :filters], scale, out=scale)
+    return np.divide(a, scale, out=scale)

@@ -1,10 +1,11 @@
-"""Weight-normalized layers of arrays, NumPy's or tensors in a graph: on whole images, rows and single pixels.
+"""Weight-normalized layers of NumPy arrays, or of tensors in a graph: on whole images, rows and pixels.
 
-Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
+Kernels are normalized once. All are [height, width, C, filters], also those of transposed convolutions.
 """
 
 import copy
 import functools
+import itertools
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -12,12 +13,11 @@ from numpy.lib.stride_tricks import as_strided
 from pixelcnn_aux.base import arrays, rounding, threads
 from pixelcnn_aux.networks import kernels
 
-# Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
-_AT_ONCE = 2**17
+_CHUNK = 2**17  # numbers of a copy with neighborhoods side by side, which stays in a cache
 
 
-class Weights:
-    """The weights of a network: a maker of its layers (`networks.Module.make`), given a condition or not.
+class ArrayMaker:
+    """A `networks.LayerMaker` of layers of arrays, from the weights of a network.
 
     Args:
       arrays: dict, path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h".
@@ -27,64 +27,62 @@ class Weights:
 
     def __init__(self, arrays, rounded, condition=None):
         self.arrays, self.rounded, self.condition = arrays, rounded, condition
-        self.layers = []  # that were made of them
+        self.layers = []  # made so far
         self.kept = {}  # path -> normalized kernel and bias
-        self._path = ""  # of the module whose layers are made
+        self._path = ""  # of the current module
 
     def made(self, module):
-        """A module with its layers."""
-        found = copy.copy(module)
-        found.make(self)
-        return found
+        """A copy of a module, with layers."""
+        module = copy.copy(module)
+        module.make(self)
+        return module
 
     def part(self, name, module):
-        """A module in the one whose layers are made."""
-        inside = copy.copy(self)
-        inside._path += f"{name}/"
-        return inside.made(module)
+        inner = copy.copy(self)
+        inner._path += f"{name}/"
+        return inner.made(module)
 
-    def _layer(self, cls, name, **how):
-        """A layer; None if there are no weights of it, as of a projection of skips that there are not."""
+    def _layer(self, cls, name, **options):
+        """A layer; None without weights, as for the projection of a block without skips."""
         path = self._path + name
-        return cls(self, path, **how) if f"{path}/v" in self.arrays else None
+        return cls(self, path, **options) if f"{path}/v" in self.arrays else None
 
-    # As of `layers.Maker`, without what arrays say.
+    # The shapes of arrays determine the arguments that are ignored here.
 
-    def convolution(self, name, filters, kernel_size, stream, strides=1, itself=True, **how):
-        how = {"kind": stream, "stride": strides, "itself": itself}
-        return self._layer(Convolution, name, **how)
+    def convolution(self, name, filters, kernel_size, stream, strides=1, itself=True, **options):
+        return self._layer(Convolution, name, stream=stream, stride=strides, itself=itself)
 
     def transposed(self, name, filters, kernel_size, stream):
-        return self._layer(ConvolutionTranspose, name, kind=stream)
+        return self._layer(ConvolutionTranspose, name, stream=stream)
 
-    def dense(self, name, filters, **how):
+    def dense(self, name, filters, **options):
         return self._layer(Dense, name)
 
     def projection(self, name, filters):
         return self._layer(Projection, name)
 
     def dropout(self, name, rate):
-        return _unchanged
+        return lambda x: x
 
     def with_condition(self, condition):
-        """The same weights given another condition, with kernels that are normalized once for all."""
-        found = Weights(self.arrays, self.rounded, condition)
-        found.kept = self.kept
-        return found
+        """A maker of layers given another condition, with the same normalized kernels."""
+        maker = ArrayMaker(self.arrays, self.rounded, condition)
+        maker.kept = self.kept
+        return maker
 
     def mapped(self, function):
-        """The same weights by a function of their normalized arrays."""
-        found = copy.copy(self)
-        found.kept = {path: tuple(map(function, pair)) for path, pair in self.kept.items()}
-        found.arrays = {
+        """A maker of layers whose arrays are a function of these."""
+        maker = copy.copy(self)
+        maker.kept = {path: tuple(map(function, pair)) for path, pair in self.kept.items()}
+        maker.arrays = {
             path: function(x) if path.endswith("/h") else x for path, x in self.arrays.items()
         }
-        return found
+        return maker
 
     def in_order(self):
-        """All arrays, in the order in which layers asked for them."""
-        asked = [f"{path}/{name}" for path in self.kept for name in "vgbh"]
-        paths = dict.fromkeys([*(path for path in asked if path in self.arrays), *self.arrays])
+        """All arrays, in the order in which layers were made."""
+        made = [f"{path}/{name}" for path in self.kept for name in "vgbh"]
+        paths = dict.fromkeys([*(path for path in made if path in self.arrays), *self.arrays])
         return [self.arrays[path] for path in paths]
 
     def raw(self, path, layer):
@@ -99,13 +97,13 @@ class Weights:
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
         if path not in self.kept:
             v, g, bias = self.raw(path, layer)
-            with np.errstate(invalid="ignore"):  # of zeros, which trained weights will replace
+            with np.errstate(invalid="ignore"):  # zeros, which trained weights will replace
                 kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
             if self.rounded:
                 units = rounding.kernel_units(kernel, bias)
                 kernel = np.round(kernel * units) / units
-                bias = np.round(bias * (rounding.ACTIVATIONS * units))
-                bias /= rounding.ACTIVATIONS * units
+                units = rounding.ACTIVATIONS * units
+                bias = np.round(bias * units) / units
             self.kept[path] = kernel, bias
         kernel, bias = self.kept[path]
         h = self.arrays.get(f"{path}/h")
@@ -114,29 +112,25 @@ class Weights:
         return kernel, bias
 
 
-def _unchanged(x):
-    return x
-
-
 class Dense:
-    """A product over channels: [..., C] -> [..., filters]; `path` is the layer's in `Weights`."""
+    """A product over channels: [..., C] -> [..., filters], with the weights at a path of an `ArrayMaker`."""
 
     transposed = False
 
-    def __init__(self, weights, path):
-        self.path, self.rounded = path, weights.rounded
-        weights.layers.append(self)
-        self.kernel, self.bias = weights.normalized(path, self)
+    def __init__(self, maker, path):
+        self.path, self.rounded = path, maker.rounded
+        maker.layers.append(self)
+        self.kernel, self.bias = maker.normalized(path, self)
         *self.sides, self.channels, self.filters = self.kernel.shape
 
     def arranged(self, v):
-        """The `v` of a layer as its kernel is used: [..., C, filters]."""
+        """The `v` of a layer in the order of its kernel: [..., C, filters]."""
         return v.swapaxes(-1, -2) if self.transposed else v
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""
         bias = self.bias
-        if len(bias.shape) > 1:  # of each image
+        if len(bias.shape) > 1:  # one for each image
             bias = arrays.reshape(bias, (-1, *[1] * (len(y.shape) - 2), self.filters))
         elif not arrays.is_plain(y):
             return self.rounding(arrays.backend().add_bias(y, bias))
@@ -144,7 +138,7 @@ class Dense:
         return self.rounding(y)
 
     def rounding(self, y):
-        """Sums y, rounded in place if the layer is."""
+        """Rounds sums y in place if the layer is rounded."""
         if not self.rounded:
             return y
         if not arrays.is_plain(y):
@@ -160,17 +154,17 @@ class Dense:
         return self.biased(arrays.product(x, self.kernel))
 
     def product(self, x, kernel):
-        """The layer's output from what it sees, float [B, H, W, ...], in several threads if that is large."""
+        """The output for receptive fields x, float [B, H, W, ...], by several threads if it is large."""
         batch, rows, columns, *_ = x.shape
         y = np.empty((batch, rows, columns, self.filters), x.dtype)
 
-        def evaluate(here):
-            part, out = x[:, here], y[:, here]
+        def evaluate(chunk):
+            part, out = x[:, chunk], y[:, chunk]
             part = part.reshape(*part.shape[:3], -1)[..., : len(kernel)]
             np.matmul(part, kernel, out=out)
             self.biased(out)
 
-        threads.in_slices(evaluate, rows, max(1, _AT_ONCE // max(batch * columns * len(kernel), 1)))
+        threads.in_slices(evaluate, rows, max(1, _CHUNK // max(batch * columns * len(kernel), 1)))
         return y
 
 
@@ -178,7 +172,7 @@ class Projection(Dense):
     """A product over the channels of several skips: list of [..., 2 C_k] -> [..., filters]."""
 
     def kernels(self, channels):
-        """The kernel of each skip, of so many channels: list of [2 C_k, filters]."""
+        """The kernel of each skip: list of [2 C_k, filters]."""
         return kernels.of_parts(self.kernel, channels)
 
     def __call__(self, skips):
@@ -187,38 +181,36 @@ class Projection(Dense):
 
 
 class Convolution(Dense):
-    """A convolution of images [B, H, W, C] -> [B, H / stride, W / stride, filters], zeros outside of them.
+    """A zero-padded convolution of images [B, H, W, C] -> [B, H / stride, W / stride, filters].
 
-    `kind` is the stream's: "unshifted", "vertical", "horizontal" or "masked". What is masked is 0.
+    `stream` is one of `kernels.STREAMS`. Masked entries of a kernel are 0.
     """
 
-    def __init__(self, *args, kind, stride=1, itself=True, **kwargs):
-        self.kind, self.stride, self.itself = kind, stride, itself
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args, stream, stride=1, itself=True):
+        self.stream, self.stride, self.itself = stream, stride, itself
+        super().__init__(*args)
         self.height, self.width = self.sides
-        # Rows and columns of zeros, or of the output that are cut off.
-        self.margins = kernels.margins(kind, self.sides, stride, self.transposed)
+        self.margins = kernels.margins(stream, self.sides, stride, self.transposed)
         (self.above, _), (self.left, _) = self.margins
         self.pads = self.left, self.width - 1 - self.left  # zeros beside a row of input, in a scan
         if self.transposed:
             self.pads = (self.width - 1) // 2, 0
-        # The last numbers of the kernel that are masked, of each output.
-        self.masked = (kind == "masked") * (self.pads[1] + 1 - itself) * self.channels
+        # Number of masked entries at the end of the kernel, for each output.
+        self.masked = (stream == "masked") * (self.pads[1] + 1 - itself) * self.channels
 
     def arranged(self, v):
         v = super().arranged(v)
-        if self.kind == "masked":
+        if self.stream == "masked":
             v = v * kernels.raster_mask(*v.shape[:2], self.itself).astype(v.dtype)
         return v
 
     @functools.cached_property
     def row_kernels(self):
-        """Each row of the kernel, for several columns side by side: [height, width * C, filters]."""
+        """The rows of the kernel, for columns side by side: list of [width * C, filters]."""
         rows = arrays.reshape(self.kernel, (self.height, -1, self.filters))
         return arrays.unstack(rows, self.height)
 
     def __call__(self, x):
-        """The convolution of x, in NumPy in several threads if it is large."""
         if not arrays.is_plain(x):
             convolution = arrays.backend().convolution
             return self.biased(convolution(x, self.kernel, self.stride, self.margins))
@@ -229,51 +221,43 @@ class Convolution(Dense):
         image, row, column, number = padded.strides
         shape = (batch, rows, columns, self.height, self.width * channels)
         strides = (image, row * self.stride, column * self.stride, row, number)
-        near = as_strided(padded, shape, strides, writeable=False)
+        fields = as_strided(padded, shape, strides, writeable=False)
         kernel = self.kernel.reshape(-1, self.filters)
-        return self.product(near, kernel[: len(kernel) - self.masked])
+        return self.product(fields, kernel[: len(kernel) - self.masked])
 
-    # In a scan, row by row. The latest rows of the input (`scanning.rows`) come newest first, and `is_odd`
-    # tells which row or column of the output is evaluated.
-
-    @functools.cached_property
-    def kernel_above(self):
-        """The kernel without its last row."""
-        return self.kernel[:-1]
+    # Row by row, in a scan (`scanning.rows`). The latest rows of the input come newest first. `is_odd` refers
+    # to the row or column of the output.
 
     @property
     def column_kernels(self):
-        """The kernel of the current row, for even columns of the output and odd ones, if they differ."""
+        """The kernel of the current row: one, or one for even and one for odd columns of the output."""
         return self.row_kernels[-1:]
 
     def taps(self, is_odd):
-        """The rows of the kernel that meet the latest rows."""
+        """Indices of the kernel's rows, in the order of the latest rows of the input."""
         return [] if is_odd and self.stride == 2 else [*reversed(range(self.height))]
 
     def over_rows(self, rows, is_odd=False, first=0):
-        """A row of the output, [B, w, filters], from the latest rows but the `first` ones, and the bias."""
+        """A row of the output with its bias, [B, w, filters], from the latest rows without the `first`."""
         pairs = [*zip(rows, self.taps(is_odd))][first:]
         batch, width, _ = rows[0].shape
         if not arrays.is_plain(self.kernel) and pairs:
-            seen = [row.x for row, _ in reversed(pairs)]
-            kernel = self.kernel if len(pairs) == self.height else self.kernel_above
-            return self.biased(arrays.backend().row_of_convolution(seen, kernel, self.stride))
+            xs = [row.x for row, _ in reversed(pairs)]
+            convolution = arrays.backend().row_of_convolution
+            return self.biased(convolution(xs, self.kernel[: len(pairs)], self.stride))
         y = arrays.zeros((batch, width // self.stride, self.filters), self.kernel)
         for row, tap in pairs:
-            near = row.near(self.width)[:: self.stride].swapaxes(0, 1)
-            y += np.ascontiguousarray(near) @ self.row_kernels[tap]
+            fields = row.fields(self.width)[:: self.stride].swapaxes(0, 1)
+            y += np.ascontiguousarray(fields) @ self.row_kernels[tap]
         return self.biased(y)
 
     def over_columns(self, row):
-        """A function of a column of the output, and whether it is odd, within a `Row` of input.
-
-        It returns what the column sees, [B, n C], and its kernel, [n C, filters].
-        """
+        """A function of an output column, and if it is odd: its field, [B, n C], and kernel, [n C, F]."""
         [kernel] = self.column_kernels
-        near = row.near(self.width)
-        if near is None:
-            return lambda column, _: (row.near_column(self.stride * column, self.width), kernel)
-        pairs = [(x, kernel) for x in near[:: self.stride]]
+        fields = row.fields(self.width)
+        if fields is None:
+            return lambda column, _: (row.field(self.stride * column, self.width), kernel)
+        pairs = [(field, kernel) for field in fields[:: self.stride]]
         return lambda column, _: pairs[column]
 
 
@@ -290,19 +274,17 @@ class ConvolutionTranspose(Convolution):
             convolution = arrays.backend().transposed_convolution
             return self.biased(convolution(x, self.kernel, self.margins))
         batch, height, width, _ = x.shape
-        y = np.zeros(
-            (batch, 2 * height + self.height, 2 * width + self.width, self.filters), x.dtype
-        )
+        sides = 2 * height + self.height, 2 * width + self.width
+        y = np.zeros((batch, *sides, self.filters), x.dtype)
         for row, column in np.ndindex(self.height, self.width):
-            y[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += (
-                x @ self.kernel[row, column]
-            )
+            taps = y[:, row : row + 2 * height : 2, column : column + 2 * width : 2]
+            taps += x @ self.kernel[row, column]
         y = y[:, self.above :, self.left :]
         return self.biased(y[:, : 2 * height, : 2 * width])
 
     @functools.cached_property
     def column_kernels(self):
-        # The latest column last.
+        # The latest column comes last.
         kernels = (self.kernel[0, first::2][::-1] for first in range(2))
         return [arrays.reshape(x, (-1, self.filters)) for x in kernels]
 
@@ -321,14 +303,14 @@ class ConvolutionTranspose(Convolution):
     def over_columns(self, row):
         kernels = self.column_kernels
         counts = [x.shape[0] // self.channels for x in kernels]
-        near, (_, width, _) = [row.near(count) for count in counts], row.shape
-        if near[0] is None:
+        fields, (_, width, _) = [row.fields(count) for count in counts], row.shape
+        if fields[0] is None:
 
-            def seen(column, is_odd):
+            def field_and_kernel(column, is_odd):
                 first = self.pads[0] + 1 - counts[is_odd] + column // 2
-                return row.near_column(first, counts[is_odd]), kernels[is_odd]
+                return row.field(first, counts[is_odd]), kernels[is_odd]
 
-            return seen
-        pairs = [[(x, kernel) for x in xs[-width:]] for xs, kernel in zip(near, kernels)]
-        pairs = [x for pair in zip(*pairs) for x in pair]
+            return field_and_kernel
+        by_parity = [[(x, kernel) for x in xs[-width:]] for xs, kernel in zip(fields, kernels)]
+        pairs = [*itertools.chain(*zip(*by_parity))]
         return lambda column, _: pairs[column]

@@ -1,4 +1,4 @@
-"""Residual blocks, and streams of them: what networks consist of."""
+"""Residual blocks, and streams of them: the parts of networks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,17 +7,17 @@ from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.networks import activations, kernels
-from pixelcnn_aux.networks.network import Module
+from pixelcnn_aux.networks.network import LayerMaker, Module
 from pixelcnn_aux.networks.topology import Topology
 
 
 def whole(layer: Any, x: Tensor) -> Tensor:
-    """A convolution of whole images; scans have others."""
+    """Convolves a whole image; scans convolve rows or pixels instead."""
     return layer(x)
 
 
 class Block(Module):
-    """Two convolutions of a stream, with dropout between them."""
+    """Two convolutions of a stream with dropout between them."""
 
     def __init__(self, filters: int, kernel_size: Size, stream: str, dropout: float = 0.0):
         self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
@@ -28,9 +28,9 @@ class GatedResidualBlock(Block):
     """x + a * sigmoid(b), where (a, b) are the halves of a two-layer convolutional network of x.
 
     ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` if there are skips,
-    then dropout, then ``conv(concat_elu(.))`` to twice the channels. All that conditions the block at a
+    then dropout, then ``conv(concat_elu(.))`` to twice the channels. Whatever conditions the block pixel by
     pixel is a skip, including f_w(X_hat) of equation (3). A condition of the whole image adds to the bias of
-    the second convolution, as PixelCNN++'s h does.
+    the second convolution, as h does in PixelCNN++.
 
     Args:
       filters: int, the channels of x and of the output.
@@ -42,15 +42,14 @@ class GatedResidualBlock(Block):
     activate = staticmethod(activations.concat_elu)
     gate = staticmethod(activations.gated)
 
-    def make(self, layers: Any) -> None:
-        how = self.kernel_size, self.stream
-        self.conv_in = layers.convolution("conv_in", self.filters, *how)
+    def make(self, layers: LayerMaker) -> None:
+        kernel = self.kernel_size, self.stream
+        self.conv_in = layers.convolution("conv_in", self.filters, *kernel)
         self.projection = layers.projection("projection", self.filters)
         self.dropout = layers.dropout("dropout", self.rate)
-        # A small scale at first: every block starts out close to the identity.
-        self.conv_out = layers.convolution(
-            "conv_out", 2 * self.filters, *how, init_scale=0.1, conditional=True
-        )
+        # The small initial scale makes the block close to the identity.
+        size = activations.HALVES * self.filters, *kernel
+        self.conv_out = layers.convolution("conv_out", *size, init_scale=0.1, conditional=True)
 
     def forward(
         self,
@@ -60,7 +59,7 @@ class GatedResidualBlock(Block):
         convolve: Callable[..., Tensor] = whole,
         dropout: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """float [B, H, W, filters] -> the same. `activated` is concat_elu(x), and `skips` those of skips."""
+        """float [B, H, W, filters] -> the same. `activated` is concat_elu(x); `skips` are activated too."""
         y = convolve(self.conv_in, self.activate(x) if activated is None else activated)
         if skips:
             y += self.projection(skips)
@@ -69,19 +68,19 @@ class GatedResidualBlock(Block):
 
 
 class ResidualBlock(Block):
-    """x + conv(silu(conv(silu(x)))): a third of the products of a `GatedResidualBlock` of as many filters.
+    """x + conv(silu(conv(silu(x)))): a third of the multiplications of a `GatedResidualBlock`.
 
     A condition of the whole image adds to the bias of the first convolution.
 
-    Args: as for `GatedResidualBlock`, and a `stream` may be "masked".
+    Args: as for `GatedResidualBlock`, and `stream` may be "masked".
     """
 
-    def make(self, layers: Any) -> None:
-        how = self.kernel_size, self.stream
+    def make(self, layers: LayerMaker) -> None:
+        size = self.filters, self.kernel_size, self.stream
         self.rounded = layers.rounded
-        self.conv_in = layers.convolution("conv_in", self.filters, *how, conditional=True)
+        self.conv_in = layers.convolution("conv_in", *size, conditional=True)
         self.dropout = layers.dropout("dropout", self.rate)
-        self.conv_out = layers.convolution("conv_out", self.filters, *how, init_scale=0.1)
+        self.conv_out = layers.convolution("conv_out", *size, init_scale=0.1)
 
     def forward(
         self,
@@ -100,11 +99,16 @@ class ResidualBlock(Block):
         return y
 
 
-class Stream(Module):
-    """The steps of a topology, as layers of one kind of stream, of `kernels.STREAMS`.
+def convolutions(step: Any) -> Sequence[Any]:
+    """The convolutions of a step of a stream."""
+    return (step.conv_in, step.conv_out) if hasattr(step, "conv_in") else (step,)
 
-    Blocks that are not `gated` are `ResidualBlock`s: what comes `after` is added to their first convolution,
-    and they take no other skips. All activations have `filters` channels.
+
+class Stream(Module):
+    """The steps of a topology as layers of one `stream`, one of `kernels.STREAMS`.
+
+    Blocks that are not `gated` are `ResidualBlock`s, whose only skips are those of `after`. All activations
+    have `filters` channels.
     """
 
     def __init__(
@@ -120,24 +124,23 @@ class Stream(Module):
         self.topology, self.stream, self.filters = topology, stream, filters
         self.kernel_size, self.dropout, self.gated = kernel_size, dropout, gated
         self.levels = self.topology.levels()
-        skips = any(step.skip is not None for step in self.topology.steps)
+        fits = gated or all(step.skip is None for step in self.topology.steps)
         expected = "a topology without skips, for blocks that are not gated"
-        remedy = "Leave its skips out, or have gated blocks"
-        expect(gated or not skips, expected, self.topology, remedy)
+        expect(fits, expected, self.topology, "Leave its skips out, or have gated blocks")
 
-    def make(self, layers: Any) -> None:
-        kind = GatedResidualBlock if self.gated else ResidualBlock
+    def make(self, layers: LayerMaker) -> None:
+        block = GatedResidualBlock if self.gated else ResidualBlock
         size = self.filters, self.kernel_size, self.stream
-
-        def step(name, kind_of_step):
-            if kind_of_step == "block":
-                return layers.part(name, kind(*size, self.dropout))
-            if kind_of_step == "up":
-                return layers.transposed(name, *size)
-            return layers.convolution(name, *size, strides=2 if kind_of_step == "down" else 1)
-
-        names = ((f"{k}_{step.kind}", step.kind) for k, step in enumerate(self.topology.steps))
-        self.steps = [step(*x) for x in names]
+        self.steps = []
+        for k, step in enumerate(self.topology.steps):
+            name = f"{k}_{step.kind}"
+            if step.kind == "block":
+                layer = layers.part(name, block(*size, self.dropout))
+            elif step.kind == "up":
+                layer = layers.transposed(name, *size)
+            else:
+                layer = layers.convolution(name, *size, strides=2 if step.kind == "down" else 1)
+            self.steps.append(layer)
 
     def forward(
         self,
@@ -146,24 +149,18 @@ class Stream(Module):
         after: Sequence[Tensor] | None = None,
         convolve: Callable[..., Tensor] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """`Topology.activations`. With another `convolve`, `first` is a row of an image."""
-        how: Any = {} if convolve is None else {"convolve": convolve}
+        """`Topology.activations` of images; of rows or pixels, which a scan's `convolve` convolves."""
+        options: Any = {} if convolve is None else {"convolve": convolve}
 
         def block(layer, x, activated, skips):
             if self.gated:
-                return layer(x, activated, skips, **how)
-            return layer(x, *skips, **how)
+                return layer(x, activated, skips, **options)
+            return layer(x, *skips, **options)
 
-        return self.topology.activations(
-            first,
-            self.steps,
-            before,
-            after,
-            block=block,
-            convolution=convolve or whole,
-            activate=GatedResidualBlock.activate if self.gated else lambda x: None,
-        )
+        activate = GatedResidualBlock.activate if self.gated else lambda x: None
+        functions: Any = {"block": block, "convolution": convolve or whole, "activate": activate}
+        return self.topology.activations(first, self.steps, before, after, **functions)
 
     def sum_of(self, first: Any) -> list[Any]:
-        """The layers whose outputs are added up to its last activation, `first` among them, if not gated."""
+        """Layers whose outputs add up to the last activation of an ungated stream, `first` included."""
         return [first, *(x.conv_out for x in self.steps if isinstance(x, ResidualBlock))]

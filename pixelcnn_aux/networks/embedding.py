@@ -9,29 +9,29 @@ from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import check_multiple
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks.blocks import Stream
-from pixelcnn_aux.networks.network import MAX_DROPOUT, Module
+from pixelcnn_aux.networks.network import MAX_DROPOUT, LayerMaker, Module
 from pixelcnn_aux.networks.topology import Topology
 
 
 @register()
 class Embedding(Module):
-    """Features of an auxiliary image: one stream of blocks, none of them shifted (section 3.3).
+    """Features of an auxiliary image, from one stream of unshifted blocks (section 3.3).
 
     Args:
-      topology: a `Topology`; its outputs are the features, one for each resolution and the finest first.
+      topology: a `Topology`, whose outputs are the features, one for each resolution, finest first.
       filters: int, the channels of the stream and of the features.
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
-      gated: bool, whether blocks are gated. Those that are not take a third of the products, and no skips.
+      gated: bool, whether blocks are gated. Others take a third of the multiplications, and no skips.
 
     Attributes:
       multiple: int; H and W of its images must be multiples of it.
-      ratio: int, the height of the finest features over that of the image.
-      num_resolutions: int, of the features.
-      radius: int, how many pixels it sees in each direction at most; None if it resamples.
+      ratio: int, the height of the finest features over the height of the image.
+      num_resolutions: int, resolutions of the features.
+      radius: int, the receptive field in each direction, in pixels; None if it resamples.
 
     Raises:
-      ValueError: for arguments of other types, or out of range, or outputs that are not each half the
+      ValueError: for arguments of wrong types or out of range, or outputs that are not each half the
         resolution of the one before.
     """
 
@@ -52,7 +52,7 @@ class Embedding(Module):
         self.dropout = arguments.rate("dropout", dropout, MAX_DROPOUT)
         self.gated = arguments.flag("gated", gated)
         levels = self.topology.levels()
-        # The finest may be finer than the image: that of x.
+        # The finest features may be finer than the auxiliary image: as fine as x.
         finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
         self.num_resolutions = len(outputs)
         expected = "outputs at resolutions that are each half the one before, from the finest on"
@@ -63,22 +63,22 @@ class Embedding(Module):
         convolutions = 1 + 2 * len(self.topology.steps)
         self.radius = None if any(levels) else max(self.kernel_size) // 2 * convolutions
 
-    def make(self, layers: Any) -> None:
+    def make(self, layers: LayerMaker) -> None:
         size = self.filters, self.kernel_size
         self.first = layers.convolution("first", *size, "unshifted", precise=True)
-        how: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": self.gated}
-        stream = Stream(self.topology, "unshifted", self.filters, **how)
+        options: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout}
+        stream = Stream(self.topology, "unshifted", self.filters, gated=self.gated, **options)
         self.stream = layers.part("stream", stream)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """float [B, H, W, C], scaled to [-1, 1] -> f_w, list of float [B, h, w, filters], finest first.
 
-        Raises ValueError for H or W that is not a multiple of `multiple`.
+        Raises ValueError if H or W is not a multiple of `multiple`.
         """
         check_multiple(x, self.multiple)
         activations, _ = self.stream(self.first(x))  # of [B, H, W, filters]
         return [activations[index] for index in self.topology.outputs]
 
     def sums(self) -> list[list[Any]]:
-        """As of `ParallelPixelCNN`."""
+        """See `ParallelPixelCNN.sums`."""
         return [self.stream.sum_of(self.first)]

@@ -1,4 +1,4 @@
-"""Kernels of convolutions: their masks, and what they see, in Keras's layers and in those of arrays."""
+"""Margins, masks and parts of kernels, shared by Keras layers and layers of arrays."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import numpy as np
 
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.networks.activations import HALVES
 
 STREAMS = ("unshifted", "vertical", "horizontal", "masked")
 
@@ -14,10 +15,10 @@ STREAMS = ("unshifted", "vertical", "horizontal", "masked")
 def margins(
     stream: str, size: Size, strides: int, transposed: bool = False
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Zeros around an image for a kernel of this size, or what is cut off a transposed convolution's output.
+    """Zero padding of a convolution, or cropping of a transposed one: ((above, below), (left, right)).
 
-    ((above, below), (left, right)). A "vertical" kernel sees its own row and the rows above it; in a
-    "horizontal" one, no column to the right either; in a "masked" one, none to the right in its own row.
+    A "vertical" kernel sees its own row and the rows above. A "horizontal" kernel sees no columns to the
+    right either, and a "masked" one sees none to the right in its own row.
     """
     height, width = size
     if stream == "unshifted":
@@ -35,7 +36,7 @@ def margins(
 def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
     """1 where a masked kernel sees a pixel, else 0: float32 [height, width, 1, 1].
 
-    Its last row is the pixel's own, with the columns to the left, and the pixel `itself` or not.
+    The last row is the pixel's own: the kernel sees the columns to the left, and the pixel if `itself`.
     """
     mask = np.ones((height, width, 1, 1), np.float32)
     mask[-1, width // 2 + itself :] = 0
@@ -43,10 +44,8 @@ def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
 
 
 def of_parts(kernel: Tensor, channels: Sequence[int]) -> list[Tensor]:
-    """The kernel of each part, of so many channels, of a projection: [..., C, filters] each."""
-    # The rows of all parts' positive halves come first, then those of their negative halves.
-    halves = [count // 2 for count in channels]
-    stops = [*itertools.accumulate(halves + halves)][:-1]
-    pieces = arrays.split(kernel, stops, axis=-2)
-    pairs = zip(pieces[: len(halves)], pieces[len(halves) :])
-    return [arrays.concatenate(pair, axis=-2) for pair in pairs]
+    """Splits the kernel of a `Projection` by the channels C of each part's concat_elu: [..., C, filters]."""
+    # The positive halves of all parts come first, then their negative halves.
+    sizes = HALVES * [count // HALVES for count in channels]
+    pieces = arrays.split(kernel, [*itertools.accumulate(sizes)][:-1], axis=-2)
+    return [arrays.concatenate(pieces[k :: len(channels)], axis=-2) for k in range(len(channels))]

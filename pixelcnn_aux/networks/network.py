@@ -1,8 +1,8 @@
-"""The interface of networks, and of their parts, each written once for Keras and for arrays."""
+"""The interface of networks and of their parts, each written once for Keras and for arrays."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,48 +15,68 @@ from pixelcnn_aux.networks.topology import Topology
 MAX_DROPOUT = 255 / 256
 
 
-class Module(serialization.Configured):
-    """A network, or a part of one: which layers it has, and how they are evaluated.
+class LayerMaker(Protocol):
+    """Makes the layers of a `Module`, by name.
 
-    The constructor keeps each argument in an attribute of its name. `make` sets attributes to layers, which
-    it asks a maker for: `layers.Maker` makes Keras's, which are trained; `array_layers.Weights` those of
-    arrays, which draw and score without a framework. `forward` calls the layers, and computes with functions
-    of `arrays`, so that it takes NumPy's arrays and tensors.
+    `layers.Maker` makes Keras layers, which are trained; `array_layers.ArrayMaker` makes layers of arrays,
+    which draw and score without a framework. `stream` is one of `kernels.STREAMS`. Options are those of the
+    layers in `pixelcnn_aux.layers`; layers that are `precise` stay out of mixed precision.
     """
 
-    ignored = serialization.OF_KERAS  # of layers, which a factor describes
+    rounded: bool  # whether layers compute with whole numbers: see `rounding`
 
-    def make(self, layers: Any) -> None:
-        """Sets attributes to layers, by methods of a maker.
+    def convolution(
+        self, name: str, filters: int, kernel_size: Size, stream: str, **options: Any
+    ) -> Any: ...
 
-        `convolution(name, filters, kernel_size, stream)`, `dense(name, filters)`, and
-        `part(name, module)` for modules in this one, such as `blocks.GatedResidualBlock`.
-        """
+    def transposed(self, name: str, filters: int, kernel_size: Size, stream: str) -> Any: ...
+
+    def dense(self, name: str, filters: int, **options: Any) -> Any: ...
+
+    def projection(self, name: str, filters: int) -> Any: ...
+
+    def dropout(self, name: str, rate: float) -> Any: ...
+
+    def part(self, name: str, module: Any) -> Any:
+        """The layers of another module, within this one."""
+
+
+class Module(serialization.Configured):
+    """A network or a part of one: which layers it has, and how they are evaluated.
+
+    The constructor keeps each argument in an attribute of its name. `forward` calls the layers, and computes
+    with functions of `arrays`, so that it takes NumPy arrays and tensors.
+    """
+
+    ignored = serialization.OF_KERAS  # arguments of layers, which a factor describes
+
+    def make(self, layers: LayerMaker) -> None:
+        """Sets attributes to layers."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, *args: Any) -> Any:
-        """Evaluates the layers, which `make` set."""
+        """Evaluates the layers."""
         raise NotImplementedError
 
-    def __call__(self, *args: Any, **how: Any) -> Any:
-        return self.forward(*args, **how)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
 
 
 class Network(Module):
-    """From the pixels of an image to the parameters of their distributions, each from earlier pixels alone.
+    """Maps the pixels of an image to the parameters of their distributions, each from earlier pixels alone.
 
     A subclass is registered (`serialization.register`), and defines `make`, `forward` and the attributes;
-    docs/extending.md has one.
+    docs/extending.md has an example.
 
     Attributes:
       num_params: int, the channels of the output.
       multiple: int; H and W must be multiples of it.
-      num_resolutions: int, the number of resolutions at which it takes features, each half of the one before.
-      side: int, the height of images over that of the finest features.
-      radius: int, how many blocks of side x side pixels it sees in each direction; None if that is unknown.
-      period: int, the number of rows of blocks after which it repeats itself.
-      check_causality: bool, whether a `Factor` of it checks, on small images, what its parameters depend on;
-        False for networks that are too large to be evaluated a few times.
+      num_resolutions: int, resolutions of the features, each half of the one before.
+      side: int, the height of images over the height of the finest features.
+      radius: int, the receptive field in each direction, in blocks of side x side pixels; None if unknown.
+      period: int, the number of rows of blocks after which the network repeats itself.
+      check_causality: bool, whether a `Factor` checks the network's dependencies on small images; False for
+        networks too large for a few extra evaluations.
     """
 
     num_params: int
@@ -71,9 +91,9 @@ class Network(Module):
         """Evaluates the network on whole images.
 
         Args:
-          x: float [B, H, W, C], the pixels as `Factor.network_inputs` scales them.
-          features: list of float [B, h, w, F], the embedding of the auxiliary image at each of the network's
-            resolutions, finest first; empty for an unconditional network.
+          x: float [B, H, W, C], pixels scaled by `Factor.network_inputs`.
+          features: list of float [B, h, w, F], the embedding of the auxiliary image at each resolution,
+            finest first; empty for an unconditional network.
 
         Returns:
           float [B, H, W, num_params]. The parameters of a pixel depend on pixels of earlier `turns` alone.
@@ -91,14 +111,14 @@ class Network(Module):
         fits, remedy = len(features) in (0, self.num_resolutions), "Give an output for each"
         expect(fits, expected, len(features), remedy)
 
-    def keep_common(self, filters: int, num_params: int, dropout: float) -> None:
-        """Sets these arguments, which most networks have, after checks."""
+    def _init_common(self, filters: int, num_params: int, dropout: float) -> None:
+        """Checks and keeps arguments that most networks have."""
         self.filters = arguments.whole("filters", filters)
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.dropout = arguments.rate("dropout", dropout, MAX_DROPOUT)
 
-    def follow(self, topology: Topology | Sequence) -> None:
-        """Sets `topology`, and the attributes that follow from it, of a network that has the image's size."""
+    def _init_topology(self, topology: Topology | Sequence) -> None:
+        """Checks and keeps the topology of a network whose output has the image's size."""
         self.topology = Topology.make(topology)
         levels = self.topology.levels()
         expected = "a topology that goes down from the image's resolution, and ends there"
@@ -108,7 +128,7 @@ class Network(Module):
 
 
 def append_ones(x: Tensor) -> Tensor:
-    """Adds a channel of ones, by which pixels of value zero differ from the zeros outside the image."""
+    """Adds a channel of ones, which tells pixels of value zero from zero padding."""
     return arrays.concatenate([x, arrays.ones_like(x[..., :1])], axis=-1)
 
 

@@ -1,13 +1,19 @@
 """PixelCNN: the causal network of one factor of the model, equation (3)."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any
 
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks.blocks import GatedResidualBlock, Stream
-from pixelcnn_aux.networks.network import Network, append_ones, shift_down, shift_right
+from pixelcnn_aux.networks.network import (
+    LayerMaker,
+    Network,
+    append_ones,
+    shift_down,
+    shift_right,
+)
 from pixelcnn_aux.networks.topology import Topology
 
 
@@ -27,8 +33,7 @@ class PixelCNN(Network):
       vertical_kernel, horizontal_kernel: (height, width) of the two streams' convolutions.
       dropout: float, the rate in the blocks.
 
-    Raises:
-      ValueError: for arguments of other types, or out of range.
+    Raises ValueError for arguments of wrong types or out of range.
     """
 
     def __init__(
@@ -41,28 +46,28 @@ class PixelCNN(Network):
         horizontal_kernel: Size = (2, 2),
         dropout: float = 0.0,
     ):
-        self.follow(topology)
-        self.keep_common(filters, num_params, dropout)
+        self._init_topology(topology)
+        self._init_common(filters, num_params, dropout)
         self.vertical_kernel = arguments.size("vertical_kernel", vertical_kernel)
         self.horizontal_kernel = arguments.size("horizontal_kernel", horizontal_kernel)
 
-    def make(self, layers: Any) -> None:
-        # Mixed precision is for the streams alone: pixels and parameters would not survive it.
-        first, precise = layers.convolution, {"precise": True}
-        self.above = first("above", self.filters, (2, 3), "vertical", **precise)
-        self.row_above = first("row_above", self.filters, (1, 3), "vertical", **precise)
-        self.left = first("left", self.filters, (2, 1), "horizontal", **precise)
-
-        def stream(name, kernel_size):
-            how = {"kernel_size": kernel_size, "dropout": self.dropout}
-            return layers.part(name, Stream(self.topology, name, self.filters, **how))
-
-        self.vertical = stream("vertical", self.vertical_kernel)
-        self.horizontal = stream("horizontal", self.horizontal_kernel)
-        self.last = layers.dense("last", self.num_params, **precise)
+    def make(self, layers: LayerMaker) -> None:
+        # Only the streams use mixed precision: pixels and parameters would not survive it.
+        first = functools.partial(layers.convolution, filters=self.filters, precise=True)
+        self.above = first("above", kernel_size=(2, 3), stream="vertical")
+        self.row_above = first("row_above", kernel_size=(1, 3), stream="vertical")
+        self.left = first("left", kernel_size=(2, 1), stream="horizontal")
+        kernel_sizes = {"vertical": self.vertical_kernel, "horizontal": self.horizontal_kernel}
+        self.vertical, self.horizontal = (
+            layers.part(
+                name,
+                Stream(self.topology, name, self.filters, kernel_size=size, dropout=self.dropout),
+            )
+            for name, size in kernel_sizes.items()
+        )
+        self.last = layers.dense("last", self.num_params, precise=True)
 
     def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:
-        """As `Network.forward`."""
         self.check_inputs(x, features)
         x, after = append_ones(x), self.skips(features)  # [B, H, W, C + 1]
         first = shift_down(self.above(x))  # [B, H, W, filters]

@@ -1,8 +1,8 @@
-"""The topology of a network as data: its steps, and the activations that are skips of later steps.
+"""The topology of a network as data: its steps, and the activations that later steps take as skips.
 
-A topology is a list of steps that follow a first convolution. Activation 0 is the output of the first
-convolution, and activation k that of step k; a step works on the activation before it. The network decides
-how many streams there are, how they are shifted, and what conditions them.
+A topology is a list of steps after a first convolution. Activation 0 is the output of that convolution, and
+activation k the output of step k; the input of a step is the activation before it. The network decides how
+many streams there are, how they are shifted, and what conditions them.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,23 +16,23 @@ KINDS = ("block", "down", "up", "conv")
 
 
 class Step(NamedTuple):
-    """One step: a gated "block", stride-2 "down" or transposed "up", or a plain "conv"."""
+    """One step: a residual "block", a stride-2 "down" or transposed "up" convolution, or a plain "conv"."""
 
     kind: str
     skip: int | None = None  # the activation that a block takes as its skip
 
 
 class Topology(NamedTuple):
-    """The steps, and the activations that are outputs: one for each resolution, finest first."""
+    """Steps, and the activations that are outputs: one for each resolution, finest first."""
 
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
 
     @classmethod
     def make(cls, topology: Self | Sequence) -> Self:
-        """A `Topology`, from one or from plain lists, such as JSON has: steps are [kind, skip].
+        """Checks a `Topology`, or makes one from plain lists, as in JSON: steps are [kind, skip].
 
-        Raises ValueError, which names the step or output that is wrong.
+        Raises ValueError, which names the wrong step or output.
         """
         steps, outputs = _sequence("a topology", "[steps, outputs]", topology, 2)
         steps = _sequence("steps", f"at most {arguments.LARGEST:,} of them", steps)
@@ -55,7 +55,7 @@ class Topology(NamedTuple):
         return topology
 
     def levels(self) -> list[int]:
-        """Each activation's resolution: H and W of the input are divided by 2 ** level."""
+        """The resolution of each activation: H and W of the input are divided by 2 ** level."""
         levels = [0]
         for step in self.steps:
             levels.append(levels[-1] + {"down": 1, "up": -1}.get(step.kind, 0))
@@ -75,23 +75,22 @@ class Topology(NamedTuple):
         """Evaluates the layers of the steps, one after another.
 
         Args:
-          first: activation 0, of whole images; or of a row or pixel that follows others: then None stands for
-            the activations of resolutions that have none there.
-          before, after: list of further skips of each activation's block; None without them. A block takes
-            that of `before`, its own, and that of `after`.
-          block: function of a layer, its input, what `activate` made of that, and a list of skips.
-          convolution: function of a layer and its input, of all other steps.
-          activate: function of an activation, applied once for all that use it.
+          first: activation 0, of whole images, or of one row or pixel in a scan. There, activations of
+            resolutions without such a row or pixel are None.
+          before, after: lists with a further skip for the block of each activation, or None. The skips of a
+            block are the one of `before`, its own, and the one of `after`.
+          block: function of a layer, its input, the activated input, and a list of activated skips.
+          convolution: function of a layer and its input, for all other steps.
+          activate: function of an activation, which is applied once.
 
-        Returns:
-          The activations, None for those that are no `outputs`, and what `activate` made of all: two lists.
+        Returns two lists: the activations, None unless they are `outputs`, and all activated ones.
         """
         activations, activated = [first], [activate(first)]
         levels = self.levels()
-        coarsest = max(levels)  # of the resolutions that have activations here
+        coarsest = max(levels)  # resolution with activations at this row or pixel
         for k, (step, layer) in enumerate(zip(self.steps, layers), start=1):
             x = activations[-1]
-            if min(levels[k - 1 : k + 1]) > coarsest:  # neither its input nor its output is here
+            if min(levels[k - 1 : k + 1]) > coarsest:  # both its input and its output are missing
                 x = None
             elif step.kind == "block":
                 skips = [] if before is None else [before[k]]
@@ -103,18 +102,18 @@ class Topology(NamedTuple):
                 if x is None:
                     coarsest = levels[k] - 1
             if k - 1 not in self.outputs:
-                activations[-1] = None  # so that memory is free
+                activations[-1] = None  # frees memory
             activations.append(x)
             activated.append(None if x is None else activate(x))
         return activations, activated
 
 
-def _sequence(name, what, value, *lengths):
-    """A list or a tuple of one of these lengths, or of 1 to `LARGEST`."""
+def _sequence(name, content, value, *lengths):
+    """Checks a list or tuple of one of `lengths`, by default 1 to `LARGEST`."""
     lengths = lengths or range(1, arguments.LARGEST + 1)
     fits = isinstance(value, (list, tuple)) and len(value) in lengths
-    expected, received = f"{name}, {what}, as a list or a tuple", arguments.short_repr(value)
-    expect(fits, expected, received, "Give one, or a Topology")
+    expected = f"{name}, {content}, as a list or a tuple"
+    expect(fits, expected, arguments.short_repr(value), "Give one, or a Topology")
     return value
 
 
@@ -130,7 +129,7 @@ def _step(position, step):
 
 class _Steps(list):
     def add(self, *step):
-        """Adds a step; returns its activation."""
+        """Adds a step and returns its activation."""
         self.append(Step(*step))
         return len(self)
 
@@ -144,10 +143,10 @@ def flat(blocks: int) -> Topology:
 def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
     """PixelCNN++: down to the coarsest resolution and up again, each upward block with a long skip.
 
-    The blocks after the turning point take the activations before it as skips, the latest first: the last
-    block takes activation 0. There are `blocks` in every segment between resamplings, and one more after an
-    up-sampling, since the output of the down-sampling is a skip as well. The paper's 36 and 24 "residual
-    blocks" (section 4.1) are 6 (blocks + 1).
+    Upward blocks take the downward activations as skips, the latest first: the last block takes activation 0.
+    Each segment between resamplings has `blocks`, and one more after an up-sampling, since the output of the
+    down-sampling is a skip as well. The paper's 36 and 24 "residual blocks" (section 4.1) are
+    6 (blocks + 1).
     """
     blocks = arguments.whole("blocks", blocks)
     resolutions = arguments.whole("resolutions", resolutions, 1, arguments.MAX_HALVINGS + 1)
@@ -157,7 +156,7 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
         if level > 0:
             skips.append(add("down"))
         skips.extend(add("block") for _ in range(blocks))
-    skips.pop()  # the turning point, which goes on as it is
+    skips.pop()  # the turning point, the input of the first upward block
     for level in reversed(range(resolutions)):
         upsampled = level < resolutions - 1
         if upsampled:
@@ -171,10 +170,10 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
 def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
     """The embedding of Pyramid PixelCNN: features at twice its input's resolution (section 4.2).
 
-    Downwards `depth` groups of `blocks`, upwards the same with skips from blocks alone, then a group and a
-    linear convolution at twice the input's resolution. The paper's 15 blocks are three in a group, and
-    depth 2. For a network of several `resolutions`, at most `depth` + 1, the last activations of upward
-    groups are features too.
+    There are `depth` groups of `blocks` downwards, as many upwards with skips from the downward blocks, then
+    a group and a linear convolution at twice the input's resolution. The paper's 15 blocks are three in a
+    group at depth 2. For a network of several `resolutions`, at most `depth` + 1, the last activations of
+    upward groups are features too.
     """
     blocks = arguments.whole("blocks", blocks)
     depth = arguments.whole("depth", depth, 1, arguments.MAX_HALVINGS)

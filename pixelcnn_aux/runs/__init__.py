@@ -1,1 +1,1 @@
-"""Runs on disk: their folders, files and locks, trained models, and the Hugging Face Hub."""
+"""Runs on disk: folders, files and locks; trained models; and the Hugging Face Hub."""

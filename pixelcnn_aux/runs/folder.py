@@ -1,16 +1,16 @@
-"""The folder of a training run: the description of the model, and each factor's weights.
+"""Folder of a training run: the model's description and each factor's files.
 
-    W/config.json                   the description of the run and of its model
-    W/FACTOR/training.json          how the factor is trained
-    W/FACTOR/average.safetensors    the averaged weights: for evaluation, samples and exports
-    W/FACTOR/best.safetensors       those of the epoch that was the best by validation
-    W/FACTOR/checkpoints/           the state from which training resumes
+    W/config.json                   description of the run and its model
+    W/FACTOR/training.json          settings of the factor's training
+    W/FACTOR/average.safetensors    averaged weights, for evaluation, samples and exports
+    W/FACTOR/best.safetensors       averaged weights of the epoch with the best validation
+    W/FACTOR/checkpoints/           training state to resume from
     W/FACTOR/metrics.csv            metrics of each epoch
     W/FACTOR/logs/                  the same for TensorBoard, and traces of --profile
     W/FACTOR/samples/               images drawn during training
 
-A factor touches only its own folder, so that several may train in one workdir at once. Methods raise OSError
-as `disk.explained`.
+Training a factor touches only its own folder, so several can train in one workdir at once. Methods raise
+OSError as `disk.explained`.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 
 
 class RunFolder:
-    """The folder of a run, which may exist or not; `folder[name]` is the `FactorFolder` of a factor.
+    """A run's folder, which need not exist; `folder[name]` is a factor's `FactorFolder`.
 
-    Its `name` is the last part of its `path`, links not followed, and never ".."; in the Hub's cache, where
-    that is a commit, OWNER--NAME of the repository. Raises ValueError as `arguments.path`.
+    `name` is the last part of the absolute `path`, without following links; in the Hub's cache, where that is
+    a commit, the repository's OWNER--NAME. Raises ValueError as `arguments.path`.
     """
 
-    RUNS = pathlib.Path("runs")  # where programs leave runs
+    RUNS = pathlib.Path("runs")  # where programs create runs
 
     def __init__(self, path):
         self.path = arguments.path("the folder of a run", path)
@@ -53,19 +53,19 @@ class RunFolder:
         return disk.exists(self.config_file)
 
     def create(self, config):
-        """Makes it the folder of the run that a dict describes; ValueError if it is that of another."""
+        """Creates the folder for the run described by `config`; ValueError if it belongs to another run."""
         with disk.explained(f"to read the folder {self}"):
-            # Another process may be just about to write the same files.
+            # Another process may be writing the same files.
             ours = (_CONFIG, disk.ASIDE)
             is_ours = self.path.is_dir() and all(x.startswith(ours) for x in os.listdir(self.path))
-            # Asked last: another process writes it before it makes other files.
+            # Checked last: another process writes the config before any other files.
             fits = not self.path.exists() or is_ours or self.config_file.exists()
         expected = "an empty or new folder, or one of an earlier run"
         expect(fits, expected, f"{self}, which holds other things", "Choose another --workdir")
         disk.write_or_agree(self.config_file, config)
 
     def config(self):
-        """The dict that `create` was given. Raises FileNotFoundError, and ValueError for a damaged one."""
+        """Reads the dict that `create` wrote. Raises FileNotFoundError, and ValueError for a damaged file."""
         expected = f"a workdir that training made, with a {_CONFIG} in it"
         remedy = "Train first, by pa.train or pixelcnn-aux train"
         expect(self.is_run(), expected, self, remedy, kind=FileNotFoundError)
@@ -78,25 +78,25 @@ class RunFolder:
         return config
 
     def shared_config(self):
-        """`config` without paths of this machine, for others."""
+        """`config` without this machine's paths, for publication."""
         paths = ("image_dir", "image_file", "labels")
         return {key: None if key in paths else value for key, value in self.config().items()}
 
     def save_model(self, model, **settings):
-        """Makes it the folder of a model and these settings, with the weights of all factors."""
+        """Creates the folder with a model's description, these settings, and all factors' weights."""
         self.create({**settings, "model": model.description()})
         for name, factor in model.factors.items():
             self[name].save_weights(factor)
 
     @classmethod
     def newest(cls):
-        """The run under `runs/` that training wrote to last; None if there is none."""
+        """The most recently written run under `runs/`; None if there is none."""
 
         def last_written(run):
             times = [-math.inf]
             for name in (_CONFIG, f"*/{_AVERAGE}", f"*/{_BEST}"):
                 for file in run.path.glob(name):
-                    with contextlib.suppress(FileNotFoundError):  # it was just removed
+                    with contextlib.suppress(FileNotFoundError):  # just removed
                         times.append(file.stat().st_mtime)
             return max(times)
 
@@ -105,7 +105,7 @@ class RunFolder:
 
 
 class FactorFolder:
-    """The folder of a factor in that of a run; its attributes are the files in it."""
+    """A factor's folder within a run; attributes are the paths of its files."""
 
     def __init__(self, run, name):
         self.run, self.name = run, name
@@ -117,40 +117,40 @@ class FactorFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Holds the folder, cleaned of unfinished files; RuntimeError if another process holds it."""
-        for made in (self.path, self.checkpoints):
-            with disk.explained(f"a folder {made}"):
-                made.mkdir(parents=True, exist_ok=True)
+        """Context that locks the folder and removes unfinished files; RuntimeError if it is locked."""
+        for folder in (self.path, self.checkpoints):
+            with disk.explained(f"a folder {folder}"):
+                folder.mkdir(parents=True, exist_ok=True)
 
         def refuse():
             raise RuntimeError(
                 f"Expected to be alone in training factor {self.name!r} in {self.run}. Received: another "
-                "process at it. Wait for it, or choose another --factor or --workdir."
+                "process doing so. Wait for it, or choose another --factor or --workdir."
             ) from None
 
         self._check_version()
         with disk.locked(self.path / "lock", refuse):
             with disk.explained(f"to write {self.path}"):
-                # What killed processes left.
+                # Left by killed processes.
                 for aside in self.path.rglob(f"{disk.ASIDE}*"):
-                    if not aside.is_dir():  # someone else's
+                    if not aside.is_dir():  # not from this package
                         aside.unlink()
             yield
 
     def record_training(self, settings):
-        """Writes how the factor is trained. Raises ValueError if it was trained otherwise before."""
+        """Writes the training settings. Raises ValueError if different ones were recorded before."""
         disk.write_or_agree(self.training, settings, f"{self.name}.")
 
     def recorded_training(self):
-        """What `record_training` wrote; None before training. Raises ValueError for a damaged file."""
+        """Reads the recorded settings; None before training. Raises ValueError for a damaged file."""
         return disk.read_dict(self.training, "settings") if disk.exists(self.training) else None
 
     def shared_training(self):
-        """`recorded_training` without the path of the run that it began with, for others."""
-        recorded = self.recorded_training()
-        if recorded and recorded.get("init"):
-            recorded["init"] = RunFolder(recorded["init"]).name
-        return recorded
+        """`recorded_training` with the name instead of the path of its initial run, for publication."""
+        settings = self.recorded_training()
+        if settings and settings.get("init"):
+            settings["init"] = RunFolder(settings["init"]).name
+        return settings
 
     def save_weights(self, factor):
         """Writes the averaged weights of a `Factor`."""
@@ -159,26 +159,26 @@ class FactorFolder:
         tensors.save_weights(self.weights, factor)
 
     def save_if_best(self, factor, step, val_bits_per_dim):
-        """Writes the averaged weights after a step as the best, unless those of an earlier step are as good.
+        """Writes the averaged weights after a step as the best, unless an earlier step was as good.
 
-        Those of a later step are replaced: a run that resumes takes that step again.
+        Weights of a later step are replaced, as a resumed run takes that step again.
         """
-        kept = {}
+        best = {}
         try:
             if disk.exists(self.best):
-                kept = tensors.notes(self.best)
+                best = tensors.notes(self.best)
         except ValueError as error:
-            damage = f"Received: a damaged file ({error}). Those of step {step} take its place."
+            damage = f"Received: a damaged file ({error}). Those of step {step} replace it."
             logging.warning("Expected the best weights so far in %s. %s", self.best, damage)
-        is_earlier = kept.get("step", step) < step
-        if not is_earlier or kept.get("val_bits_per_dim", math.inf) > val_bits_per_dim:
+        is_earlier = best.get("step", step) < step
+        if not is_earlier or best.get("val_bits_per_dim", math.inf) > val_bits_per_dim:
             tensors.save_weights(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)
 
     def read_weights(self, identity, best=False, then=lambda arrays: arrays):
-        """The averaged weights of a factor, or the best of them; None if it is not trained yet.
+        """Reads the averaged weights, or the best of them; returns None for an untrained factor.
 
-        `identity` is that of `tensors`; the function `then` takes the arrays, and may raise ValueError.
-        Raises ValueError for a file that is damaged, of another factor, not finite or of an earlier version.
+        `identity` is that of `tensors`; the function `then` converts the arrays, and may raise ValueError.
+        Raises ValueError for weights that are damaged, of another factor, not finite, or of an old format.
         """
         file = self.best if best else self.weights
         if not disk.exists(file):
@@ -190,19 +190,22 @@ class FactorFolder:
             )
             self._check_version()
             return None
-        remedy = "Restore it: there is no checkpoint from which training would write it anew"
+        remedy = "Restore it: there is no checkpoint to write it again from"
         if best:
             remedy = "Load the last ones, without best"
         elif any(self.checkpoints.glob("*.safetensors")):
-            remedy = "Run training again, which writes it anew from its last checkpoint"
+            remedy = "Run training again, which rewrites it from its last checkpoint"
         received = "a file that is damaged or of another factor"
         with restated(f"the weights of factor {self.name!r} in {file}", received, remedy):
             return then(tensors.read_weights(file, identity))
 
     def _check_version(self):
-        """Raises ValueError for the files of an earlier version, in other formats."""
+        """Raises ValueError for files in formats of earlier versions."""
         patterns = ("*.weights.h5", "checkpoints/step-*.npz")
-        found = [file for pattern in patterns for file in self.path.glob(pattern)]
+        file = next((file for pattern in patterns for file in self.path.glob(pattern)), None)
         expected = f"weights and checkpoints of factor {self.name!r} as .safetensors"
-        received = f"{[*found, None][0]}, of an earlier version"
-        expect(not found, expected, received, "Train again in another folder, or use that version")
+        received, remedy = (
+            f"{file}, of an earlier version",
+            "Train again in another folder, or use that version",
+        )
+        expect(file is None, expected, received, remedy)

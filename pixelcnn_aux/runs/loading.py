@@ -1,4 +1,4 @@
-"""Loads the model of a run: of one's own, of the package, or from the Hub."""
+"""Loads the model of a run: a local one, one of the package, or one from the Hub."""
 
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, lazy, serialization
@@ -14,27 +14,27 @@ _NAME = serialization.registered_name(AuxiliaryModel)
 
 @lazy.lasting_objects()
 def load(path: PathLike, dtype: str = "float32", best: bool = False) -> AuxiliaryModel:
-    """The model that training left in a workdir, with averaged weights, or one that others have trained.
+    """Loads a trained model, with averaged weights, from a workdir, the package or the Hugging Face Hub.
 
     Args:
-      path: the workdir; a name of `pretrained`; or "hf://OWNER/NAME", with "@REVISION" or without, as `push`
-        left it on the Hugging Face Hub. Files from there pass the same checks, and run no code.
+      path: a workdir; a name from `pretrained`; or "hf://OWNER/NAME", optionally with "@REVISION", as `push`
+        left it on the Hugging Face Hub. Files from there pass the same checks and run no code.
       dtype: "float32" or "float64", of every float in the model.
-      best: bool, whether each factor has its averaged weights of the epoch that was its best by validation,
-        instead of the last ones.
+      best: bool, whether to load each factor's weights from the epoch with its best validation instead of the
+        last ones.
 
     Returns:
-      `AuxiliaryModel` of `ArrayFactor`s, without Keras and TensorFlow. Factors not trained yet have no
-      weights; whatever needs one of them raises an error that names it.
+      `AuxiliaryModel` of `ArrayFactor`s, without Keras and TensorFlow. Untrained factors have no weights;
+      using one raises an error that names it.
 
     Raises:
       FileNotFoundError: if `path` is none of these.
       ImportError: for a name on the Hub, without huggingface_hub.
-      ConnectionError, PermissionError: for a repository that the Hub does not give.
-      OSError: if a file of it cannot be read.
-      ValueError: if its description or a weights file is damaged, or names a class that is not registered;
-        for another dtype; or for `best` if a factor has no such weights, as in models of the package and of
-        the Hub.
+      ConnectionError, PermissionError: if the Hub does not deliver the repository.
+      OSError: if a file cannot be read.
+      ValueError: if the description or a weights file is damaged, or names a class that is not registered;
+        for another dtype; or for `best` if a factor has no such weights, as in models of the package and the
+        Hub.
     """
     arguments.choice("dtype", dtype, ("float32", "float64"))
     run = RunFolder(trained.find(path))
@@ -44,14 +44,15 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     with restated(expected, received, remedy, TypeError, KeyError, ValueError, AttributeError):
         config, name = description["config"], description["registered_name"]
         expect(name == _NAME, f"the description of a {_NAME}", name, remedy)
-        taken = ("factors", "transforms", "image_size")
-        serialization.check_entries(name, dict.fromkeys(config), taken)
+        entries = ("factors", "transforms", "image_size")
+        serialization.check_entries(name, dict.fromkeys(config), entries)
         factors = [ArrayFactor.described(x, dtype) for x in config["factors"]]
         transforms = [serialization.deserialize(x, Transform) for x in config["transforms"]]
         model = AuxiliaryModel(factors, transforms, config["image_size"])
     for name, factor in model.factors.items():
-        found = run[name].read_weights(tensors.identity(factor), best, factor.with_file)
-        model.factors[name] = found or factor
-        model.untrained += () if found else (name,)
-    model.loaded_from, model.notes = str(path), trained.notes(run.path)
+        loaded = run[name].read_weights(tensors.identity(factor), best, factor.with_file)
+        model.factors[name] = loaded or factor
+        model.untrained += () if loaded else (name,)
+    model.loaded_from = str(path)
+    model.notes = trained.notes(run.path)
     return model

@@ -23,101 +23,105 @@ _FIGURES = ("bits_per_dim", "std_error", "split", "num_images", "seconds")  # of
 
 
 def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
-    """Makes a model the contents of a repository on the Hugging Face Hub, from which `load` gives it back.
+    """Uploads a model to a repository on the Hugging Face Hub, from which `load` can load it.
 
-    The repository gets the model's description and weights, and a model card, README.md. If the model is
-    unchanged since `load`, its run is described too: how each factor was trained, its learning curve, and the
-    bits per dimension that `pixelcnn-aux bpd` has found with these weights. Paths of this machine are left
+    The repository receives the model's description and weights, and a model card, README.md. If the model is
+    unchanged since `load`, the upload also describes its run: each factor's training and learning curve, and
+    the bits per dimension that `pixelcnn-aux bpd` measured with these weights. Paths of this machine are left
     out.
 
     The upload is one commit, which replaces the files of an earlier push and leaves others as they are. A
-    repository that does not exist is made, a public one: make it before if it is to be private. Log in first,
-    by `hf auth login`.
+    missing repository is created as a public one: create it beforehand to make it private. Log in first, by
+    `hf auth login`.
 
     Args:
-      model: `AuxiliaryModel`, all of whose factors are trained.
+      model: `AuxiliaryModel` with all factors trained.
       name: "hf://OWNER/NAME", or "hf://OWNER/NAME@BRANCH" for an existing branch.
-      license: of the model, as the Hub calls it, such as "apache-2.0"; None leaves it out.
+      license: the Hub's name of the model's license, such as "apache-2.0"; None leaves it out.
 
     Returns:
-      str, the name with the commit, from which `load` gives this very model whatever is pushed later.
+      str, the name with the commit, from which `load` loads this exact model whatever is pushed later.
 
     Raises:
       ImportError: without huggingface_hub.
       FileNotFoundError, ConnectionError, PermissionError: if the repository cannot be read or written.
       OSError: if a file cannot be read or written.
-      ValueError: for a malformed name, a factor that is not trained, a part of a class that is not
-        registered, or a file of its run that is damaged or a link to elsewhere: it would be public.
+      ValueError: for a malformed name, an untrained factor, a part of an unregistered class, or a file of the
+        run that is damaged or links to elsewhere, as it would become public.
     """
     arguments.instance("model", model, AuxiliaryModel).require(model.factors)
     arguments.instance("license", license, str, optional=True)
-    where, _ = hub.parse(name)
+    repository, _ = hub.parse(name)
     run = _unchanged_run(model)
     with tempfile.TemporaryDirectory() as folder:
-        pushed, card = RunFolder(folder), _card(model, run) if run else {}
-        settings = run.shared_config() if run else {}
-        disk.write_json(pushed.config_file, {**settings, "model": model.description()})
+        pushed = RunFolder(folder)
+        card = _card(model, run) if run else {}
+        config = run.shared_config() if run else {}
+        disk.write_json(pushed.config_file, {**config, "model": model.description()})
         for factor in model.factors.values():
-            made = pushed[factor.name]
-            made.save_weights(factor)
-            if run and (recorded := run[factor.name].shared_training()) is not None:
-                made.record_training({key: x for key, x in recorded.items() if _is_setting(key, x)})
+            target = pushed[factor.name]
+            target.save_weights(factor)
+            if run and (settings := run[factor.name].shared_training()) is not None:
+                target.record_training({k: x for k, x in settings.items() if _is_setting(k, x)})
             if run and (rows := metrics.read(run[factor.name].metrics)):
-                metrics.write(made.metrics, rows)
+                metrics.write(target.metrics, rows)
         if card:
             disk.write_json(pushed.path / "card.json", card)
-        page = _model_card(where, model, card, license)
+        page = _model_card(repository, model, card, license)
         (pushed.path / "README.md").write_text(page, encoding="utf-8")
         return hub.upload(name, pushed.path)
 
 
 def _unchanged_run(model):
-    """The `RunFolder` that a model was loaded from; None if there is none, or the model has changed since."""
+    """The `RunFolder` that a model was loaded from; None if there is none or the model has changed."""
     if model.loaded_from is None:
         return None
-    run, own = RunFolder(trained.find(model.loaded_from)), fingerprint(model)
+    run = RunFolder(trained.find(model.loaded_from))
+    own = fingerprint(model)
     has_best = all(disk.exists(run[name].best) for name in model.factors)
-    kinds = (False, True) if has_best else (False,)
-    if not any(fingerprint(load(run.path, best=best)) == own for best in kinds):
+    options = (False, True) if has_best else (False,)
+    if not any(fingerprint(load(run.path, best=best)) == own for best in options):
         return None
-    in_cache = hub.in_cache(run.path) is not None  # which consists of links
+    in_cache = hub.in_cache(run.path) is not None  # the cache consists of links
     root = run.path.resolve().parents[1] if in_cache else run.path.resolve()
     for file in (file for pattern in hub.FILES for file in run.path.glob(pattern)):
-        expected, received = f"{file}, which would be public, to lie there", file.resolve()
+        target = file.resolve()
+        expected = f"{file}, which would be public, to lie there"
         remedy = "Put the file itself there, or remove it"
-        expect(received.is_relative_to(root), expected, f"a link to {received}", remedy)
+        expect(target.is_relative_to(root), expected, f"a link to {target}", remedy)
     return run
 
 
 def _is_setting(key, value):
-    """Whether an entry of a factor's training.json is one: numbers, or one of two names."""
-    kinds = (int, float, type(None), *[str] * (key in ("policy", "init")))
-    return all(isinstance(x, kinds) for x in (value if isinstance(value, list) else [value]))
+    """Whether an entry of training.json may be published: numbers, or one of two names."""
+    types = (int, float, type(None), *[str] * (key in ("policy", "init")))
+    return all(isinstance(x, types) for x in (value if isinstance(value, list) else [value]))
 
 
 def _card(model, run):
     """The known facts of a run: dict, some of the keys of `trained.pretrained`."""
     packed = run.path / "card.json"
     if disk.exists(packed):
-        found = disk.read_dict(packed, "a trained model's card")
-        return {key: x for key, x in found.items() if key in (*_WORDS, *_FIGURES)}
-    dataset, file = run.config().get("dataset"), trained.outputs(run.path) / "bpd.json"
+        card = disk.read_dict(packed, "a trained model's card")
+        return {key: x for key, x in card.items() if key in (*_WORDS, *_FIGURES)}
+    dataset = run.config().get("dataset")
+    file = trained.outputs(run.path) / "bpd.json"
     card = {"data": dataset} if dataset else {}
-    found = disk.read_dict(file, "figures") if disk.exists(file) else {}
+    figures = disk.read_dict(file, "figures") if disk.exists(file) else {}
     expected = {
         "dataset": dataset,
         "model": fingerprint(model.with_exact(True)),  # as evaluation records it
         "condition": None if model.condition is None else True,  # labels were used
     }
-    if all(found.get(key) == value for key, value in expected.items()):
-        bits = found[summaries.bits_kind(model)]
+    if all(figures.get(key) == value for key, value in expected.items()):
+        bits = figures[summaries.bits_kind(model)]
         card |= {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
-        card |= {"split": found["split"], "num_images": found["num_images"]}
+        card |= {"split": figures["split"], "num_images": figures["num_images"]}
     return card
 
 
 def _model_card(repository, model, card, license):
-    """README.md of a repository, OWNER/NAME: metadata as YAML, then Markdown."""
+    """The README.md of a repository OWNER/NAME: YAML metadata, then Markdown."""
     fields = {"library_name": "pixelcnn_aux", "pipeline_tag": "unconditional-image-generation"}
     fields["tags"] = ["pixelcnn", "density-estimation"]
     if license:
@@ -127,7 +131,7 @@ def _model_card(repository, model, card, license):
     chain = [f"p({names[0]})", *(f"p({x} | {below})" for below, x in zip(names, names[1:]))]
     condition = "" if model.condition is None else f", given `{model.condition}`"
     likelihood = model.likelihood
-    kind = f"{likelihood.num_channels} channels of {likelihood.num_values:,} values"
+    values = f"{likelihood.num_channels} channels of {likelihood.num_values:,} values"
     facts = "".join(f"- {line}\n" for line in _facts(model, card))
     return f"""---
 {metadata}
@@ -135,7 +139,7 @@ def _model_card(repository, model, card, license):
 
 # {repository.partition("/")[2]}
 
-A PixelCNN model with auxiliary variables ({_PAPER}) of images with {kind}: `{" ".join(chain)}`{condition}.
+A PixelCNN model with auxiliary variables ({_PAPER}) of images with {values}: `{" ".join(chain)}`{condition}.
 
 ```
 {model}
@@ -153,7 +157,7 @@ model.sample([[0, 1], [0, 2]])  # a seed for each image
 
 
 def _facts(model, card):
-    """Yields the facts of a card, each as one line of text. Raises ValueError for damaged ones."""
+    """Yields the facts of a card as lines of text. Raises ValueError for damaged ones."""
 
     def line(value):
         return " ".join(str(value).split())
@@ -161,10 +165,10 @@ def _facts(model, card):
     if "bits_per_dim" in card:
         bits = arguments.positive("bits_per_dim", card["bits_per_dim"])
         count = arguments.whole("num_images", card.get("num_images"), largest=2**63)
-        found = f"**{bits:.3f}** ({summaries.bits_kind(model)}"
-        if (error := card.get("std_error")) is not None:  # a single image has none
-            found += f", standard error {arguments.positive('std_error', error):.3f}"
-        yield f"Bits per dimension: {found}), the mean of {count:,} {line(card.get('split'))} images"
+        text = f"**{bits:.3f}** ({summaries.bits_kind(model)}"
+        if (error := card.get("std_error")) is not None:  # None for a single image
+            text += f", standard error {arguments.positive('std_error', error):.3f}"
+        yield f"Bits per dimension: {text}), the mean of {count:,} {line(card.get('split'))} images"
     for key, words in _WORDS.items():
         if card.get(key):
             yield f"{words}: {line(card[key])}"

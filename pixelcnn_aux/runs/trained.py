@@ -1,12 +1,12 @@
-"""The trained models of the package, and how a run is found by its path or name.
+"""The package's trained models, and resolution of runs by path or name.
 
-Each lies in pixelcnn_aux/zoo, as the folder of a run without checkpoints:
+Each is a folder in pixelcnn_aux/zoo, a run without checkpoints:
 
-    NAME/config.json                  the description of the run and of its model
+    NAME/config.json                  description of the run and its model
     NAME/card.json                    the facts that `pretrained` returns
-    NAME/FACTOR/average.safetensors   its weights, in 16 bits, or 8 where they are whole, with a checksum
-    NAME/FACTOR/training.json         how it was trained last
-    NAME/FACTOR/metrics.csv           its learning curve, of all its trainings one after another
+    NAME/FACTOR/average.safetensors   weights in 16 bits, or 8 for whole numbers, with a checksum
+    NAME/FACTOR/training.json         settings of the last training
+    NAME/FACTOR/metrics.csv           learning curve over all trainings
 
 `pixelcnn-aux models` lists them.
 """
@@ -21,18 +21,18 @@ from pixelcnn_aux.runs import hub
 from pixelcnn_aux.runs.folder import RunFolder
 
 FOLDER = pathlib.Path(__file__).parents[1] / "zoo"
-# What programs read if they are given no workdir and there is no run.
+# The model that programs read without --workdir if there is no run.
 DEFAULT = "cifar10-pyramid"
 
 
 def pretrained() -> dict[str, dict[str, Any]]:
-    """The models that `load`, and --workdir of every program that reads a run, take by name.
+    """Lists the models that `load`, and --workdir of programs that read a run, accept by name.
 
     Returns:
       dict, name -> dict: its "purpose"; "bits_per_dim" with its "std_error", on "num_images" images of the
-      split "split"; "data", the images that it was trained on, with their "license"; "seconds" of training,
-      on "machine", by "command"; "fingerprint", by which files that it compressed know it; and "bytes", the
-      size of its files.
+      split "split"; "data", its training images, with their "license"; "seconds" of training, on "machine",
+      by "command"; "fingerprint", which identifies it in compressed files; and "bytes", the size of its
+      files.
 
     Raises:
       OSError: for a card that cannot be read.
@@ -48,7 +48,7 @@ def pretrained() -> dict[str, dict[str, Any]]:
 
 
 def notes(folder: pathlib.Path) -> tuple[str, ...]:
-    """What is known of the model in a folder, by its card, in lines; empty for one without a card here."""
+    """Lines about the model in a folder, from its card; empty for folders outside the package."""
     if folder.parent != FOLDER:
         return ()
     bits = "{}: {bits_per_dim:.3f} bits per dimension of {num_images:,} {split} images"
@@ -56,9 +56,9 @@ def notes(folder: pathlib.Path) -> tuple[str, ...]:
 
 
 def find(path: PathLike) -> pathlib.Path:
-    """The folder of a run, given its path, or the name of a trained model or of a repository on the Hub.
+    """Finds a run's folder by its path, or by the name of a trained model or a Hub repository.
 
-    Raises FileNotFoundError if it is none of these; for a repository as `hub.download`.
+    Raises FileNotFoundError if it is none of these, and for a repository as `hub.download`.
     """
     if hub.is_name(path):
         return hub.download(path)
@@ -66,7 +66,7 @@ def find(path: PathLike) -> pathlib.Path:
     start, folder = f"{path!s:.200}", FOLDER / path
     with disk.explained(f"the folder of a run, or the name of a trained model: {start}"):
         is_name = len(path.parts) == 1 and (folder / "card.json").exists()
-        # Exports and evaluations of a trained model lie in folders of its name that are no runs.
+        # Folders of a trained model's name may have its exports and evaluations, without a run.
         if path.exists() and (RunFolder(path).is_run() or not is_name):
             return path
     if not is_name:
@@ -79,20 +79,20 @@ def find(path: PathLike) -> pathlib.Path:
 
 
 def newest() -> pathlib.Path:
-    """The folder of the newest run under runs/, or of the model `DEFAULT` if there is none."""
+    """Folder of the newest run under runs/, or of the model `DEFAULT` if there is none."""
     run = RunFolder.newest()
     return run.path if run else find(DEFAULT)
 
 
 def outputs(folder: pathlib.Path) -> pathlib.Path:
-    """The folder for evaluations of the run in a folder: the run's own, but runs/NAME for trained models.
+    """Folder for a run's evaluations: its own, or runs/NAME for trained models of the package and the Hub.
 
-    Trained models are those of the package and of the Hub. Raises ValueError if runs/NAME is a run.
+    Raises ValueError if runs/NAME is a run.
     """
     if FOLDER not in folder.absolute().parents and hub.in_cache(folder) is None:
         return folder
     name = RunFolder(folder).name
     beside = RunFolder.RUNS / name
-    expected = f"{beside} to be for what is found out about the trained model {name}"
-    expect(not RunFolder(beside).is_run(), expected, "a run", "Give that another name")
+    expected = f"{beside} to be free for evaluations of the trained model {name}"
+    expect(not RunFolder(beside).is_run(), expected, "a run", "Rename that")
     return beside

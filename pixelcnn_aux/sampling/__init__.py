@@ -1,4 +1,4 @@
-"""Drawing images from chains of factors, exactly, near the cost of one evaluation."""
+"""Exact draws of images from chains of factors, at about the cost of one evaluation."""
 
 from pixelcnn_aux.sampling.chains import (
     Noise as Noise,

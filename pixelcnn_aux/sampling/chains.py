@@ -1,4 +1,4 @@
-"""Drawing images from a chain: each factor in turn given the image that the one before it drew."""
+"""Draws from a chain: each factor draws an image given the image of the previous factor."""
 
 import functools
 import math
@@ -14,15 +14,14 @@ from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
-_PER_PIXEL = 12 / 255  # of all values, which a color may change by: chosen by eye, on photographs
-_AT_ONCE = 2**14  # pixels whose noise is computed together, in a cache
+_PER_PIXEL = (
+    12 / 255
+)  # largest change of a color, as a share of all values: chosen by eye, on photographs
+_CHUNK = 2**14  # pixels whose noise is computed at once, in a cache
 
 
 def sample(model, request, given, known, mask, particles=1, *, own=None):
-    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches.
-
-    Without known pixels, `own` are fields of the requests of some factors, as `kept_pixels` returns them.
-    """
+    """`AuxiliaryModel.sample`, in batches. Without known pixels, `own` replaces `kept_pixels`."""
     particles = arguments.whole("particles", particles, 1, MAX_PARTICLES)
     fits, remedy = particles == 1 or known is not None, "Give them, or particles=1"
     expect(fits, "known pixels, which particles are weighed by", "none", remedy)
@@ -35,25 +34,29 @@ def sample(model, request, given, known, mask, particles=1, *, own=None):
     sizes = model.sizes(request.size or _size_of(model, given, known))
     [*_, size] = sizes.values()
     for name in given:
-        kind = model.factors[name].likelihood
-        shape = [batch, *sizes[name], kind.num_channels]
+        likelihood = model.factors[name].likelihood
+        shape = [batch, *sizes[name], likelihood.num_channels]
         remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
-        given[name] = _checked(f"given[{name!r}]", given[name], shape, kind.num_values, remedy)
+        images = _checked(f"given[{name!r}]", given[name], shape, likelihood.num_values, remedy)
+        given[name] = images
     model.require(names_from(model, given))
     kept = own
     if known is not None or mask is not None:
         kept = kept_pixels(model, known, mask, batch, given, size)
-    rows, (height, width) = (request._replace(size=size), given, kept), size
-    how = {"jit_compile": request.jit_compile, "by_tensors": False}
+    height, width = size
     return in_batches(
-        lambda x: draw(model, *x, particles), rows, (particles * height, width), **how
+        lambda rows: draw(model, *rows, particles),
+        (request._replace(size=size), given, kept),
+        (particles * height, width),
+        jit_compile=request.jit_compile,
+        by_tensors=False,
     )
 
 
 def checked(model, request, count=None):
-    """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; None for any number.
+    """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; of any number for None.
 
-    A whole number of seeds, or None of `count`, are [0, 0], [0, 1] and so on.
+    Seeds that are a whole number, or None for `count` of them, become [0, 0], [0, 1] and so on.
     """
     arguments.choice("mode", request.mode, arguments.MODES)
     arguments.choice("method", request.method, METHODS)
@@ -65,14 +68,14 @@ def checked(model, request, count=None):
     seeds: Any = count if request.seeds is None else request.seeds
     if arguments.is_whole(seeds, 0, 2**31 - 1):
         seeds = np.stack([np.zeros(seeds, np.int32), np.arange(seeds, dtype=np.int32)], axis=1)
-    given = {"seeds": seeds, "log_scale_shift": request.log_scale_shift}
-    given = [arguments.array(name, x) for name, x in given.items()]
-    fits = not any(map(arrays.is_symbolic, given))
+    seeds = arguments.array("seeds", seeds)
+    shifts = arguments.array("log_scale_shift", request.log_scale_shift)
+    fits = not any(map(arrays.is_symbolic, (seeds, shifts)))
     fits = fits and not any(factor.is_recording() for factor in model.factors.values())
     expected = "seeds, log_scale_shift and weights that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
-    seeds, shifts = map(np.asarray, given)
+    seeds, shifts = np.asarray(seeds), np.asarray(shifts)
     dtype, shape = seeds.dtype.name, list(seeds.shape)
     fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each, or how many"
     expect(fits, "seeds as int32 [B, 2]", f"{dtype} {shape}", remedy)
@@ -92,7 +95,7 @@ def checked(model, request, count=None):
 
 
 def _size_of(model, given, known):
-    """(H, W) to draw by a model of images of any size, as `given` or `known` have it; None for no size."""
+    """(H, W) of the draws of a model without a size, by `given` or `known` images; None if unknown."""
     if model.image_size is not None:
         return None
     if known is not None:
@@ -106,14 +109,14 @@ def _size_of(model, given, known):
 
 
 def draw(model, request, given=None, kept=None, particles=1):
-    """`sample` of checked arguments and `kept_pixels`: all at once, and also within a graph."""
+    """`sample` for checked arguments and `kept_pixels`, in one batch. Works within a graph, too."""
     if particles > 1:
         return weighed(functools.partial(draw, model), particles, request, given, kept)
     drawn, sizes = dict(given or {}), model.sizes(request.size)
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
-        known = (kept or {}).get(name, {})
-        own = request._replace(size=sizes[name], auxiliary=image, **known)
+        fields = (kept or {}).get(name, {})
+        own = request._replace(size=sizes[name], auxiliary=image, **fields)
         image = drawn[name] = draw_factor(model, model.factors[name], own)
         if request.particles is not None:
             request.particles.images.append(image)
@@ -121,7 +124,7 @@ def draw(model, request, given=None, kept=None, particles=1):
 
 
 def draw_factor(model, factor, request):
-    """The images of a factor of a chain, or of one like it, for its own `DrawRequest`."""
+    """The images of a factor, named as one of the chain's, for its own `DrawRequest`."""
     stream, bounded = model.position(factor.name), request.within is not None
     if request.particles is not None:
         stream = request.particles.streams(stream)
@@ -130,19 +133,20 @@ def draw_factor(model, factor, request):
 
 
 def names_from(model, given):
-    """The names of a model's factors that are left to draw, in order: those after a `given` one, a dict."""
+    """The names of the factors to draw, in order: all after a `given` one, of a dict of images."""
     names = list(model.factors)
     return names[max((names.index(name) + 1 for name in given), default=0) :]
 
 
 def kept_pixels(model, known, mask, batch, given=None, size=None, *, joined=False):
-    """dict, name -> fields of the factor's `DrawRequest` of known pixels: "completed", or "within" bounds.
+    """Fields of the `DrawRequest` of each factor that hold it to known pixels: dict, name -> dict.
 
-    If `joined`, unknown pixels are bounded by the known ones around them, too: not in a graph.
+    They are "completed", known pixels and a mask, or "within", intervals of values. If `joined`, the known
+    pixels around an unknown one restrict it, too; not in a graph.
     """
     _check_can_complete(model, given or {})
     received = "known={}, mask={}".format(
-        *("None" if x is None else what for x, what in ((known, "images"), (mask, "a mask")))
+        "None" if known is None else "images", "None" if mask is None else "a mask"
     )
     fits, expected = (known is None) == (mask is None), "known images and a mask, or neither"
     expect(fits, expected, received, "Give both, or neither")
@@ -152,7 +156,7 @@ def kept_pixels(model, known, mask, batch, given=None, size=None, *, joined=Fals
     images, masks = model.images_of(known), [mask]
     for transform in model.transforms:
         masks.append(transform.known(masks[-1]))
-    kept, above = {}, None  # the sum that an exact factor above fixes
+    kept, above = {}, None  # the fixed sum of the exact factor above
     # From the full image down: through a sum, the known pixels of an image leave an interval for each value
     # of its auxiliary image.
     for (name, factor), mask in zip(reversed(model.factors.items()), masks):
@@ -166,18 +170,16 @@ def kept_pixels(model, known, mask, batch, given=None, size=None, *, joined=Fals
             low, high = (arrays.cast(above.auxiliary(x), images[name].dtype) for x in (low, high))
             if given and name in given:
                 _check_agrees(name, given[name], low, high)
-        bounded = above is not None or factor.fixed_sum is not None
-        kept[name] = {"within": (low, high)} if bounded else {"completed": (images[name], mask)}
+        has_interval = above is not None or factor.fixed_sum is not None
+        fields = {"within": (low, high)} if has_interval else {"completed": (images[name], mask)}
+        kept[name] = fields
         above = factor.fixed_sum if factor.exact else None
     return kept
 
 
 def _around_known(images, mask, last):
-    """The least and the most of values up to `last`, of the shape and dtype of images [B, H, W, C].
-
-    Around the mean of known neighbors the interval is narrow, and from each pixel to the next one wider.
-    """
-    # Middles of the intervals, followed by 1; 0 where there is none yet.
+    """Intervals, (least, most), centered at the mean of known neighbors, that grow with the distance."""
+    # Centers of the intervals, then a channel of 1; 0 where undefined so far.
     middles = np.concatenate([images, np.ones_like(mask)], axis=-1, dtype=np.float32) * mask
     steps = np.where(mask == 1, np.float32(0), np.inf)
     for step in range(1, math.ceil(1 / _PER_PIXEL)):
@@ -193,7 +195,7 @@ def _around_known(images, mask, last):
 
 
 def can_complete(model):
-    """Whether an `AuxiliaryModel` draws images of which pixels are known and nothing else: bool."""
+    """Whether an `AuxiliaryModel` can draw images given known pixels: bool."""
     try:
         _check_can_complete(model, {})
     except ValueError:
@@ -203,7 +205,7 @@ def can_complete(model):
 
 def _check_can_complete(model, given):
     """Raises ValueError if a factor to draw cannot be held to the known pixels."""
-    above = None  # the factor that is drawn next: from the full image down
+    above = None  # the factor drawn next; the loop goes down from the full image
     for name in reversed(names_from(model, given)):
         factor = model.factors[name]
         if above and above.exact and factor.likelihood.bounded_noise_size is None:
@@ -224,7 +226,7 @@ def _check_can_complete(model, given):
 
 
 def _check_agrees(name, images, low, high):
-    """Raises ValueError if an auxiliary image lies outside of the interval that the known pixels leave."""
+    """Raises ValueError if an auxiliary image lies outside the interval that the known pixels leave."""
     contradicts = (images < low) | (images > high)
     if contradicts.any():
         index = tuple(np.argwhere(contradicts)[0].tolist())
@@ -237,26 +239,27 @@ def _check_agrees(name, images, low, high):
         )
 
 
-def _checked(what, images, shape, num_values, remedy=None):
-    """Images of a shape [B, H, W, C], B being that of the seeds; an array, unless a graph is traced."""
-    images = check_images(images, shape[-1], num_values, what=what)
+def _checked(name, images, shape, num_values, remedy=None):
+    """Checks images of a shape [B, H, W, C], with B seeds; returns an array, unless a graph is traced."""
+    images = check_images(images, shape[-1], num_values, what=name)
     images = images if arrays.is_symbolic(images) else np.asarray(images)
-    (batch, *size, _), (found_batch, *found_size, _) = shape, list(images.shape)
-    expected, found = (" x ".join(map(str, x)) for x in (size, found_size))
+    batch, *size, _ = shape
+    own_batch, *own_size, _ = images.shape
     remedy = remedy or "Resize them, or ask model.complete, which takes pictures of any size"
-    expected = f"{what} of {expected}, the size that the model draws"
-    expect(found_size == size, expected, found, remedy)
-    expect(found_batch == batch, f"{what} for each of {batch} seeds", found_batch, "Give as many")
+    expected, received = (" x ".join(map(str, x)) for x in (size, own_size))
+    expected = f"{name} of {expected}, the size that the model draws"
+    expect(own_size == size, expected, received, remedy)
+    expect(own_batch == batch, f"{name} for each of {batch} seeds", own_batch, "Give as many")
     return images
 
 
 class Noise:
-    """The noise of a factor's draws: for each image a function of its seed and of the factor's place.
+    """The noise of a factor's draws: for each image a function of its seed and of the factor's position.
 
-    noise[:, rows, columns], two slices, is that of a part of the images, float [B, h, w, noise_size] of the
-    factor's dtype, or [B, h, w, bounded_noise_size] for draws within bounds, as those of a factor with a
-    fixed sum are. It is drawn by NumPy, or, of seeds in a graph that is traced, the same numbers by
-    TensorFlow, of all rows; never within a function that XLA compiles, where they would be others.
+    noise[:, rows, columns], with two slices, is float [B, h, w, noise_size] of the factor's dtype for a part
+    of the images, or [B, h, w, bounded_noise_size] for draws within bounds and factors with a fixed sum.
+    NumPy draws it; for seeds in a graph, TensorFlow draws the same numbers, of all rows. A function that XLA
+    compiles must not draw noise: the numbers would differ.
     """
 
     def __init__(self, factor, seeds, stream, size, *, mode="sample", bounded=False):
@@ -265,26 +268,27 @@ class Noise:
         noise_size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
         self._shape, self._dtype = (*size, noise_size), factor.variable_dtype
         self._latest = None, None
-        self._of = lambda uniforms: likelihood.noise(uniforms, mode, bounded)
+        self._from_uniforms = lambda uniforms: likelihood.noise(uniforms, mode, bounded)
 
     def __getitem__(self, index):
         _, rows, columns = index
-        what = self._stream, self._shape, self._dtype
+        numbers = self._stream, self._shape, self._dtype
         if arrays.is_symbolic(self._seeds):
-            return self._of(arrays.backend().uniforms(self._seeds, *what)[:, rows, columns])
-        latest, found = self._latest
-        if latest != (rows, columns):  # each group of pixels asks for the noise of all
+            uniforms = arrays.backend().uniforms(self._seeds, *numbers)
+            return self._from_uniforms(uniforms[:, rows, columns])
+        latest, noise = self._latest
+        if latest != (rows, columns):  # all groups of pixels use the noise of the same tile
             seeds, (height, width, size) = np.asarray(self._seeds), self._shape
             (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
-            found = np.empty((len(seeds), bottom - top, right - left, size), self._dtype)
-            # Some rows at a time: uniform numbers take several times the memory of those that they become.
-            at_once = max(1, _AT_ONCE // max(len(seeds) * (right - left), 1))
+            noise = np.empty((len(seeds), bottom - top, right - left, size), self._dtype)
+            # A few rows at a time, since philox takes several times the memory of its result.
+            at_once = max(1, _CHUNK // max(len(seeds) * (right - left), 1))
             for first in range(top, bottom, at_once):
                 band = slice(first, min(first + at_once, bottom))
-                uniforms = philox.uniforms(seeds, *what, band, columns)
-                found[:, first - top : band.stop - top] = self._of(uniforms)
-            self._latest = (rows, columns), found
-        return found
+                uniforms = philox.uniforms(seeds, *numbers, band, columns)
+                noise[:, first - top : band.stop - top] = self._from_uniforms(uniforms)
+            self._latest = (rows, columns), noise
+        return noise
 
 
 def noise(*args, **kwargs):

@@ -1,10 +1,10 @@
-"""Coloring photographs: small first, in the size of the model's images, which it sees whole.
+"""Colorization of photographs: first at the size of the model's images, which the model sees whole.
 
-Single draws differ too much from place to place, and low log-scales leave hardly any color. The mean of
-several draws has the colors that they agree on; it is pale, and so they are made stronger. Red and blue draws
-cancel out in it, but not in the means of clusters. A guided filter (He and Sun, Fast guided filter, 2015)
-carries colors to the full size: around each pixel of the small picture, they are fitted as linear functions
-of the gray, and these are given the photograph's gray. So colors change where the gray does.
+Single draws vary too much from place to place, and low log-scales leave hardly any color. The mean of several
+draws keeps the colors that they agree on, but is pale, so its colors are made stronger. Red and blue draws
+cancel in a mean of all, but not in means of clusters. A guided filter (He and Sun, Fast guided filter, 2015)
+upsamples colors: around each pixel of the small picture, it fits them as linear functions of the gray, and
+evaluates these at the photograph's grays. So colors change where the gray does.
 """
 
 import operator
@@ -20,95 +20,128 @@ from pixelcnn_aux.sampling.chains import checked, sample
 from pixelcnn_aux.sampling.pictures import as_seen_whole
 
 # Chosen by eye, on photographs.
-_DRAWS, _STRENGTH = 32, 2  # of a coloring, and how much stronger colors of a mean become at most
-_LEAST, _MOST = 3, 64  # colorings that are told apart, also where fewer are asked for
+_DRAWS = 32  # per coloring
+_STRENGTH = 2  # maximum factor by which colors of a mean become stronger
+_LEAST, _MOST = 3, 64  # clusters to rank, even if fewer colorings are requested; and colorings
 _STARTS, _STEPS = 8, 20  # of k-means
 _RADIUS = 2  # of the filter's windows, in pixels of the small picture
-_NOISE = 1e-3  # a variance of grays, from 0 to 1, that says nothing about colors
-_ROWS = 256  # of a photograph at once
+_NOISE = 1e-3  # variance of grays, from 0 to 1, that carries no information about colors
+_ROWS = 256  # of a photograph processed at once
 
 
 def colorize(model, images, request, num):
     """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
     num = num if num is None else arguments.whole("num", num, 1, _MOST)
+    _check_model(model)
+    lumas = _lumas(images, model.likelihood.num_values)
+    count, height, width, _ = lumas.shape
+    request = checked(model, request, count)
+    small = as_seen_whole(model, lumas)
+    grays = model.transforms[0](np.repeat(small, 3, axis=-1))
+    is_reduced = small.shape[1] < height or small.shape[2] < width
+    num_colorings = max(num, _LEAST) if num and is_reduced else num or 1
+    seeds = request.seeds[:, np.newaxis]
+    if is_reduced or num:
+        seeds = _several(request.seeds, num_colorings * (_DRAWS if is_reduced else 1))
+    drawn = _draw(model, request, grays, seeds)
+    colored = np.empty((count, num or 1, height, width, 3), drawn.dtype)
+    last = model.likelihood.num_values - 1
+    for k, (pictures, own) in enumerate(zip(colored, drawn)):
+        conditions = by_leaf(lambda x, k=k: x[k : k + 1], (grays, request.condition))
+        if not is_reduced:
+            order = _order(model, own, conditions) if num else [0]
+            pictures[:] = own[order, :height, :width]
+            continue
+        if num:
+            tints, *marks = _clusters(own, num_colorings, request.seeds[k])
+            candidates = _mixed(small[k].astype(np.int32), tints, last).astype(own.dtype)
+            tints = tints[_order(model, candidates, conditions, *marks)]
+        else:
+            tints = [_STRENGTH * _tints(own.mean(axis=0))]
+        for picture, tint in zip(pictures, tints):
+            _color(picture, lumas[k], small[k], tint, last)
+    return colored if num else colored[:, 0]
+
+
+def _check_model(model):
+    """Raises ValueError unless the last factors are grays, and colors given these."""
     names = list(model.factors)
     channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
     expected = "a model of three channels given an auxiliary image of one, its grays"
     received = f"factors {names}, the last ones of {channels} channels"
-    expect(channels == [1, 3], expected, received, "Take another model, such as cifar10-grayscale")
-    images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
-    fits, received = images.shape[-1] in (1, 3), f"shape {list(images.shape)}"
-    remedy = "Give photographs, or grays from 0 to 255"
-    expect(fits, "images as uint8 [B, H, W, 1 or 3]", received, remedy)
-    if images.shape[-1] == 3:
-        parts = (weight * images[..., k].astype(np.int32) for k, weight in enumerate(LUMA))
-        images = (sum(parts) // 1000).astype(images.dtype)[..., np.newaxis]
-    count, height, width, _ = images.shape
-    request, small = checked(model, request, count), as_seen_whole(model, images)
-    grays = model.transforms[0](np.repeat(small, 3, axis=-1))
-    is_reduced = small.shape[1] < height or small.shape[2] < width
-    apart, seeds = max(num, _LEAST) if num and is_reduced else num or 1, request.seeds
-    draws = apart * _DRAWS if is_reduced else apart
-    if is_reduced or num:
-        request, grays = by_leaf(lambda x: np.repeat(x, draws, axis=0), (request, grays))
-        request = request._replace(seeds=_several(seeds, draws))
-    sized = model.with_image_size(small.shape[1:3]) if model.image_size else model
-    drawn = sample(sized, request, {names[-2]: grays}, None, None)[names[-1]]
-    found = np.empty((count, num or 1, height, width, 3), drawn.dtype)
-    last = model.likelihood.num_values - 1
-    for index, pictures in enumerate(found):
-        own = drawn[index * draws :][:draws]
-        tints, marks, order = [_STRENGTH * _tints(own.mean(axis=0))], [], [0]
-        if num and is_reduced:
-            tints, *marks = _clusters(own, apart, seeds[index])
-            own = _mixed(small[index].astype(np.int32), tints, last).astype(own.dtype)
-        if num:
-            rows = operator.itemgetter([index * draws] * len(own))
-            given = by_leaf(rows, (grays, request.condition))
-            marks.append(-np.asarray(model.factors[names[-1]].log_prob(Inputs(own, *given))))
-            ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
-            order = np.lexsort((marks[0], sum(ranks)))
-        for picture, k in zip(pictures, order):
-            if is_reduced:
-                _color(picture, images[index], small[index], tints[k], last)
-            else:
-                picture[:] = own[k, :height, :width]
-    return found if num else found[:, 0]
+    expect(channels == [1, 3], expected, received, "Use another model, such as cifar10-grayscale")
+
+
+def _lumas(images, num_values):
+    """The luma of checked photographs, or grays as they are: [B, H, W, 1]."""
+    images = np.asarray(check_images(images, num_values=num_values))
+    channels = images.shape[-1]
+    received, remedy = f"shape {list(images.shape)}", "Give photographs, or grays from 0 to 255"
+    expect(channels in (1, 3), "images as uint8 [B, H, W, 1 or 3]", received, remedy)
+    if channels == 1:
+        return images
+    weighted = (weight * images[..., k].astype(np.int32) for k, weight in enumerate(LUMA))
+    return (sum(weighted) // 1000).astype(images.dtype)[..., np.newaxis]
 
 
 def _several(seeds, count):
-    """Seeds of `count` draws for each of int32 [B, 2]: int32 [B * count, 2]."""
-    mixed = map(np.random.SeedSequence, seeds.view(np.uint32))
-    states = [x.generate_state(2 * count) for x in mixed]
-    return np.reshape(states, (-1, 2)).astype(np.uint32).view(np.int32)
+    """Derives `count` seeds from each of int32 [B, 2]: int32 [B, count, 2]."""
+    sequences = map(np.random.SeedSequence, seeds.view(np.uint32))
+    states = [x.generate_state(2 * count) for x in sequences]
+    return np.reshape(states, (-1, count, 2)).astype(np.uint32).view(np.int32)
+
+
+def _draw(model, request, grays, seeds):
+    """Draws images given grays [B, h, w, 1] with seeds [B, n, 2]: [B, n, h, w, 3]."""
+    *_, gray_name, image_name = model.factors
+    batch, count, _ = seeds.shape
+    request, repeated = by_leaf(lambda x: np.repeat(x, count, axis=0), (request, grays))
+    request = request._replace(seeds=seeds.reshape(-1, 2))
+    if model.image_size:
+        model = model.with_image_size(grays.shape[1:3])
+    drawn = sample(model, request, {gray_name: repeated}, None, None)[image_name]
+    return drawn.reshape(batch, count, *drawn.shape[1:])
+
+
+def _order(model, images, conditions, *marks):
+    """Orders images [n, h, w, 3] by the sum of their ranks in likelihood and marks: int [n].
+
+    `conditions` are the grays and the model's condition, one row each.
+    """
+    *_, factor = model.factors.values()
+    conditions = by_leaf(lambda x: np.repeat(x, len(images), axis=0), conditions)
+    marks = *marks, -np.asarray(factor.log_prob(Inputs(images, *conditions)))
+    ranks = (np.argsort(np.argsort(x, kind="stable")) for x in marks)
+    return np.lexsort((marks[0], sum(ranks)))
 
 
 def _clusters(drawn, num, seed):
-    """The tints of more than `num` clusters of draws [n, h, w, 3]: [K, h, w, 2], and marks of each, [K].
+    """Clusters draws [n, h, w, 3] to K > `num` tints [K, h, w, 2], each as strong as those of its draws.
 
-    Tints of a mean become as strong as those of its draws. The lower its marks, the earlier a cluster comes.
+    Also returns two marks, [K] each: a cluster with lower marks is preferred.
     """
     tints = _tints(drawn)
-    # Of the parts of a picture, not of pixels: [n, h * w * 2].
-    parts = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
-    parts = parts.swapaxes(0, 1).reshape(len(drawn), -1)
-    products, generator = parts @ parts.T, np.random.default_rng(seed.view(np.uint32))
+    # Compare smoothed tints rather than single pixels: [n, h * w * 2].
+    smooth = _in_windows(np.concatenate(tints, axis=-1)).reshape(-1, len(drawn), 2)
+    smooth = smooth.swapaxes(0, 1).reshape(len(drawn), -1)
+    products = smooth @ smooth.T
+    generator = np.random.default_rng(seed.view(np.uint32))
     squares = np.diag(products)
     distances = squares[:, None] + squares - 2 * products
-    # One more at least, so that the oddest can come last.
-    found = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
-    _, shares, away = max(found, key=operator.itemgetter(0))
+    # At least one more than requested, so that the oddest cluster can come last.
+    results = (_k_means(distances, x, generator) for x in range(num + 1, 2 * num + 2))
+    _, shares, away = max(results, key=operator.itemgetter(0))
     strengths = np.sqrt(squares @ shares / (((products @ shares) * shares).sum(axis=0) + 1e-6))
     tints = np.tensordot((np.minimum(strengths, _STRENGTH) * shares).T, tints, axes=1)
-    # Orange and blue are natural, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
+    # Orange and blue are common, green and purple rare: in CIFAR-10, red and blue tints correlate by -0.66.
     hues = tints.prod(axis=-1).mean(axis=(1, 2)) / ((tints**2).mean(axis=(1, 2, 3)) + 1e-6)
     return tints, away.mean(axis=0), hues
 
 
 def _k_means(distances, count, generator):
-    """k-means of n points by their squared distances, [n, n]: the best of several starts.
+    """k-means of n points with squared distances [n, n]: the best of several starts.
 
-    Returns how well clusters are apart, the points' shares in their means, and squared distances to these.
+    Returns the mean silhouette, the points' shares in the clusters' means, and squared distances to these.
     """
     results = []
     for _ in range(_STARTS):
@@ -121,21 +154,21 @@ def _k_means(distances, count, generator):
             away = distances @ shares
             away = np.maximum(away - (shares * away).sum(axis=0) / 2, 0)
         nearest, second = np.partition(away, 1)[:, :2].T
-        # The silhouette, in which a point that is a cluster of its own counts nothing.
+        # The silhouette, where a point that is its own cluster counts 0.
         apart = (1 - np.sqrt(nearest / (second + 1e-6))) * (1 - 1 / (members @ sizes))
         results.append((nearest.sum(), apart.mean(), shares, away))
     return min(results, key=operator.itemgetter(0))[1:]
 
 
 def _tints(drawn):
-    """What red and blue of [..., 3] have more than the luma: [..., 2]."""
+    """Red and blue minus luma, of [..., 3]: [..., 2]."""
     return (drawn - (drawn @ np.array(LUMA) / 1000)[..., None])[..., ::2]
 
 
 def _color(picture, gray, small, tints, last):
-    """Fills a picture, [H, W, 3], with the `_tints` of a small one, [h, w, 2], for grays [H, W, 1].
+    """Fills a picture, [H, W, 3], with grays [H, W, 1] and upsampled tints [h, w, 2].
 
-    `small` are the grays of that size, and `last` is the highest value.
+    `small` are the grays at the tints' size, and `last` is the highest pixel value.
     """
     height, width, _ = gray.shape
     guide = small / last
@@ -152,7 +185,7 @@ def _color(picture, gray, small, tints, last):
 
 
 def _mixed(luma, tints, last):
-    """Pictures, int32 [..., H, W, 3], of a luma, [H, W, 1], by their `_tints`, [..., H, W, 2].
+    """Pictures, int32 [..., H, W, 3], with a luma, [H, W, 1], and tints, [..., H, W, 2].
 
     Tints that are too strong for the luma become paler.
     """
@@ -160,14 +193,14 @@ def _mixed(luma, tints, last):
     all_three = np.insert(tints, 1, tints @ np.float32([red, blue]) / np.float32(-green), axis=-1)
     room = np.where(all_three > 0, np.maximum(last - 1 - luma, 0), luma)  # 1 for rounding green
     share = np.min(room / np.maximum(np.abs(all_three), np.float32(1e-6)), axis=-1, keepdims=True)
-    others = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
-    # The least green of this luma.
-    least = -((others @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
-    return np.insert(others, 1, least, axis=-1)
+    red_blue = np.rint(luma + np.minimum(share, 1) * tints).astype(np.int32)
+    # The lowest green with this luma.
+    lowest = -((red_blue @ np.int32([red, blue]) - 1000 * luma[..., 0]) // green)
+    return np.insert(red_blue, 1, lowest, axis=-1)
 
 
 def _in_windows(planes):
-    """The mean of [h, w, C] in the window around each pixel, as far as that lies in the picture."""
+    """The mean of [h, w, C] over the window around each pixel, clipped at the edges."""
     for _ in range(2):
         count = len(planes)
         low, high = (np.clip(np.arange(count) + x, 0, count) for x in (-_RADIUS, _RADIUS + 1))
@@ -177,7 +210,7 @@ def _in_windows(planes):
 
 
 def _enlarged(planes, length):
-    """[h, w, C] -> [length, w, C], linear between the centers of pixels."""
+    """Linear interpolation between pixel centers: [h, w, C] -> [length, w, C]."""
     at = np.clip((np.arange(length) + 0.5) * len(planes) / length - 0.5, 0, len(planes) - 1)
     low = at.astype(int)
     share = (at - low).astype(planes.dtype)[:, None, None]

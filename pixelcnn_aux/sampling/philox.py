@@ -21,11 +21,17 @@ def uniforms(
     rows: slice = slice(None),
     columns: slice = slice(None),
 ) -> np.ndarray:
-    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, W, N], of `shape` (H, W, N).
+    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, W, N].
 
-    Image b is a function of seeds[b] and of `stream` alone, or stream[b]: TensorFlow's `stateless_uniform` of
-    the seed with the stream folded in, an int64. `dtype` is "float32" or "float64". Only some `rows` and
-    `columns`, slices of step 1, are computed: as of the whole.
+    Image b depends only on seeds[b] and on the stream, an int64: it is TensorFlow's `stateless_uniform` of
+    the seed with `stream`, or stream[b], folded in.
+
+    Args:
+      seeds: int32 [B, 2].
+      stream: int, or int64 [B].
+      shape: (H, W, N).
+      dtype: "float32" or "float64".
+      rows, columns: slices of step 1, the part of the images to compute.
     """
     *key, third, fourth = _philox(_words(np.array(seeds, np.int64)), _SEEDING)
     zero = np.uint64(0)
@@ -37,38 +43,34 @@ def uniforms(
     height, width, size = shape
     (top, bottom, _), (left, right, _) = rows.indices(height), columns.indices(width)
     at_once, length = 16 // np.dtype(dtype).itemsize, (right - left) * size
-    if length == width * size:  # rows follow each other
+    if length == width * size:  # rows are contiguous
         starts, length = np.array([top * length]), (bottom - top) * length
     else:
         starts = (np.arange(top, bottom) * width + left) * size
-    # Four words at a time, from those before the first number of each row.
+    # Each call gives four words. The first one may start before the first number of a row.
     skipped, beside = np.divmod(starts, at_once)
     calls = -(-(length + at_once - 1) // at_once)
     counts = np.add.outer(skipped, np.arange(calls)).astype(np.uint64).reshape(-1)
     bits = _philox((counts & _LOW, counts >> _32, third, fourth), key)
     shape = len(seeds), len(starts), calls * at_once
     numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(shape)
-    found = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
-    return np.stack(found, axis=1).reshape(len(seeds), bottom - top, right - left, size)
+    parts = [x[:, first : first + length] for x, first in zip(numbers.swapaxes(0, 1), beside)]
+    return np.stack(parts, axis=1).reshape(len(seeds), bottom - top, right - left, size)
 
 
 def _words(numbers):
-    """The lower and the upper 32 bits of each of n numbers, int64 [..., n]: list of 2 n uint64 [...]."""
-    numbers = numbers.view(np.uint64)
-    return [
-        x
-        for i in range(numbers.shape[-1])
-        for x in (numbers[..., i] & _LOW, numbers[..., i] >> _32)
-    ]
+    """The lower and upper 32 bits of n numbers, int64 [..., n]: list of 2 n uint64 [...]."""
+    numbers = np.moveaxis(numbers.view(np.uint64), -1, 0)
+    return [word for x in numbers for word in (x & _LOW, x >> _32)]
 
 
 def _philox(counter, key):
-    """Four words of 32 bits, and a key of two: four others, all in uint64 that broadcast."""
+    """Encrypts four 32-bit words with a key of two: all uint64, which broadcast."""
     a, b, c, d = counter
     k, m = key
     for _ in range(10):
-        one, other = a * _FACTORS[0], c * _FACTORS[1]
-        a, b, c, d = (other >> _32) ^ b ^ k, other & _LOW, (one >> _32) ^ d ^ m, one & _LOW
+        p, q = a * _FACTORS[0], c * _FACTORS[1]
+        a, b, c, d = (q >> _32) ^ b ^ k, q & _LOW, (p >> _32) ^ d ^ m, p & _LOW
         k, m = (k + _STEPS[0]) & _LOW, (m + _STEPS[1]) & _LOW
     return a, b, c, d
 

@@ -1,8 +1,8 @@
-"""Who decides pixels from their distributions, and the images that are decided.
+"""Deciders, which choose pixels given their distributions, and canvases, which hold decided pixels.
 
-A decider is a function `decide(params, pick, bounds)` of pixels that are decided at once: their parameters,
-float [B, ..., P], a function that takes their part of arrays [B, H, W, ...], and the bounds that an auxiliary
-image sets, as for `Likelihood.draw`. It returns their values, whole numbers [B, ..., C].
+A decider is a function `decider(params, pick, bounds)` of pixels that are decided at once: their parameters,
+float [B, ..., P]; a function that picks these pixels out of arrays [B, H, W, ...]; and the `bounds` of
+`Likelihood.draw` that follow from an auxiliary image, or None. It returns whole values [B, ..., C].
 """
 
 from collections.abc import Callable
@@ -16,82 +16,83 @@ from pixelcnn_aux.sums import Bounds, Remainders, bounds_of
 
 
 def drawn_pixels(likelihood, request):
-    """The decider of a `DrawRequest`: draws the pixels that are not known, within what is known of them."""
+    """The decider of a `DrawRequest`: draws unknown pixels, within the request's intervals."""
 
-    def decide(params, pick, bounds):
+    def decider(params, pick, bounds):
         if request.within is not None:
-            ends = (arrays.cast(pick(x), "int32") for x in request.within)
-            bounds = within_both(bounds, *ends)
+            bounds = intersected(bounds, *(arrays.cast(pick(x), "int32") for x in request.within))
         shift = request.log_scale_shift
         shift = pick(shift) if len(shift.shape) > 1 else shift
         pixels = likelihood.draw(params, pick(request.noise), shift, bounds=bounds)
         if request.completed is None:
             return pixels
-        known, mask = map(pick, request.completed)
-        return arrays.where(mask == 1, arrays.cast(known, "int32"), pixels)
+        known_pixels, mask = map(pick, request.completed)
+        return arrays.where(mask == 1, arrays.cast(known_pixels, "int32"), pixels)
 
-    return decide
+    return decider
 
 
 class Canvas:
-    """The images that a scan decides, and what is left of the sums of their blocks.
+    """The images of a scan, and what remains of the sums of their blocks.
 
     Attributes:
-      images: [B, H, W, C] of pixel values, 0 where they are not decided.
+      images: [B, H, W, C] of pixel values, 0 where undecided.
       state: list of arrays [B, ...] that decisions change, which loops of graphs carry.
     """
 
     def __init__(self, factor: Any, request: Any, decider: Any, images: Tensor):
         self.images, self._factor, self._request, self._decider = images, factor, request, decider
-        fixed_sum = factor.fixed_sum
-        ends = request.size, request.within
-        self._known = fixed_sum and Remainders(fixed_sum, request.auxiliary, *ends)
+        self._remainders = remainders_of(factor, request)
 
     @property
     def state(self) -> list[Tensor]:
-        return [self.images, *([self._known.remainder] if self._known else [])]
+        return [self.images, *([self._remainders.remainder] if self._remainders else [])]
 
     @state.setter
     def state(self, state: list[Tensor]) -> None:
         self.images, *remainder = state
-        if self._known:
-            [self._known.remainder] = remainder
+        if self._remainders:
+            [self._remainders.remainder] = remainder
 
-    def decide(self, rows: Tensor, columns: Tensor, params: Tensor) -> Tensor:
-        """Decides the pixels in rows and columns, int [n], by their parameters, float [B, n, P].
-
-        Returns the pixels as the network sees them: float [B, n, C].
-        """
+    def fill(self, rows: Tensor, columns: Tensor, params: Tensor) -> Tensor:
+        """Decides pixels, int [n] each, by parameters [B, n, P]; returns inputs of the network [B, n, C]."""
         request, factor = self._request, self._factor
 
         def pick(x):
             return arrays.pixels(x, rows, columns)
 
-        here = self._known and self._known.at_pixels(rows, columns)
-        pixels = self._decider(params, pick, here and here.bounds())
+        remainders = self._remainders and self._remainders.at_pixels(rows, columns)
+        pixels = self._decider(params, pick, remainders and remainders.bounds())
         if request.particles is not None:
-            nats = known_nats(factor.likelihood, request, params, pixels, pick, here)
+            nats = known_nats(factor.likelihood, request, params, pixels, pick, remainders)
             request.particles.weigh(nats.sum(axis=1))
         self.images = arrays.with_pixels(self.images, rows, columns, pixels)
         if factor.watch:
             factor.watch(self.images)
-        x = factor.network_inputs(pixels, here and here.center())
-        if here:
-            here.decided(pixels)
+        x = factor.network_inputs(pixels, remainders and remainders.center())
+        if remainders:
+            remainders.decided(pixels)
         return x
 
-    def end_step(self, others: Callable[[], list[Tensor]]) -> None:
-        """Resamples particles that have become few, and the arrays of the scan that `others` returns."""
+    def end_step(self, scan_arrays: Callable[[], list[Tensor]]) -> None:
+        """Resamples particles if too few are effective; `scan_arrays` returns the arrays of the scan."""
         particles = self._request.particles
         if particles is not None and particles.are_few():
-            particles.resample([*self.state, *others()])
+            particles.resample([*self.state, *scan_arrays()])
+
+
+def remainders_of(factor, request):
+    """`Remainders` of the images of a `DrawRequest`; None for a factor without a fixed sum."""
+    if factor.fixed_sum is None:
+        return None
+    return Remainders(factor.fixed_sum, request.auxiliary, request.size, request.within)
 
 
 def known_nats(likelihood, request, params, pixels, pick, remainders):
-    """Log-probabilities of what is known of pixels: of their values, or the intervals they were drawn from.
+    """Log-probabilities of known pixel values, or of the known intervals in which pixels were drawn.
 
-    float [B, ...], NumPy's, as `pick` takes pixels, [B, ..., C], from images; 0 where nothing is known.
-    `remainders` are their `PartRemainders`, or None.
+    NumPy float [B, ...] for pixels [B, ..., C], 0 where nothing is known. `pick` is that of deciders, and
+    `remainders` are the pixels' `PartRemainders` or None.
     """
     nothing = np.zeros(pixels.shape[:-1])
     if request.completed is not None:
@@ -99,26 +100,27 @@ def known_nats(likelihood, request, params, pixels, pick, remainders):
         if not mask.any():
             return nothing
         return np.where(mask == 1, likelihood.log_prob(params, pixels), nothing)
-    zeros = np.zeros_like(pixels)
-    before = Bounds(zeros, zeros + (likelihood.num_values - 1), zeros)
-    if remainders is not None:  # what follows from auxiliary images alone
-        before = bounds_of(remainders.bounds(within=False), pixels)
+    if remainders is None:
+        zeros = np.zeros_like(pixels)
+        by_auxiliary = Bounds(zeros, zeros + (likelihood.num_values - 1), zeros)
+    else:
+        by_auxiliary = bounds_of(remainders.bounds(within=False), pixels)
     bounds = remainders and remainders.bounds()
-    after = bounds_of(within_both(bounds, *map(pick, request.within)), pixels)
-    if (before.low == after.low).all() and (before.high == after.high).all():
+    by_both = bounds_of(intersected(bounds, *map(pick, request.within)), pixels)
+    if all((by_auxiliary[i] == by_both[i]).all() for i in range(2)):
         return nothing
-    return np.subtract(*(likelihood.log_prob(params, pixels, x) for x in (before, after)))
+    return np.subtract(*(likelihood.log_prob(params, pixels, x) for x in (by_auxiliary, by_both)))
 
 
-def within_both(bounds, low, high):
-    """Bounds as for `Likelihood.draw`, of pixels also known to lie between others, int32 [..., C]."""
-    least, most = (arrays.unstack(x, axis=-1) for x in (low, high))
+def intersected(bounds, least, most):
+    """`bounds` as of `Likelihood.draw`, or None, intersected with intervals: int32 [..., C] each."""
+    least, most = (arrays.unstack(x, axis=-1) for x in (least, most))
 
-    def both(channel, earlier):
+    def intersection(channel, earlier):
         if bounds is None:
             return Bounds(least[channel], most[channel], least[channel])
         low, high, center = bounds(channel, earlier)
         low, high = arrays.maximum(low, least[channel]), arrays.minimum(high, most[channel])
         return Bounds(low, high, center)
 
-    return both
+    return intersection

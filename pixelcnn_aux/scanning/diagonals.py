@@ -1,41 +1,42 @@
-"""Networks of one resolution: all rows of an image go on at once, along a diagonal.
+"""Scans of networks of one resolution: all rows of an image advance at once, along a diagonal.
 
-A pixel depends on the row above it only up to some columns further to the right. So in step t, row r is at
-column t - delay * r, for a delay that follows from the network's kernels and blocks:
+A pixel depends on the row above it only up to a few columns further to the right. So in step t, row r is at
+column t - delay * r, with a delay that follows from the network's kernels and blocks:
 
     0 1 2 3 4 5 ...
     2 3 4 5 6 7 ...     the step that decides each pixel, for a delay of 2
     4 5 6 7 8 9 ...
 
-An activation that later ones see to the right of their pixel is evaluated as many columns ahead of it. The
-latest steps of each are kept, so that memory grows with the height of an image.
+An activation is evaluated as many columns ahead of the decided pixels as later ones look to the right. Only
+the latest steps of each are kept, so that memory grows with the height of an image.
 """
 
+import functools
 import itertools
+import operator
 
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.networks.activations import silu
-from pixelcnn_aux.networks.blocks import GatedResidualBlock
+from pixelcnn_aux.networks.blocks import GatedResidualBlock, convolutions
 from pixelcnn_aux.networks.network import append_ones
 
 
 class _Activation:
-    """The latest steps of an activation, `ahead` columns to the right of the pixels that are decided."""
+    """The latest steps of an activation, `ahead` columns to the right of the decided pixels."""
 
     def __init__(self, scan, ahead, channels):
         self.ahead, self._scan, self.channels, self.now = ahead, scan, channels, None
-        # By image, row and step, modulo the period; the first ones also at the end, so that columns side by
-        # side are a slice. Zeros outside of the image.
+        # By image, row, and step modulo the period, zeros outside the image. The first steps are repeated at
+        # the end, so that neighboring columns are a slice.
         rows, steps = scan.above + scan.height, scan.period + scan.widest - 1
         self._shape = scan.batch, rows, steps, channels
-        self.begin()
+        self.clear()
 
-    def begin(self):
-        """Forgets all steps."""
+    def clear(self):
         self.steps = self._scan.zeros(*self._shape)
 
     def add(self, x):
-        """The activation, given its rows of this step, float [B, n, C]."""
+        """Adds the rows of this step, float [B, n, C], and returns the activation."""
         scan, self.now = self._scan, x
         (first, _), (ended, _) = scan.rows(self.ahead), scan.rows(self.ahead - scan.widest)
         parts = [(first, arrays.expand_dims(scan.within(x, self.ahead), 2))]
@@ -45,34 +46,32 @@ class _Activation:
             self.steps = arrays.written(self.steps, (0, scan.above + row, position), values)
         return self
 
-    def near(self, ahead, up=0, right=0, count=1):
-        """The columns that pixels `ahead` see, some rows up and columns right: [B n, count * C]."""
+    def fields(self, ahead, up=0, right=0, count=1):
+        """`count` columns for each pixel `ahead`, shifted up and right: [B n, count * C]."""
         scan = self._scan
         first, rows = scan.rows(ahead)
         start = (scan.step - scan.delay * up + ahead - self.ahead + right) % scan.period
         starts, counts = (0, scan.above - up + first, start), (None, rows, count)
-        seen = arrays.window(self.steps, starts, counts)
-        return arrays.reshape(seen, (-1, count * self.channels))
+        columns = arrays.window(self.steps, starts, counts)
+        return arrays.reshape(columns, (-1, count * self.channels))
 
     def convolved(self, layer, ahead, up=0, right=0):
-        """A shifted convolution `ahead`, of what lies some rows up and columns right: float [B, n, F]."""
-        y = None
-        for row, kernel in enumerate(self._scan.row_kernels[layer]):
+        """The convolution at pixels `ahead`, shifted up and right: float [B, n, F]."""
+
+        def product(row, kernel):
             count = kernel.shape[0] // layer.channels
-            product = self.near(ahead, up + row, right - layer.pads[0], count) @ kernel
-            if y is None:
-                y = product
-            else:
-                y += product
-        return layer.biased(self._scan.by_image(y))
+            return self.fields(ahead, up + row, right - layer.pads[0], count) @ kernel
+
+        products = itertools.starmap(product, enumerate(self._scan.row_kernels[layer]))
+        return layer.biased(self._scan.by_image(functools.reduce(operator.iadd, products)))
 
 
 class _DiagonalScan:
     """Evaluates a network of one resolution, given features of an `Embedding`, for images (B, H, W, C).
 
-    `layers` are its convolutions. Its first activation is `ahead` columns ahead of the pixels that are
-    decided, and a row is `delay` columns behind the one above it. A subclass has `_params`, the parameters of
-    a step's pixels, float [B, n, P].
+    `layers` are its convolutions. Its first activation is `ahead` columns ahead of the decided pixels, and a
+    row is `delay` columns behind the row above it. A subclass defines `_params`, the parameters of the pixels
+    of a step, float [B, n, P].
     """
 
     def __init__(self, network, features, shape, layers, ahead, delay):
@@ -81,33 +80,33 @@ class _DiagonalScan:
         self._features = features[0] if features else None
         self.above = max(layer.height for layer in layers)
         self.widest = max(layer.width for layer in layers)
-        self.period = self.delay * self.above + self.widest + 1  # more than is seen of them
-        self.step, self._kept = -ahead, {}  # activations, by what makes them
-        self.row_kernels = {}  # from the pixel's own row on upwards
+        self.period = self.delay * self.above + self.widest + 1  # more steps than any layer sees
+        self.step, self._kept = -ahead, {}  # activations by their layers
+        self.row_kernels = {}  # upwards from the pixel's own row
         for layer in layers:
             *others, own = layer.row_kernels
             self.row_kernels[layer] = [own[: own.shape[0] - layer.masked], *others[::-1]]
         self.is_plain = arrays.is_plain(network.last.kernel)
-        # XLA compiles as many rows for each step, those of the image's width and some that have ended.
+        # XLA needs the same number of rows in all steps: those within the image, and a few that have ended.
         self.is_fixed = not self.is_plain and arrays.backend().is_for_xla()
         self._most_rows = min(self.height, -(-(self.width + self.widest) // self.delay) + 1)
         self._least, self._most = (min, max) if self.is_plain else (arrays.minimum, arrays.maximum)
 
-    def decide(self, canvas):
-        """Decides the pixels of a `deciders.Canvas`."""
+    def run(self, canvas):
+        """Fills a `deciders.Canvas`."""
         if not self.is_plain:
-            # The loop of a graph carries all activations, which are made where they are used.
+            # The loop of a graph carries all activations, which are created at their first use.
             arrays.backend().trial(self._params)
             for activation in self._kept.values():
-                activation.begin()
+                activation.clear()
 
         def advance(step):
             self.step = step
             params = self._params()
             if self.is_plain and not self.rows(0)[1]:
                 return
-            x = canvas.decide(*self.here(0), params)
-            self._activation("pixels", 0, x.shape[-1] + 1).add(append_ones(x))
+            x = canvas.fill(*self.positions_of(0), params)
+            self._add("pixels", 0, append_ones(x))
             canvas.end_step(self.of_images)
 
         last = self.delay * (self.height - 1) + self.width
@@ -115,7 +114,7 @@ class _DiagonalScan:
 
     @property
     def state(self):
-        """What a loop carries from one step to the next: list of float [B, ...]."""
+        """The arrays that a loop carries: list of float [B, ...]."""
         return [activation.steps for activation in self._kept.values()]
 
     @state.setter
@@ -124,7 +123,7 @@ class _DiagonalScan:
             activation.steps = x
 
     def of_images(self):
-        """All that differs between images: list of arrays [B, ...], to be changed in place."""
+        """The arrays that differ between images: list of arrays [B, ...], to be changed in place."""
         return [*self.state, *([] if self._features is None else [self._features])]
 
     def zeros(self, *shape):
@@ -132,7 +131,7 @@ class _DiagonalScan:
 
     @property
     def step(self):
-        """The step that is evaluated; what is kept of it is forgotten when it changes."""
+        """The current step; setting it clears the cached `rows`."""
         return self._step
 
     @step.setter
@@ -140,11 +139,11 @@ class _DiagonalScan:
         self._step, self._rows = step, {}
 
     def by_image(self, y):
-        """Rows of a step, [B n, F], by image: [B, n, F]."""
+        """[B n, F] -> [B, n, F]."""
         return arrays.reshape(y, (self.batch, -1, y.shape[-1]))
 
     def rows(self, ahead):
-        """The first of the rows that have a column so far `ahead` in this step, and how many there are."""
+        """The first row with a pixel `ahead` in this step, and the number of such rows."""
         if ahead not in self._rows:
             step = self.step + ahead
             if self.is_fixed:
@@ -158,8 +157,8 @@ class _DiagonalScan:
             self._rows[ahead] = first, count
         return self._rows[ahead]
 
-    def here(self, ahead):
-        """The rows and the columns of the pixels `ahead`, int [n] each, beyond images if there are none."""
+    def positions_of(self, ahead):
+        """The rows and columns of the pixels `ahead`, int [n] each; columns of missing ones are outside."""
         first, count = self.rows(ahead)
         rows = first + arrays.arange(count)
         columns = self.step + ahead - self.delay * rows
@@ -169,14 +168,14 @@ class _DiagonalScan:
         return rows, columns
 
     def within(self, x, ahead):
-        """x, [B, n, C], where there are pixels `ahead`; else 0."""
+        """x, [B, n, C], with zeros for missing pixels `ahead`."""
         if not self.is_fixed:
             return x
-        _, columns = self.here(ahead)
+        _, columns = self.positions_of(ahead)
         return arrays.where((columns < self.width)[:, None], x, arrays.zeros_like(x))
 
     def positions(self):
-        """Where a step is kept: one or two positions."""
+        """One or two positions of the current step in an activation."""
         now = self.step % self.period
         if self.is_plain:
             return (now, now + self.period)[: 1 + (now < self.widest - 1)]
@@ -187,67 +186,72 @@ class _DiagonalScan:
             self._kept[key] = _Activation(self, ahead, channels)
         return self._kept[key]
 
+    def _add(self, key, ahead, x):
+        return self._activation(key, ahead, x.shape[-1]).add(x)
+
 
 class DiagonalScan(_DiagonalScan):
-    """Evaluates a flat `PixelCNN`; a row is at least `least_delay` columns behind the one above it."""
+    """Evaluates a flat `PixelCNN`; a row is at least `least_delay` columns behind the row above it."""
 
     def __init__(self, network, features, shape, least_delay=1):
-        streams = [[*_convolutions(stream)] for stream in (network.vertical, network.horizontal)]
-        # The first activation of the vertical stream is ahead by all that the later ones look to the right.
-        ahead = sum(layer.pads[1] for layer in streams[0])
+        vertical, horizontal = map(_convolutions, (network.vertical, network.horizontal))
+        # The first activation of the vertical stream is ahead by as much as all later ones look to the right.
+        ahead = sum(layer.pads[1] for layer in vertical)
         delay = max(ahead + 1 + network.above.pads[1], least_delay)
-        layers = [network.above, network.row_above, network.left, *streams[0], *streams[1]]
+        layers = [network.above, network.row_above, network.left, *vertical, *horizontal]
         super().__init__(network, features, shape, layers, ahead, delay)
 
     def _params(self):
         network, ahead = self._network, self._ahead
         pixels = self._activation("pixels", 0, network.left.channels)
-        given = None
+        after = None
         if self._features is not None:
-            here = GatedResidualBlock.activate(arrays.pixels(self._features, *self.here(ahead)))
-            given = self._activation("features", ahead, here.shape[-1]).add(here)
-            given = [given] * (1 + len(network.vertical.steps))
-        how = {"block": self._block, "convolution": self._convolution, "activate": self._activate}
+            features = arrays.pixels(self._features, *self.positions_of(ahead))
+            skip = self._add("features", ahead, GatedResidualBlock.activate(features))
+            after = [skip] * (1 + len(network.vertical.steps))
+        evaluate = functools.partial(
+            network.topology.activations,
+            after=after,
+            block=self._block,
+            convolution=self._convolution,
+            activate=self._activate,
+        )
 
         # There is nothing above the first row, nor to the left of the first column.
-        rows, _ = self.here(ahead)
+        rows, _ = self.positions_of(ahead)
         x = pixels.convolved(network.above, ahead, up=1)
         x = x * arrays.cast(rows > 0, x.dtype)[:, None]
-        first = self._activation(network.above, ahead, x.shape[-1]).add(x)
-        _, vertical = network.topology.activations(
-            first, network.vertical.steps, None, given, **how
-        )
-        rows, columns = self.here(0)
+        first = self._add(network.above, ahead, x)
+        _, vertical = evaluate(first, network.vertical.steps, before=None)
+        rows, columns = self.positions_of(0)
         x = pixels.convolved(network.row_above, 0, up=1)
         left = pixels.convolved(network.left, 0, right=-1)
         x = x * arrays.cast(rows > 0, x.dtype)[:, None]
         x += left * arrays.cast(columns > 0, x.dtype)[:, None]
-        first = self._activation(network.left, 0, x.shape[-1]).add(x)
-        activations, _ = network.topology.activations(
-            first, network.horizontal.steps, vertical, given, **how
-        )
+        first = self._add(network.left, 0, x)
+        activations, _ = evaluate(first, network.horizontal.steps, before=vertical)
         return network.last(arrays.elu(activations[-1].now))
 
     def _activate(self, x):
-        return self._activation(x, x.ahead, 2 * x.channels).add(GatedResidualBlock.activate(x.now))
+        return self._add(x, x.ahead, GatedResidualBlock.activate(x.now))
 
     def _convolution(self, layer, x):
-        made = self._activation(layer, x.ahead - layer.pads[1], layer.filters)
-        return made.add(x.convolved(layer, made.ahead))
+        ahead = x.ahead - layer.pads[1]
+        return self._add(layer, ahead, x.convolved(layer, ahead))
 
     def _block(self, layer, x, activated, skips):
-        y = activated.convolved(layer.conv_in, ahead := activated.ahead - layer.conv_in.pads[1])
-        channels = [skip.channels for skip in skips]
-        kernels = layer.projection.kernels(channels) if skips else []
-        for skip, kernel in zip(skips, kernels):
-            y += self.by_image(skip.near(ahead) @ kernel)
+        ahead = activated.ahead - layer.conv_in.pads[1]
+        y = activated.convolved(layer.conv_in, ahead)
         if skips:
+            kernels = layer.projection.kernels([skip.channels for skip in skips])
+            for skip, kernel in zip(skips, kernels):
+                y += self.by_image(skip.fields(ahead) @ kernel)
             y += layer.projection.bias
-        between = self._activation(layer.conv_in, ahead, 2 * y.shape[-1]).add(layer.activate(y))
-        made = self._activation(layer, ahead - layer.conv_out.pads[1], y.shape[-1])
-        y = layer.gate(between.convolved(layer.conv_out, made.ahead))
-        y += self.by_image(x.near(made.ahead))
-        return made.add(y)
+        between = self._add(layer.conv_in, ahead, layer.activate(y))
+        ahead -= layer.conv_out.pads[1]
+        y = layer.gate(between.convolved(layer.conv_out, ahead))
+        y += self.by_image(x.fields(ahead))
+        return self._add(layer, ahead, y)
 
 
 class MaskedScan(_DiagonalScan):
@@ -259,33 +263,33 @@ class MaskedScan(_DiagonalScan):
         if features:
             self._features = silu(self._features, network.rounded)
             kernels = [_by_place(layer, network.side**2) for layer in network.given]
-            self._kernels = arrays.concatenate(kernels, axis=-1)  # of all layers side by side
+            self._kernels = arrays.concatenate(kernels, axis=-1)  # all layers side by side
 
     def _params(self):
         network = self._network
         pixels = self._activation("pixels", 0, network.first.channels)
-        given = None if self._features is None else self._given()
+        given = None if self._features is None else self._projected_features()
         x = pixels.convolved(network.first, 0)
         return network.params(x, given, convolve=self._convolve)
 
     def _convolve(self, layer, x):
-        return self._activation(layer, 0, layer.channels).add(x).convolved(layer, 0)
+        return self._add(layer, 0, x).convolved(layer, 0)
 
-    def _given(self):
-        """What features add to each activation of this step's pixels: list of float [B, n, F]."""
+    def _projected_features(self):
+        """The features for the pixels of this step, projected by each layer: list of float [B, n, F]."""
         side, (first, rows) = self._network.side, self.rows(0)
         count = -(-(first + rows) // side) - first // side
         if self.is_fixed:
             count = -(-rows // side) + 1
         blocks, width, by_row = first // side + arrays.arange(count), self._features.shape[2], []
-        for row in range(side):  # all of them at one place of their blocks
+        for row in range(side):  # all pixels at one place of their blocks
             column = self.step - self.delay * row
             columns = arrays.clip((column - self.delay * side * blocks) // side, 0, width - 1)
-            here = arrays.pixels(self._features, blocks, columns)
+            features = arrays.pixels(self._features, blocks, columns)
             kernel = self._kernels[row * side + column % side]
-            here = arrays.reshape(here, (-1, here.shape[-1])) @ kernel[:-1]
-            here += kernel[-1]
-            by_row.append(self.by_image(here))
+            y = arrays.reshape(features, (-1, features.shape[-1])) @ kernel[:-1]
+            y += kernel[-1]
+            by_row.append(self.by_image(y))
         y = arrays.stack(by_row, axis=2)
         y = arrays.reshape(y, (self.batch, -1, y.shape[-1]))
         y = arrays.window(y, (0, first % side), (None, rows))
@@ -294,12 +298,10 @@ class MaskedScan(_DiagonalScan):
 
 
 def _by_place(layer, places):
-    """The kernel and the bias of a layer that has outputs for several places: [places, C + 1, filters]."""
+    """The kernel and bias of a layer with outputs for several places: [places, C + 1, filters]."""
     both = arrays.concatenate([layer.kernel, layer.bias[None]], axis=0)
     return arrays.swapaxes(arrays.reshape(both, (layer.channels + 1, places, -1)), 0, 1)
 
 
 def _convolutions(stream):
-    """The convolutions of a stream, one after another."""
-    for layer in stream.steps:
-        yield from (layer.conv_in, layer.conv_out) if hasattr(layer, "conv_in") else (layer,)
+    return [layer for step in stream.steps for layer in convolutions(step)]

@@ -1,14 +1,14 @@
-"""Scores: how well an image fits the distribution that a model was trained on.
+"""Scores: how well an image fits the training distribution of a model.
 
     typical = pa.scores.Typical(pa.scores.bits(model, training_images))
-    found = pa.scores.score(model, images, typical=typical)
-    found["bits_less_entropy"]["total"]  # float64 [N]
+    scores = pa.scores.score(model, images, typical=typical)
+    scores["bits_less_entropy"]["total"]  # float64 [N]
 
     others = pa.scores.score(model, other_images, typical=typical)
-    pa.scores.detect(found["bits"]["total"], others["bits"]["total"]).auroc
+    pa.scores.detect(scores["bits"]["total"], others["bits"]["total"]).auroc
 
-Scores are of the chain, "total", and of its factors. A higher score means a worse fit; docs/scores.md
-explains each of them.
+Each score has an entry for the chain, "total", and for each factor. A higher score means a worse fit;
+docs/scores.md explains all scores.
 """
 
 from pixelcnn_aux.scores.detection import Detection as Detection, detect as detect

@@ -8,47 +8,46 @@ from pixelcnn_aux.summaries import bits_kinds
 
 
 def bits(model, batches, condition=None):
-    """Bits per dimension of each image of batches [b, H, W, C], with conditions [N, ...] of all of them.
+    """Bits per dimension of each image of batches, with conditions [N, ...]: dict of float64 [N].
 
-    dict, such as "exact/total" -> float64 [N]: a kind of `summaries.bits_kinds`, and a factor or "total".
+    The keys are a kind of `summaries.bits_kinds`, and a factor or "total", such as "exact/total".
     """
-    exact, found, count = model.with_exact(True), {}, 0
+    exact = model.with_exact(True)
+    parts: dict = {}
+    count = 0
     for images in batches:
-        here = None if condition is None else condition[count : count + len(images)]
-        for kind, by_name in zip(bits_kinds(model), exact.bound_and_exact(images, here)):
+        part = None if condition is None else condition[count : count + len(images)]
+        for kind, by_name in zip(bits_kinds(model), exact.bound_and_exact(images, part)):
             for name, values in by_name.items():
-                found.setdefault(f"{kind}/{name}", []).append(np.asarray(values, np.float64))
+                parts.setdefault(f"{kind}/{name}", []).append(np.asarray(values, np.float64))
         count += len(images)
-    return {key: np.concatenate(values) for key, values in found.items()}
+    return {key: np.concatenate(values) for key, values in parts.items()}
 
 
 def summary(bits):
-    """Means of `bits`: each kind -> {"factors": {name: float}, "total": float, "std_error": float}.
+    """Means of `bits`: dict, kind -> {"factors": {name: float}, "total": float, "std_error": float}.
 
     The standard error is that of the total's mean over independent images; None for one image.
     """
-    found = {}
+    by_kind: dict = {}
     for key, values in bits.items():
         kind, _, name = key.partition("/")
-        result = found.setdefault(kind, {"factors": {}})
-        if name == "total":
-            result["total"] = sum(result["factors"].values())
-            count = len(values)
-            result["std_error"] = (
-                float(values.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-            )
-        else:
-            result["factors"][name] = float(values.mean())
-    return found
+        means = by_kind.setdefault(kind, {"factors": {}})
+        if name != "total":
+            means["factors"][name] = float(values.mean())
+            continue
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+        means |= {"total": sum(means["factors"].values()), "std_error": error}
+    return by_kind
 
 
 def mean_bits(model, batches, condition=None):
-    """The most exact mean of `summarize`: float."""
+    """The total of `summary`, of exact bits if there are any: float."""
     return summary(bits(model, batches, condition))[bits_kinds(model)[-1]]["total"]
 
 
 def shares(model):
-    """dict, factor name -> float: the number of values of its image over that of the full image."""
+    """dict, factor name -> float: the number of values in its image over the number in the full image."""
     size = model.image_size or [math.prod(transform.ratio for transform in model.transforms)] * 2
     dims = {
         name: math.prod(size) * model.factors[name].likelihood.num_channels

@@ -1,4 +1,4 @@
-"""How typical the bits of an image are, by those of the training split."""
+"""How typical the bits of an image are of the training split."""
 
 import importlib.util
 
@@ -9,26 +9,26 @@ from pixelcnn_aux.base.errors import expect
 # name of a score -> name of a factor, or "total" for the chain -> float64 [N]
 Scores = dict[str, dict[str, np.ndarray]]
 
-# The entries of vectors, by the suffix of their scores.
-_KINDS = {"": ["bits"], "_with_entropy": ["bits", "bits_less_entropy"]}
+# The suffix of scores -> the entries of their vectors.
+_ENTRIES = {"": ["bits"], "_with_entropy": ["bits", "bits_less_entropy"]}
 
 
 def check_installed() -> None:
     """Raises ImportError without scikit-learn."""
-    found, expected = importlib.util.find_spec("sklearn"), "scikit-learn, which estimates densities"
-    remedy = "Run pip install scikit-learn, or leave out what is typical"
-    expect(found, expected, "no such package", remedy, kind=ImportError)
+    spec, expected = importlib.util.find_spec("sklearn"), "scikit-learn, which estimates densities"
+    remedy = "Run pip install scikit-learn, or leave out the scores of Typical"
+    expect(spec, expected, "no such package", remedy, kind=ImportError)
 
 
 class Typical:
     """The distribution of `scores.bits` on the training split, and the distance of an image from it.
 
-    There are two vectors for each factor: its bits alone, and its bits with its bits less entropy. Those of
-    the chain have the entries of all its factors. Vectors are whitened: moved and mixed so that on the
-    training split they have a mean of zero and the unit matrix as their covariance.
+    Each factor has two vectors: its bits alone, and its bits with its bits less entropy. The vectors of the
+    chain have the entries of all factors. Vectors are whitened by a linear map, so that on the training split
+    their mean is zero and their covariance the unit matrix.
 
     Args:
-      found: the result of `scores.bits` on images of the training split, more than twice as many as factors.
+      found: the result of `scores.bits` on training images, more than twice as many as factors.
 
     Raises:
       ImportError: without scikit-learn.
@@ -41,18 +41,16 @@ class Typical:
         self._densities = {key: _Density(vectors) for key, vectors in self._vectors(found).items()}
 
     def scores(self, found: Scores) -> Scores:
-        """Scores of other images, from their `scores.bits`: how far they are from the training split.
+        """Scores of other images, from their `scores.bits`: their distance from the training split.
 
-        Returns:
-          dict, name of a score -> dict, name of a factor or "total" -> float64 [N], of these:
+        Returns a dict, name of a score -> dict, name of a factor or "total" -> float64 [N]:
 
             typicality: the distance of the whitened vector of bits from the mean; for a factor, in standard
-              deviations. After the test of [1] for single images, which uses the chain's sum alone.
+              deviations. It is based on the test of [1] for single images, which uses the chain's sum.
             density_of_states: -log of a kernel estimate of that vector's density, in nats [2].
-            typicality_with_entropy, density_of_states_with_entropy: the same of the other vector.
+            typicality_with_entropy, density_of_states_with_entropy: the same for the other vector.
 
-        Raises:
-          ValueError: for scores of a model of other factors.
+        Raises ValueError for scores of a model with other factors.
 
         #### References
 
@@ -64,20 +62,20 @@ class Typical:
         names = list(found["bits"])
         expected = f"scores of {self._names}, as it was fitted on"
         expect(names == self._names, expected, f"those of {names}", "Fit another one")
-        result: Scores = {}
+        scores: Scores = {}
         for (suffix, name), vectors in self._vectors(found).items():
             distances, nats = self._densities[suffix, name].of(vectors)
-            result.setdefault(f"typicality{suffix}", {})[name] = distances
-            result.setdefault(f"density_of_states{suffix}", {})[name] = nats
-        return result
+            scores.setdefault(f"typicality{suffix}", {})[name] = distances
+            scores.setdefault(f"density_of_states{suffix}", {})[name] = nats
+        return scores
 
-    def _vectors(self, found):
+    def _vectors(self, bits):
         """dict, (suffix of scores, name of a factor or "total") -> float64 [N, d]."""
         *factors, total = self._names
         parts = {**{name: [name] for name in factors}, total: factors}
         return {
-            (suffix, name): np.stack([found[x][factor] for x in kinds for factor in part], axis=1)
-            for suffix, kinds in _KINDS.items()
+            (suffix, name): np.stack([bits[x][factor] for x in entries for factor in part], axis=1)
+            for suffix, entries in _ENTRIES.items()
             for name, part in parts.items()
         }
 

@@ -1,4 +1,4 @@
-"""TensorFlow Serving: exports of models, their signatures and verification, and a gRPC client.
+"""TensorFlow Serving: exports models, verifies them, and calls them through a gRPC client.
 
 The programs are `pixelcnn-aux export` and `pixelcnn-aux client`.
 """

@@ -1,4 +1,4 @@
-"""Writes SavedModels for TensorFlow Serving, each as the next version of its model."""
+"""Exports SavedModels for TensorFlow Serving, each as its model's next version."""
 
 import itertools
 import json
@@ -26,20 +26,20 @@ CONFIG = """model_config_list {{
   }}
 }}
 """
-_ASIDE = ".writing-"  # prefix of unfinished exports: the server looks for numbers alone
+_ASIDE = ".writing-"  # prefix of unfinished exports, which the server ignores
 
 
 def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_size=None):
     """Writes the next version of a run's SavedModel, OUT/MODEL/VERSION, and returns its path.
 
-    MODEL is the name of the workdir `folder`, VERSION one more than the largest so far, which an export gets
-    after it was compared with the model. Unfinished exports of killed processes are removed.
+    MODEL is the name of the workdir `folder`, and VERSION one more than the largest so far, assigned once the
+    export agrees with the model. Removes unfinished exports of killed processes.
 
-    Other arguments are those of `signatures` and `with_image_size`. Raises OSError if another process exports
-    to the same place, and RuntimeError, and writes nothing, if the export differs from the model.
+    Other arguments are as in `signatures` and `with_image_size`. Raises OSError if another process exports to
+    the same folder; raises RuntimeError and writes nothing if the export differs from the model.
     """
     base = arguments.path("out", out) / RunFolder(folder).name
-    # Checks come before slow work, and before the folder is made.
+    # Checks precede slow work and the creation of the folder.
     disk.writable(next(path for path in (base, *base.parents) if disk.exists(path)))
     model = load(folder).with_image_size(image_size)
     model.require(model.factors)
@@ -48,7 +48,7 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
         base.mkdir(parents=True, exist_ok=True)
 
     def busy():
-        received, remedy = "one that is running", "Wait for its end"
+        received, remedy = "a running one", "Wait for its end"
         expect(False, f"no other export to {base}", received, remedy, kind=OSError)
 
     with disk.locked(base / ".lock", busy):
@@ -56,10 +56,10 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
             shutil.rmtree(unfinished)
         aside = pathlib.Path(tempfile.mkdtemp(prefix=_ASIDE, dir=base))
         try:
-            aside.chmod(0o755)  # a server has a user of its own
-            how = {"max_batch": max_batch, "jit_compile": jit_compile}
+            aside.chmod(0o755)  # the server may run as another user
+            options = {"max_batch": max_batch, "jit_compile": jit_compile}
             with waiting("Tracing the model"):
-                module, functions = signatures(model, names, **how)
+                module, functions = signatures(model, names, **options)
             with disk.explained(f"to write an export to {base}"):
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 tf.saved_model.save(module, str(aside), functions, options)
@@ -73,7 +73,7 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
 
 
 def _write_extras(folder, name, functions, max_batch, jit_compile):
-    """Writes warm-up requests of zeros, and configurations of the server: batching and all versions."""
+    """Writes warm-up requests of zeros, and server configurations for batching and all versions."""
     folder.mkdir()
     sizes = [size for size in COMPILED_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
@@ -82,7 +82,7 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
             zeros = {x.name: tf.make_tensor_proto(0, x.dtype, [batch, *x.shape[1:]]) for x in specs}
             writer.write(_logged(name, signature, zeros))
     lines = [f"max_batch_size {{ value: {max_batch} }}", "batch_timeout_micros { value: 10000 }"]
-    if jit_compile:  # XLA compiles once for each batch size: merged requests are padded to a few
+    if jit_compile:  # XLA compiles each batch size: pad merged requests to a few
         lines += [f"allowed_batch_sizes: {size}" for size in sizes]
     (folder / "batching_parameters.txt").write_text("\n".join([*lines, ""]))
     quoted = {"name": json.dumps(name), "base_path": json.dumps(f"/models/{name}")}
@@ -90,11 +90,11 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
 
 
 def _logged(model, signature, inputs):
-    """The bytes of the PredictionLog of a request, a dict, name -> TensorProto.
+    """Encodes a request, dict name -> TensorProto, as a PredictionLog: bytes.
 
-    Numbers of fields, which need no tensorflow-serving-api: PredictionLog.predict_log = 6,
-    PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2, with keys = 1 and values = 2,
-    ModelSpec.name = 1 and .signature_name = 3.
+    Field numbers replace tensorflow-serving-api: PredictionLog.predict_log = 6, PredictLog.request = 1,
+    PredictRequest.model_spec = 1 and .inputs = 2, with keys = 1 and values = 2, ModelSpec.name = 1 and
+    .signature_name = 3.
     """
     spec = _field(1, _field(1, model.encode()) + _field(3, signature.encode()))
     entries = (
@@ -105,7 +105,7 @@ def _logged(model, signature, inputs):
 
 
 def _field(number, contents):
-    """A length-delimited field of a protocol buffer: number and kind, length, contents."""
+    """Encodes a length-delimited protocol buffer field: number and wire type, length, contents."""
     length, left = bytearray(), len(contents)
     while left >= 128:
         length.append(left % 128 + 128)

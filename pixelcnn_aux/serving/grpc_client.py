@@ -1,4 +1,4 @@
-"""A gRPC client of TensorFlow Serving, for images and likelihoods of an exported model.
+"""gRPC client of TensorFlow Serving, for images and likelihoods of an exported model.
 
 client = Client("localhost:8500", "grayscale-demo-photos")
 client.predict("log_prob", image=images)["bits_per_dim"]  # images: uint8 [N, H, W, 3]
@@ -22,14 +22,14 @@ from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.serving import interface
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 
-_MESSAGES = "tensorflow-serving-api, which has the messages of TensorFlow Serving"
+_MESSAGES = "tensorflow-serving-api, which defines TensorFlow Serving's messages"
 with needs(_MESSAGES, "Run pip install tensorflow-serving-api"):
     from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
     from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-BATCH_SIZE = 16  # the most images of a request, so that an answer stays small and comes in time
+BATCH_SIZE = 16  # most images per request, so that answers stay small and timely
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server
-MAX_BYTES = 2**26  # of a row
+MAX_BYTES = 2**26  # per row
 METADATA_BYTES = 2**22
 
 FIELDS = {
@@ -46,21 +46,21 @@ _ERRORS = {  # status -> exception and remedy
 
 
 class Client:
-    """The functions of one served model. Several threads may use it.
+    """Client of one served model, safe for use from several threads.
 
     Args:
       server: str, HOST:PORT.
-      model: str, the name that the model is served by.
-      timeout: float, seconds for each request as a whole, with all attempts to reach the server.
+      model: str, the served model's name.
+      timeout: float, seconds per request, including all attempts to reach the server.
 
-    Raises ValueError for other servers, models or timeouts. Requests raise
+    Raises ValueError for malformed arguments. Requests raise
 
-      ConnectionError: no server, or one that stays unavailable for several attempts.
-      TimeoutError: no answer in time.
-      ValueError: no such model or signature, or inputs that do not fit. They are checked before they are
-        sent: a server that merges requests fails all of them if one is at fault.
-      RuntimeError: any other status, or an answer that no export gives: one that is larger than its
-        signature allows, or has other outputs, dtypes, shapes, rows or values.
+      ConnectionError: if there is no server, or it stays unavailable for several attempts.
+      TimeoutError: without an answer in time.
+      ValueError: for an unknown model or signature, or invalid inputs. They are checked before they are sent:
+        a server that merges requests fails all of them if one is at fault.
+      RuntimeError: for any other status, or an answer that no export gives: one larger than its signature
+        allows, or with other outputs, dtypes, shapes, rows or values.
     """
 
     def __init__(self, server: str, model: str, timeout: float = 60.0):
@@ -75,25 +75,25 @@ class Client:
 
     @property
     def images(self) -> dict[str, Tensor]:
-        """dict, factor name -> `Tensor`, in the order of sampling: the last one is the full image."""
+        """dict, factor name -> `Tensor`, in the order of sampling, which ends with the full image."""
         return self._description[0]
 
     @property
     def condition(self) -> Condition | None:
-        """`conditions.Condition` of a model whose signatures take the input `condition`."""
+        """The model's `conditions.Condition`, or None if it is unconditional."""
         return self._description[1]
 
     @functools.cached_property
     def _description(self):
-        """`images`, `condition`, the most rows of a request, and the signatures: asked for once."""
+        """(`images`, `condition`, maximum rows per request, signatures), requested once."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         response = self._call("GetModelMetadata", request, METADATA_BYTES)
-        found = get_model_metadata_pb2.SignatureDefMap()
+        metadata = get_model_metadata_pb2.SignatureDefMap()
         try:
-            response.metadata["signature_def"].Unpack(found)
+            response.metadata["signature_def"].Unpack(metadata)
         except DecodeError:
-            found.Clear()
-        served = dict(found.signature_def)
+            metadata.Clear()
+        served = dict(metadata.signature_def)
         self._expect("auxiliaries" in served, "the signature 'auxiliaries'", sorted(served))
         infos = {**served["auxiliaries"].outputs, "image": served["auxiliaries"].inputs["image"]}
         images = {}
@@ -106,10 +106,9 @@ class Client:
             images[name] = Tensor(tf.as_dtype(dtype), tuple(shape))
         fits = interface.most_bytes(images, 1) <= MAX_BYTES
         self._expect(fits, f"images of at most {MAX_BYTES} bytes", images)
-        # The answer to one request has the order of the images, their numbers of values, and the size of the
-        # condition.
+        # One request's answer has the order of the images, their numbers of values, and the condition's size.
         full = images.pop("image")
-        [condition] = [kind(1) for name, kind in interface.SIZES.items() if name in infos] or [None]
+        [condition] = [cls(1) for name, cls in interface.SIZES.items() if name in infos] or [None]
         described = signatures_of_chain({**images, "image": full}, condition)
         outputs = described["auxiliaries"].outputs
         zeros = np.zeros([1, *full.shape], full.dtype.as_numpy_dtype)
@@ -118,9 +117,10 @@ class Client:
         fits = {*factors} > images.keys() >= {*factors[:-1]} and "".join(factors).isprintable()
         self._expect(fits, f"factors of {sorted(images)} and of the full image", factors)
         counts, max_batch = answer["num_values"][0].tolist(), answer["max_batch"].item()
-        most = [images.get(name, full).dtype.max + 1 for name in factors]
-        fits = min(*counts, max_batch) >= 1 and all(map(operator.le, counts, most))
-        self._expect(fits, f"num_values of 1 to {most}, max_batch from 1 on", (counts, max_batch))
+        limits = [images.get(name, full).dtype.max + 1 for name in factors]
+        fits = min(*counts, max_batch) >= 1 and all(map(operator.le, counts, limits))
+        expected = f"num_values of 1 to {limits}, max_batch of at least 1"
+        self._expect(fits, expected, (counts, max_batch))
         images = {
             name: images.get(name, full)._replace(num_values=count)
             for name, count in zip(factors, counts)
@@ -135,14 +135,14 @@ class Client:
         return images, condition, max_batch, signatures
 
     def predict(self, signature: str, /, **arrays: Any) -> dict[str, np.ndarray]:
-        """Calls a signature, in as many requests as its rows take.
+        """Calls a signature, in several requests if its rows need them.
 
         Args:
           signature: str.
-          **arrays: all inputs of the signature, each an array [N, ...], N >= 1, of its dtype and shape.
+          **arrays: the signature's inputs, arrays [N, ...] of its dtypes and shapes, N >= 1.
 
         Returns:
-          dict, name -> array [N, ...], of all outputs; strings are bytes in an array of objects.
+          dict, name -> array [N, ...], of all outputs; strings are bytes in an object array.
         """
         _, _, max_batch, signatures = self._description
         expected = f"a signature of {self.model}: {', '.join(signatures)}"
@@ -151,8 +151,8 @@ class Client:
         inputs, outputs = signatures[signature]
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         rows = max([1, *(len(array) for array in arrays.values() if array.ndim)])
-        if wrong := interface.misfit(arrays, inputs, rows):
-            expected, received = wrong
+        if misfit := interface.misfit(arrays, inputs, rows):
+            expected, received = misfit
             expect(False, expected, received, "Correct the inputs")
         step = max(1, min(BATCH_SIZE, max_batch, MAX_BYTES // interface.most_bytes(outputs, 1)))
         parts = [
@@ -162,7 +162,6 @@ class Client:
         return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
 
     def _predict(self, signature, arrays, outputs):
-        """The answer to one request, checked."""
         rows = len(next(iter(arrays.values())))
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature
@@ -173,25 +172,26 @@ class Client:
             arrays = {name: _array(proto) for name, proto in response.outputs.items()}
         except (KeyError, TypeError, ValueError) as error:
             self._expect(False, f"arrays of {sorted(outputs)}", str(error))
-        if wrong := interface.misfit(arrays, outputs, rows):
-            self._expect(False, *wrong)
+        if misfit := interface.misfit(arrays, outputs, rows):
+            self._expect(False, *misfit)
         return arrays
 
     def _call(self, method, request, limit):
-        """The answer to a request, repeated after growing pauses while the server is unavailable."""
+        """Sends a request, again after growing pauses while the server is unavailable."""
         request.model_spec.name = self.model
-        ask = getattr(self._stub(2 ** (limit - 1).bit_length()), method)  # few, as each is kept
+        # Limits are powers of two, so that few stubs are kept.
+        send = getattr(self._stub(2 ** (limit - 1).bit_length()), method)
         deadline = time.monotonic() + self.timeout
         for pause in (*PAUSES, math.inf):
             try:
-                return ask(request, timeout=max(deadline - time.monotonic(), 1e-3))
+                return send(request, timeout=max(deadline - time.monotonic(), 1e-3))
             except grpc.RpcError as error:
                 status, details = error.code().name, f"{error.details()!r:.300}"
                 if status != "UNAVAILABLE" or time.monotonic() + pause > deadline:
-                    kind, advice = _ERRORS.get(status, (RuntimeError, "Look into what it logs"))
-                    raise kind(
+                    exception, remedy = _ERRORS.get(status, (RuntimeError, "Check its logs"))
+                    raise exception(
                         f"Expected {self.server} to answer for the model {self.model} within "
-                        f"{self.timeout:g} seconds. Received: {status} ({details}). {advice}."
+                        f"{self.timeout:g} seconds. Received: {status} ({details}). {remedy}."
                     ) from error
             time.sleep(pause)
 
@@ -199,21 +199,21 @@ class Client:
         options = {
             "grpc.max_receive_message_length": limit,
             "grpc.max_send_message_length": -1,
-            "grpc.compression_enabled_algorithms_bitset": 1,  # none: a small answer could become large
-            "grpc.max_reconnect_backoff_ms": 1000,  # so that every attempt after a pause is a new one
+            "grpc.compression_enabled_algorithms_bitset": 1,  # none: small answers could inflate
+            "grpc.max_reconnect_backoff_ms": 1000,  # every attempt after a pause reconnects
         }
         return PredictionServiceStub(grpc.insecure_channel(self.server, [*options.items()]))
 
     def _expect(self, fits, expected, received):
-        """Raises RuntimeError unless an answer fits."""
         expected = f"{expected:.300} in an answer of {self.server}"
-        export = f"an export of this package there as {self.model}"
-        remedy = f"Serve {export}, with the signature auxiliaries"
+        remedy = (
+            f"Serve an export of this package there as {self.model}, with the signature auxiliaries"
+        )
         expect(fits, expected, f"{received!r:.300}", remedy, kind=RuntimeError)
 
 
 def _array(proto):
-    """The array of a TensorProto; an error if its values do not fit its dtype and shape."""
+    """Array of a TensorProto. Raises an error for values that do not fit its dtype and shape."""
     dtype = tf.as_dtype(proto.dtype)
     values = list(getattr(proto, FIELDS[dtype.name]))
     if dtype in interface.PIXELS and values and not 0 <= min(values) <= max(values) <= dtype.max:

@@ -1,4 +1,4 @@
-"""Signatures of exports: exports are built by them, and clients check requests and answers."""
+"""Signatures of exports, which exports implement and clients check requests and answers against."""
 
 import math
 from typing import NamedTuple
@@ -14,16 +14,16 @@ class Tensor(NamedTuple):
 
     dtype: tf.DType
     shape: tuple  # after the batch dimension
-    num_values: int | None = None  # of an image, or of classes: values are below it
+    num_values: int | None = None  # exclusive upper bound of pixel values and classes
 
     @property
     def least(self):
-        """int, the least value: 0 in images, and -1, no class, in classes."""
+        """The smallest value: 0 in images, and -1 for no class."""
         return -1 if self.dtype == tf.int32 else 0
 
 
 class Signature(NamedTuple):
-    """A served function: dicts, name -> `Tensor`."""
+    """A served function's inputs and outputs: dicts, name -> `Tensor`."""
 
     inputs: dict
     outputs: dict
@@ -35,16 +35,16 @@ STRINGS = Tensor(tf.string, ())
 
 ROUNDING = 0.1  # nats or bits per dimension: a probability may exceed one by rounding
 
-# The output with the size of the condition, for each kind of condition.
+# The output of `auxiliaries` with the size of each type of condition.
 SIZES = {"num_classes": Classes, "vector_size": Vector}
-# Outputs of `auxiliaries` beside the auxiliary images.
+# Outputs of `auxiliaries` besides the auxiliary images.
 DESCRIPTION = ("factors", "num_values", "max_batch", *SIZES)
 
 
 def signatures_of_chain(images, condition=None):
-    """dict, name -> `Signature`, of all in docs/serving.md; `images` are `Tensor`s by the factors' names."""
+    """dict, name -> `Signature`, as in docs/serving.md; `images` are `Tensor`s by factor name."""
     *names, last = images
-    sizes = {name: condition.size for name, kind in SIZES.items() if isinstance(condition, kind)}
+    sizes = {name: condition.size for name, cls in SIZES.items() if isinstance(condition, cls)}
     conditions = {}
     if condition is not None:
         dtype = tf.as_dtype(condition.dtype)
@@ -54,7 +54,7 @@ def signatures_of_chain(images, condition=None):
     height, width, channels = full["image"].shape
     floats = full["image"]._replace(dtype=tf.float32)
     mask = {"mask": Tensor(tf.uint8, (height, width, 1), num_values=2)}
-    # PNG holds such images unchanged.
+    # PNG stores such images unchanged.
     has_png = channels in (1, 3) and full["image"].num_values == 256
     drawn = {**full, "image_png_bytes": STRINGS} if has_png else full
     sample = Signature(drawing, {**auxiliaries, **drawn})
@@ -66,7 +66,7 @@ def signatures_of_chain(images, condition=None):
         "max_batch": Tensor(tf.int32, ()),
         **dict.fromkeys(sizes, Tensor(tf.int32, ())),
     }
-    given = {
+    draws_given = {
         f"given_{name}": Signature(
             {**drawing, "auxiliary": images[name]},
             {**{later: images[later] for later in names[at:]}, **drawn},
@@ -77,7 +77,7 @@ def signatures_of_chain(images, condition=None):
         "serving_default": sample,
         "sample": sample,
         "map": sample,
-        **given,
+        **draws_given,
         "complete": Signature({**drawing, **full, **mask}, sample.outputs),
         "log_prob": Signature({**full, **conditions}, dict.fromkeys(likelihoods, FLOATS)),
         "log_density_and_gradient": Signature(
@@ -89,7 +89,7 @@ def signatures_of_chain(images, condition=None):
 
 
 def misfit(arrays, tensors, rows):
-    """What was expected and received, if arrays do not fit a dict of `Tensor`s; else None."""
+    """(expected, received) if arrays do not fit a dict of `Tensor`s with so many rows; else None."""
     if arrays.keys() != tensors.keys():
         return f"{sorted(tensors)}", sorted(arrays)
     for name, tensor in tensors.items():
@@ -114,8 +114,8 @@ def misfit(arrays, tensors, rows):
 
 
 def most_bytes(tensors, rows):
-    """The most bytes of a message with so many rows of a dict of `Tensor`s."""
+    """Largest size in bytes of a message with so many rows of a dict of `Tensor`s."""
     strings = sum(math.prod(x.shape) for x in tensors.values() if x.dtype == tf.string)
     numbers = sum(math.prod(x.shape) for x in tensors.values()) - strings
-    # A number: 10 bytes with variable length, and 2 in a PNG file. A string: a name, or the rest of the file.
+    # Numbers take up to 10 bytes as varints and 2 in a PNG file; strings are names, or the rest of the file.
     return rows * (12 * numbers + 1024 * strings) + 2**16

@@ -1,4 +1,4 @@
-"""The served functions of a model, as graphs that run without this package."""
+"""Functions of a model to serve, as graphs that run without this package."""
 
 import copy
 import functools
@@ -12,42 +12,46 @@ from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.factors.conditional import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
-# Outputs beside the auxiliary images, which have the names of their factors; and beginnings of others.
+# Names and prefixes of outputs that auxiliary images, which are named after their factors, cannot have.
 RESERVED = ("image", "image_png_bytes", *DESCRIPTION)
-_BEGINNINGS = ("log_prob", "bits_per_dim")
+_PREFIXES = ("log_prob", "bits_per_dim")
 
 
 def check_names(model, names):
-    """The names of a model's signatures, or `names` of some, checked; auxiliary images are checked too."""
+    """Returns `names`, or all of a model's signatures if None. Raises ValueError for unknown ones.
+
+    Also raises ValueError for factors whose names clash with other outputs.
+    """
     *auxiliaries, _ = model.factors
-    clashing = [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]
+    clashing = [x for x in auxiliaries if x in RESERVED or x.startswith(_PREFIXES)]
     expected = (
-        f"auxiliary images with other names than {', '.join(RESERVED)}, and without the beginnings "
-        f"{' and '.join(_BEGINNINGS)} of other outputs"
+        f"auxiliary images with other names than {', '.join(RESERVED)}, and without the prefixes "
+        f"{' and '.join(_PREFIXES)} of other outputs"
     )
     expect(not clashing, expected, ", ".join(clashing), "Give the factor another name")
-    known = [*signatures_of_chain(images_of(model), model.condition)]
-    known.remove("serving_default")
+    available = [*signatures_of_chain(images_of(model), model.condition)]
+    available.remove("serving_default")
     if not sampling.can_complete(model):
-        known.remove("complete")
+        available.remove("complete")
     if not all(factor.likelihood.has_density for factor in model.factors.values()):
-        known.remove("log_density_and_gradient")
-    names = known if names is None else names
-    unknown = [name for name in names if name not in known]
+        available.remove("log_density_and_gradient")
+    names = available if names is None else names
+    unknown = [name for name in names if name not in available]
     received = ", ".join(unknown) or "none"
-    expected = f"signatures of {', '.join(known)}"
+    expected = f"signatures of {', '.join(available)}"
     expect(names and not unknown, expected, received, "Choose among them")
     return names
 
 
 def signatures(model, names=None, *, max_batch=256, jit_compile=False):
-    """A tf.Module of a model's weights, and the concrete functions of `names` or all: dict, name -> function.
+    """Returns a tf.Module with a model's weights, and concrete functions: dict, name -> function.
 
-    Row n of every output depends on row n of the inputs alone. The graphs refuse inputs that do not fit, and
-    batches other than 1 <= N <= `max_batch`. XLA compiles the drawing once for each N. `serving_default` is
-    `sample`, or the first function.
+    Row n of every output depends only on row n of the inputs. The graphs reject invalid inputs, and batches
+    other than 1 <= N <= `max_batch`. XLA compiles draws once for each N. `serving_default` is `sample`, or
+    the first function.
     """
-    names, module = check_names(model, names), tf.Module()
+    names = check_names(model, names)
+    module = tf.Module()
     module.weights = []
 
     def variable(x):
@@ -63,41 +67,37 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
 
 
 def images_of(model):
-    """dict, factor name -> `Tensor`, the image of each factor in the order of sampling."""
-    sizes = model.sizes()
-    kinds = {name: factor.likelihood for name, factor in model.factors.items()}
-    return {
-        name: Tensor(
-            tf.as_dtype(arguments.pixel_dtype(kind.num_values)),
-            (*sizes[name], kind.num_channels),
-            kind.num_values,
-        )
-        for name, kind in kinds.items()
-    }
+    """dict, factor name -> `Tensor` of its image, in the order of sampling."""
+    images = {}
+    for name, size in model.sizes().items():
+        likelihood = model.factors[name].likelihood
+        dtype = tf.as_dtype(arguments.pixel_dtype(likelihood.num_values))
+        images[name] = Tensor(dtype, (*size, likelihood.num_channels), likelihood.num_values)
+    return images
 
 
 def _served(model, max_batch, jit_compile):
-    """dict, name -> (dict, name -> `Tensor` of inputs; function of checked inputs)."""
+    """dict, name -> (inputs, a dict name -> `Tensor`; function of checked inputs)."""
     *auxiliaries, full = model.factors
     specs = images_of(model)
-    described = signatures_of_chain(specs, model.condition)
-    outputs = described["auxiliaries"].outputs
+    interface = signatures_of_chain(specs, model.condition)
+    outputs = interface["auxiliaries"].outputs
 
-    def images(seed, log_scale_shift, condition=None, mode="sample", given=None, kept=None):
+    def draw(seed, log_scale_shift, condition=None, mode="sample", given=None, kept=None):
         request = DrawRequest(seed, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         drawn = sampling.draw(model, request, given, kept)
         for name in given or ():
             del drawn[name]
         drawn["image"] = drawn.pop(full)
-        if "image_png_bytes" in described["sample"].outputs:
+        if "image_png_bytes" in interface["sample"].outputs:
             drawn["image_png_bytes"] = tf.io.encode_png(drawn["image"])
         return drawn
 
-    def given(name):
-        return lambda auxiliary, **how: images(**how, given={name: auxiliary})
+    def draw_given(name):
+        return lambda auxiliary, **options: draw(**options, given={name: auxiliary})
 
-    def complete(image, mask, **how):
-        return images(**how, kept=sampling.kept_pixels(model, image, mask, batch=None))
+    def complete(image, mask, **options):
+        return draw(**options, kept=sampling.kept_pixels(model, image, mask, batch=None))
 
     def auxiliaries_of(image):
         chain = model.auxiliaries(image)
@@ -113,20 +113,20 @@ def _served(model, max_batch, jit_compile):
 
     bound = model.with_exact(False)
     functions = {
-        "sample": images,
-        "map": functools.partial(images, mode="map"),
+        "sample": draw,
+        "map": functools.partial(draw, mode="map"),
         "log_prob": functools.partial(log_prob, model),
         "log_density_and_gradient": functools.partial(log_density_and_gradient, bound),
         "auxiliaries": auxiliaries_of,
-        **{f"given_{name}": given(name) for name in auxiliaries},
+        **{f"given_{name}": draw_given(name) for name in auxiliaries},
         "complete": complete,
     }
-    return {name: (described[name].inputs, function) for name, function in functions.items()}
+    return {name: (interface[name].inputs, function) for name, function in functions.items()}
 
 
 @backend.sums_in_order()
 def log_prob(model, image, condition=None):
-    """Outputs of the signature of this name: dict, name -> float [N]."""
+    """Outputs of the signature `log_prob`: dict, name -> float [N]."""
     nats = model.log_probs(image, condition)
     bits = in_bits_per_dim(nats, image.shape[1:])
     return {
@@ -139,7 +139,7 @@ def log_prob(model, image, condition=None):
 
 @backend.sums_in_order()
 def log_density_and_gradient(model, image, condition=None):
-    """Outputs of the signature of this name: dict, name -> float [N, ...]. Not for exact models."""
+    """Outputs of `log_density_and_gradient`, for inexact models: dict, name -> float [N, ...]."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(image)
         nats = model.log_density(image, condition)
@@ -147,7 +147,7 @@ def log_density_and_gradient(model, image, condition=None):
 
 
 def _concrete(inputs, compute, max_batch):
-    """The concrete function of these inputs, which it checks."""
+    """Concrete function that checks these inputs and calls `compute`."""
     specs = [tf.TensorSpec([None, *x.shape], x.dtype, name) for name, x in inputs.items()]
 
     @tf.function(input_signature=specs, autograph=False)
@@ -158,14 +158,15 @@ def _concrete(inputs, compute, max_batch):
 
 
 def _checked(tensors, inputs, max_batch):
-    """The tensors, behind assertions that all of them fit."""
-    # The server's session does not compare the shapes of inputs with those of the graph: this does.
+    """The tensors, with control dependencies on assertions that they fit."""
+    # The server's session does not compare input shapes with the graph.
     tensors = {
         name: tf.ensure_shape(x, [None, *inputs[name].shape], name=f"expected_shape_of_{name}")
         for name, x in tensors.items()
     }
-    first, *others = tensors
-    batch, checks = tf.shape(tensors[first])[0], []
+    first, *rest = tensors
+    batch = tf.shape(tensors[first])[0]
+    checks = []
 
     def check(condition, expected, *received):
         message = [f"Expected {expected}. Received:", *received, "Correct the request."]
@@ -173,7 +174,7 @@ def _checked(tensors, inputs, max_batch):
 
     fits = (1 <= batch) & (batch <= max_batch)
     check(fits, f"1 to {max_batch} rows of {first} in a request", batch)
-    for name in others:
+    for name in rest:
         rows = tf.shape(tensors[name])[0]
         check(rows == batch, f"as many rows of {name} as of {first}", rows, batch)
     for name, x in tensors.items():

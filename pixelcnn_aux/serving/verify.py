@@ -1,4 +1,4 @@
-"""Comparison of an export with its model."""
+"""Compares an export with its model."""
 
 import signal
 import subprocess
@@ -17,10 +17,10 @@ from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
 
-# The share of pixels that rounding may change: to the next value, or to another component of a mixture.
+# Share of pixels that rounding may change, to an adjacent value or another mixture component.
 MAX_MISMATCHED = 0.01
 
-# Inputs of every signature that draws, one for each image.
+# Inputs of every signature that draws, one per image.
 SEEDS = np.array([[0, index] for index in range(4)], np.int32)
 SHIFTS = np.array([0.0, -0.25, -0.5, -0.75], np.float32)
 
@@ -51,9 +51,9 @@ np.savez(outputs, **answers)
 def verify(path, model, names, *, max_batch):
     """Compares the signatures `names` of an export, run in a process without this package, with a model.
 
-    Images cannot be compared whole: after a pixel changed by rounding all others differ. So each pixel is
-    drawn again, given the export's own pixels before it. The signature `map`, which differs from `sample` in
-    its noise alone, is run only without `sample`. RuntimeError for an export that cannot be run, or differs.
+    Whole images cannot be compared: after a pixel that rounding changes, all others differ. So each pixel is
+    drawn again, given the export's own pixels before it. The signature `map`, which differs from `sample`
+    only in its noise, is skipped next to `sample`. Raises RuntimeError for an export that fails or differs.
     """
     requests = _requests(model, names)
     received = _run_export(path, max_batch, requests)
@@ -69,50 +69,54 @@ def verify(path, model, names, *, max_batch):
 
 
 def _requests(model, names):
-    """Requests to signatures: dict, name -> dict, input -> array, with a row for each of `SEEDS`."""
+    """Requests with a row for each of `SEEDS`: dict, signature -> dict, input -> array."""
     *_, (_, size, num_values) = (images := images_of(model)).values()
-    # One color each, and a little noise.
-    random, rows = np.random.default_rng(0), len(SEEDS)
+    # Images of one color each, with a little noise.
+    random = np.random.default_rng(0)
+    rows = len(SEEDS)
     colors = random.integers(num_values, size=(rows, 1, 1, size[-1]))
     noisy = np.clip(colors + random.integers(-8, 9, (rows, *size)), 0, num_values - 1)
     chain = model.auxiliaries(noisy.astype(arguments.pixel_dtype(num_values)))
     *_, full = chain.values()
     arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": upper_half(full)}
-    if (kind := model.condition) is not None:
+    if (condition := model.condition) is not None:
         # Different in each row if possible, the first unknown.
-        known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
-        if isinstance(kind, Classes):
-            known %= kind.num_classes + 1
-        arrays["condition"] = kind.unknown(rows) + known.astype(kind.dtype)
-    own = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
+        offsets = np.arange(rows).reshape(-1, *(1 for _ in condition.shape))
+        if isinstance(condition, Classes):
+            offsets %= condition.num_classes + 1
+        arrays["condition"] = condition.unknown(rows) + offsets.astype(condition.dtype)
+    special = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
     between = np.minimum(full + np.float32(0.25), np.float32(num_values - 1))
-    own["log_density_and_gradient"] = {"image": between}
+    special["log_density_and_gradient"] = {"image": between}
     served = signatures_of_chain(images, model.condition)
     return {
-        name: {key: {**arrays, **own.get(name, {})}[key] for key in served[name].inputs}
+        name: {key: {**arrays, **special.get(name, {})}[key] for key in served[name].inputs}
         for name in names
         if name != "map" or "sample" not in names
     }
 
 
 def _expect(fits, expected, received):
-    """Raises RuntimeError unless an export fits."""
-    remedy = "try another device, one with more memory, or another version of TensorFlow"
-    remedy = f"Nothing was exported: {remedy}"
+    remedy = (
+        "Nothing was exported: try another device, one with more memory, or another version of "
+        "TensorFlow"
+    )
     expect(fits, f"an export {expected}", received, remedy, kind=RuntimeError)
 
 
 def _run_export(path, max_batch, requests):
-    """The answers to `_requests`: dict, signature -> dict, output -> array."""
+    """Answers to `_requests`: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
-        arrays = {f"{name}/{key}": x for name, one in requests.items() for key, x in one.items()}
+        arrays = {
+            f"{name}/{k}": x for name, request in requests.items() for k, x in request.items()
+        }
         np.savez(inputs, **arrays)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         message = child.stderr[-2000:].strip() or f"exit status {child.returncode}"
         if child.returncode == -signal.SIGKILL:
-            message = "a process that was killed, as happens with too little memory for it"
+            message = "a killed process, possibly for lack of memory"
         _expect(not child.returncode, "that a new process can run", message)
         answers = {}
         for key, array in np.load(outputs).items():
@@ -131,7 +135,7 @@ def _compare_likelihoods(model, signature, request, received):
 def _compare_densities(model, signature, request, received):
     request = {name: tf.constant(x) for name, x in request.items()}
     before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # A graph for one request takes several times as long.
+    tf.config.run_functions_eagerly(True)  # for one request, several times as fast as a graph
     try:
         results = log_density_and_gradient(model.with_exact(False), **request)
     finally:
@@ -139,7 +143,7 @@ def _compare_densities(model, signature, request, received):
     for name, expected in results.items():
         largest = np.abs(expected).max()
         fits = np.allclose(expected, received[name], rtol=1e-4, atol=1e-4 * largest)
-        _expect(fits, f"with the model's densities, {name} up to {largest}", "others")
+        _expect(fits, f"with the model's densities, {name} up to {largest}", "other ones")
 
 
 def _compare_auxiliaries(model, signature, request, received):
@@ -150,37 +154,40 @@ def _compare_auxiliaries(model, signature, request, received):
 
 
 def _compare_draws(model, signature, request, drawn):
-    """Evaluates the networks over whole images, which checks the export's loops too."""
+    """Evaluates the networks over whole images, which also checks the export's loops."""
     mode = "map" if signature == "map" else "sample"
-    given, kept, (*auxiliaries, full) = {}, {}, model.factors
+    *auxiliaries, full = model.factors
+    given, kept = {}, {}
     if "auxiliary" in request:
         given = {signature.removeprefix("given_"): request["auxiliary"]}
     if "mask" in request:
         kept = sampling.kept_pixels(model, request["image"], request["mask"], len(SEEDS))
     images = {**given, **drawn, full: drawn["image"]}
     for name in sampling.names_from(model, given):
-        factor, position, image = model.factors[name], model.position(name), images[name]
+        factor = model.factors[name]
+        position = model.position(name)
+        image = images[name]
         auxiliary = images[auxiliaries[position - 1]] if position else None
         inputs = Inputs(image, auxiliary, request.get("condition"))
         fits = not factor.exact or np.isfinite(factor.log_prob(inputs)).all()
         received = f"by {signature}, images of {name!r} that do not"
         _expect(fits, "that draws images that agree with their auxiliary images", received)
-        known, fixed_sum, bounds = kept.get(name, {}), factor.fixed_sum, None
-        how = {"mode": mode, "bounded": "within" in known}
-        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **how)
-        if fixed_sum is not None:
-            slack = fixed_sum.slack(*known["within"]) if known else None
+        known_pixels = kept.get(name, {})
+        options = {"mode": mode, "bounded": "within" in known_pixels}
+        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **options)
+        bounds = None
+        if (fixed_sum := factor.fixed_sum) is not None:
+            slack = fixed_sum.slack(*known_pixels["within"]) if known_pixels else None
             bounds = fixed_sum.channel_bounds(image, auxiliary, slack)
         # Each pixel as the factor draws it, given the export's pixels before it.
-        own = DrawRequest(log_scale_shift=SHIFTS, noise=noise, **known)
-        decide = deciders.drawn_pixels(factor.likelihood, own)
-        again = decide(factor.params(inputs), lambda x: x, bounds)
-        different = np.any(np.asarray(again) != image, axis=-1)
+        draw = DrawRequest(log_scale_shift=SHIFTS, noise=noise, **known_pixels)
+        decide = deciders.drawn_pixels(factor.likelihood, draw)
+        expected = decide(factor.params(inputs), lambda x: x, bounds)
+        different = np.any(np.asarray(expected) != image, axis=-1)
         share = different.mean()
-        # Rounding changes few pixels, and not the same one of every image.
+        # Rounding changes few pixels, and not the same one in every image.
         fits = share <= MAX_MISMATCHED and not different.all(axis=0).any()
-        text = f"of which the model draws {share:.2%} of the pixels otherwise"
-        received = f"by {signature}, images of {name!r} {text}"
+        received = f"by {signature}, images of {name!r} with {share:.2%} of the pixels different"
         _expect(fits, "that draws as the model does", received)
 
 

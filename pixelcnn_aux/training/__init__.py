@@ -1,10 +1,10 @@
-"""Training: each factor of a model in turn, on one device or many. A run can be stopped, and resumes.
+"""Trains the factors of a model one after another, on one or many devices. Stopped runs resume.
 
     pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/mine")
 
-`loop` reads from top to bottom: `train`, then a factor, its epochs, their steps and validation. `steps` has
-one step, from images to the update of the weights, and `state` everything that it changes and a checkpoint
-keeps.
+`loop` reads top to bottom: `train`, one factor, its epochs, their steps and validation. `steps` has the
+training step, from images to updated weights, and `state` everything that a step changes and a checkpoint
+stores.
 """
 
 from typing import TYPE_CHECKING

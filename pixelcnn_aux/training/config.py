@@ -1,4 +1,4 @@
-"""Settings: a factor's hyper-parameters, presets, the arguments of a run, and how it is asked to stop."""
+"""Settings: a factor's hyper-parameters, presets, the arguments of a run, and graceful shutdown."""
 
 import contextlib
 import dataclasses
@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # which import Keras
     from pixelcnn_aux.model import AuxiliaryModel
     from pixelcnn_aux.training.devices import Hosts
 
-CONDITION_DROPOUT = 0.1  # so that one model knows images with a condition and without
+CONDITION_DROPOUT = 0.1  # one model learns conditional and unconditional images
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; schedulers send the second before they kill
-# The check of each setting of a `Training`, and its limits.
+# The check of each `Training` field, and its limits.
 _CHECKS: dict[str, Any] = {
     "epochs": (arguments.whole, 1, 10**6),
     "steps_per_epoch": (arguments.whole, 1, 10**9),
@@ -36,48 +36,48 @@ _CHECKS: dict[str, Any] = {
     "flip": (arguments.flag,),
     "mixed_precision": (arguments.flag,),
 }
-_OPTIONAL = ("muon_ratio", "crop", "condition_dropout", "decay", "fall")  # or None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a factor is trained: plain Python values, which JSON can hold; NumPy's are converted.
+    """Hyper-parameters of a factor's training. NumPy scalars become Python values, which JSON can hold.
 
-    The learning rate falls linearly, to zero after the last step: from the first one on, or over the last
-    share `fall` of the steps. With a `decay` it falls by that factor each step, as in the paper. Adam's
-    moments are those of PixelCNN++: 0.95 and 0.9995. With a `muon_ratio`, Muon moves the kernels of hidden
-    layers, as `optimizer.AveragingMuon`.
+    The learning rate falls linearly to zero, over all steps or the last share `fall` of them. With `decay`,
+    it is multiplied by that factor after each step instead, as in the paper. Adam's moments are those of
+    PixelCNN++: 0.95 and 0.9995. With `muon_ratio`, Muon updates the kernels of hidden layers
+    (`optimizer.AveragingMuon`).
 
-    Raises ValueError for values that no run can have.
+    Raises ValueError for values out of range.
     """
 
     epochs: int  # each ends with a validation and a checkpoint
     steps_per_epoch: int
-    batch_size: int  # of all devices and hosts together
+    batch_size: int  # over all devices and hosts
     learning_rate: float
-    muon_ratio: float | None = None  # Muon's rate over Adam's; None for Adam alone
+    muon_ratio: float | None = None  # Muon's learning rate over Adam's; None for Adam alone
     decay: float | None = None  # factor on the learning rate after each step
     fall: float | None = None  # share of the steps over which the rate falls to zero; None for all
-    flip: bool = True  # whether images are flipped left to right at random
-    # The side of random squares that are cut from images, in pixels of the full image; None for whole images.
+    flip: bool = True  # random left-right flips
+    # Side of random square crops, in pixels of the full image; None for whole images.
     crop: int | None = None
-    vary: bool = False  # whether these squares are as other cameras and programs leave them
+    vary: bool = False  # augment the crops as other cameras and programs would (`data.variation`)
     accumulate: int = 1  # micro-batches per device
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
-    # The share of images whose condition is hidden from a conditional model; CONDITION_DROPOUT where None.
+    # Share of images whose condition is hidden from a conditional model; None for CONDITION_DROPOUT.
     condition_dropout: float | None = None
 
     def __post_init__(self) -> None:
-        for name, (kind, *limits) in _CHECKS.items():
-            value = getattr(self, name)
-            if value is not None or name not in _OPTIONAL:
-                object.__setattr__(self, name, kind(name, value, *limits))
-        fits = None in (self.decay, self.fall)
-        expect(fits, "a decay or a fall of the learning rate", "both", "Leave one out")
+        for field in dataclasses.fields(self):
+            check, *limits = _CHECKS[field.name]
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, check(field.name, value, *limits))
+        is_one_schedule = None in (self.decay, self.fall)
+        expect(is_one_schedule, "decay or fall of the learning rate", "both", "Leave one out")
 
     @property
     def steps(self) -> int:
-        """int, of all epochs."""
+        """Total number of steps over all epochs."""
         return self.epochs * self.steps_per_epoch
 
 
@@ -92,27 +92,27 @@ class Preset:
 
 
 class Stopped(BaseException):
-    """Training has stopped on a signal. Its last checkpoint has all steps that were taken.
+    """Training stopped on a signal. The last checkpoint includes every step taken.
 
-    Like KeyboardInterrupt no `Exception`: the signal may come while a file is read or downloaded, where any
-    exception is taken for damage of that file.
+    Like KeyboardInterrupt, not an `Exception`: a signal may arrive while a file is read or downloaded, where
+    any exception counts as a damaged file.
     """
 
 
 class Stop:
-    """Graceful shutdown on `SIGNALS`: while entered, the first one asks training to stop.
+    """Context that shuts training down gracefully on the first of `SIGNALS`.
 
         with Stop() as stop:
             pa.train(..., stop=stop)   # raises Stopped
 
-    Before the first step and between factors `Stopped` is raised at once; in between, training asks after
-    every step. A second signal ends the process. `signal` is the one that was received, or None.
+    `Stopped` is raised at once before the first step and between factors, and after the current step
+    otherwise. A second signal ends the process. `signal` is the signal received, or None.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.is_held = False  # whether a signal is only noted
-        # Whether `Stopped` was raised, of which TensorFlow makes another error while it traces.
+        self.is_held = False  # whether a signal is only recorded
+        # Whether `Stopped` was raised: TensorFlow replaces it by another error while tracing.
         self.has_raised = False
 
     def __enter__(self) -> Self:
@@ -128,7 +128,7 @@ class Stop:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Context in which a signal is only noted. Raises `Stopped` at its end if one was."""
+        """Context in which signals are only recorded; raises `Stopped` on exit if there was one."""
         self.is_held = True
         try:
             yield
@@ -148,13 +148,13 @@ class Stop:
         self.signal = number
         if not self.is_held:
             self.check()
-        # Not by print, which may be at work.
+        # Not `print`, which the signal may have interrupted.
         os.write(2, b"\nStopping with a checkpoint, after this step; Ctrl-C again ends at once.\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The checked arguments of `train`, which all factors of a run share."""
+    """Validated arguments of `train`, shared by all factors of a run."""
 
     model: "AuxiliaryModel"
     images: data.Images
@@ -170,35 +170,35 @@ class RunConfig:
 
     @property
     def recorded_images(self):
-        """dict, the number of images of each kind, and their checksums, which stay the same in a run."""
+        """dict of the numbers of images and their checksums, which stay the same throughout a run."""
         both = {"images": self.images, "validation_images": self.validation_images}
-        found = {name: images.num_images for name, images in both.items()}
-        found |= {f"{name}_crc32": images.crc32 for name, images in both.items()}
-        if (kind := self.model.condition) is not None:
-            conditions = [images.condition(kind) for images in both.values()]  # of one dtype
-            found["labels_crc32"] = list(map(zlib.crc32, conditions))
-        return found
+        record = {name: images.num_images for name, images in both.items()}
+        record |= {f"{name}_crc32": images.crc32 for name, images in both.items()}
+        if (condition := self.model.condition) is not None:
+            values = [images.condition(condition) for images in both.values()]  # of one dtype
+            record["labels_crc32"] = list(map(zlib.crc32, values))
+        return record
 
-    def check_images(self, before):
-        """Raises ValueError if the run began, by its settings, with as many images that were others."""
+    def check_images(self, recorded):
+        """Raises ValueError if the recorded settings have as many images with another checksum."""
         now = self.recorded_images
-        before = before or now
+        recorded = recorded or now
         remedy = (
-            "Give them in one order, without shuffle, since training shuffles them by itself, or choose "
+            "Give them in a fixed order, without shuffle, since training shuffles them itself, or choose "
             "another --workdir"
         )
         for name in ("images", "validation_images"):
             checksum = f"{name}_crc32"
-            same = before.get(name) != now[name] or before.get(checksum) == now[checksum]
+            changed = recorded.get(name) == now[name] and recorded.get(checksum) != now[checksum]
             expected = f"the {name} of the run in {self.folder}, in the same order"
-            expect(same, expected, "as many, but others or in another order", remedy)
+            expect(not changed, expected, "as many, but different or reordered", remedy)
 
     def call(self, event, *args):
-        """Calls the method of all callbacks that Keras calls at an event, on one of the hosts."""
+        """Calls the method `event` of all Keras callbacks, on the chief alone."""
         for callback in self.callbacks if self.hosts.chief else ():
             getattr(callback, event)(*args)
 
     def say(self, line: str) -> None:
-        """Prints a line, on one of the hosts."""
+        """Prints a line, on the chief alone."""
         if self.hosts.chief:
             print(line, flush=True)

@@ -1,6 +1,6 @@
-"""The devices and hosts that train a factor, and the precision in which they compute.
+"""Devices, hosts and numeric precision of training.
 
-TensorFlow's strategies do the work. A host reads its own rows of each batch, and only the chief writes.
+TensorFlow's strategies do the work. Each host reads its own rows of a batch, and only the chief writes files.
 """
 
 import json
@@ -18,19 +18,21 @@ if backend.NAME == "tensorflow":
 
 
 def default_strategy() -> Any:
-    """A `tf.distribute.Strategy` of all devices, and of all hosts of a `TF_CONFIG` in the environment.
+    """Returns a `tf.distribute.Strategy` over all devices, and all hosts of the environment's `TF_CONFIG`.
 
-    With several hosts, call it before anything else that TensorFlow does. None under JAX, which trains on one
-    device. Raises ValueError for a `TF_CONFIG` that describes no hosts, and for any there: each of its hosts
-    would train the whole run.
+    With several hosts, call it before any other TensorFlow operation. Under JAX, which trains on one device,
+    returns None. Raises ValueError for an invalid `TF_CONFIG`, and under JAX for any: each of its hosts would
+    train the whole run.
     """
     several_hosts = os.environ.get("TF_CONFIG")
     if backend.NAME != "tensorflow":
         remedy = "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)"
-        expect(not several_hosts, "one host, on whose one device JAX trains", "a TF_CONFIG", remedy)
+        expect(
+            not several_hosts, "a single host, as JAX trains on one device", "a TF_CONFIG", remedy
+        )
         return None
     if several_hosts:
-        expected = "a TF_CONFIG of hosts, one of them this"
+        expected = "a TF_CONFIG of hosts that include this one"
         received = arguments.short_repr(several_hosts)
         remedy = "Correct it, or unset it to train on this host alone"
         with restated(expected, received, remedy, ValueError, TypeError, AttributeError):
@@ -41,7 +43,7 @@ def default_strategy() -> Any:
 
 
 class Hosts:
-    """The `num` hosts of a `tf.distribute.Strategy`, of which the `chief` writes, and their replicas."""
+    """The `num` hosts of a `tf.distribute.Strategy` and their replicas; `chief` is True on the chief."""
 
     def __init__(self, strategy=None):
         if strategy is None:
@@ -56,55 +58,56 @@ class Hosts:
         resolver = getattr(strategy, "cluster_resolver", None)
         spec = resolver.cluster_spec().as_dict() if resolver else {}
         workers = [
-            (kind, task) for kind in ("chief", "worker") for task in range(len(spec.get(kind, ())))
+            (role, task) for role in ("chief", "worker") for task in range(len(spec.get(role, ())))
         ]
         self.num = max(1, len(workers))
-        here = self.num > 1 and (resolver.task_type, resolver.task_id)
-        self._position = workers.index(here) if here else 0
+        self._position = 0
+        if self.num > 1:
+            self._position = workers.index((resolver.task_type, resolver.task_id))
         self.chief = self._position == 0
 
     def rows(self, batch_size):
-        """The rows of a batch of all hosts together that this host reads: a slice."""
+        """slice of the global batch that this host reads."""
         size = batch_size // self.num
         return slice(self._position * size, (self._position + 1) * size)
 
     def check_batch(self, training):
-        """Raises ValueError unless the micro-batches of a `Training` fill all devices."""
+        """Raises ValueError unless the batch splits evenly over devices and micro-batches."""
         parts = self.num_replicas * training.accumulate
         expect(
             training.batch_size % parts == 0,
-            f"a batch_size that is a multiple of {parts}: {self.num_replicas} devices, which take their "
-            f"images in {training.accumulate} parts",
+            f"a batch_size that is a multiple of {parts}: {self.num_replicas} devices times "
+            f"{training.accumulate} micro-batches",
             f"batch_size={training.batch_size}",
             "Choose another --batch_size, a smaller --accumulate, or fewer devices (CUDA_VISIBLE_DEVICES)",
         )
 
-    def check_agree(self, **here):
-        """Raises ValueError on all hosts if their values of a name, as JSON, differ."""
+    def check_agree(self, **values):
+        """Raises ValueError on all hosts if any of their named values, as JSON, differ."""
         if self.num == 1:
             return
-        checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
+        checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in values.values()]
 
         def gather():
-            own = tf.constant([checksums], tf.int64)  # with a device, which an argument has not
+            own = tf.constant([checksums], tf.int64)  # has a device, unlike an argument
             return [tf.distribute.get_replica_context().all_gather(own, axis=0)]
 
         [gathered] = self._on_replicas(gather)  # [num_replicas, N]
         differing = [
             f"{name}={arguments.short_repr(x)}"
-            for (name, x), column in zip(here.items(), gathered.T)
+            for (name, x), column in zip(values.items(), gathered.T)
             if (column != column[0]).any()
         ]
         expect(
             not differing,
-            "hosts that train alike, on one workdir",
+            "hosts with the same settings and workdir",
             f"hosts that differ, here with {', '.join(differing)}",
             "Start all of them by the same command, with --mixed_precision or --nomixed_precision where "
-            "their processors differ, and a --workdir on a disk that all share",
+            "their processors differ, and a --workdir on a shared disk",
         )
 
     def from_chief(self, arrays):
-        """The chief's arrays, on every host; each host's own may differ by rounding."""
+        """Returns the chief's arrays on every host: each host's own may differ by rounding."""
         if self.num == 1:
             return arrays
 
@@ -117,26 +120,26 @@ class Hosts:
         return self._on_replicas(first_only, *arrays)
 
     def _on_replicas(self, function, *tensors):
-        """The arrays that a function, called on each replica, returns on all of them."""
-        found = tf.function(lambda *tensors: self.strategy.run(function, tensors))(*tensors)
-        return [self.strategy.experimental_local_results(x)[0].numpy() for x in found]
+        """Runs a function on every replica and returns the first one's results as arrays."""
+        results = tf.function(lambda *tensors: self.strategy.run(function, tensors))(*tensors)
+        return [self.strategy.experimental_local_results(x)[0].numpy() for x in results]
 
 
 def mixed_policy():
-    """The policy of mixed precision here: of bfloat16, with a warning if slow, unless a GPU lacks it."""
+    """This machine's policy: float16 on GPUs without bfloat16, else bfloat16, with a warning if slow."""
     capabilities = _capabilities_of_gpus()
     if any(capability and capability < (8, 0) for capability in capabilities):
         return "mixed_float16"
     if not capabilities and not machine.is_fast_in_bfloat16():
         logging.warning(
-            "Expected a processor that is fast in bfloat16, for mixed precision. Received: one of which that "
-            "is not known. It may be slower than float32: compare the first epochs of both."
+            "Expected a processor that is fast in bfloat16, for mixed precision. Received: an unknown one. "
+            "It may be slower than float32: compare the first epochs of both."
         )
     return "mixed_bfloat16"
 
 
 def policy_of(folder):
-    """The policy of a run in mixed precision: as its `FactorFolder` says, or `mixed_policy` of a new one."""
+    """The mixed-precision policy recorded in a `FactorFolder`, or `mixed_policy` for a new one."""
     policy = (folder.recorded_training() or {}).get("policy")
     if policy is None:
         return mixed_policy()
@@ -144,21 +147,21 @@ def policy_of(folder):
 
 
 def is_mixed(folder, preset_default):
-    """Whether a run without a flag is in mixed precision: as begun, else by its preset or if faster."""
-    begun = folder.recorded_training()
-    if begun is None:
+    """Whether to use mixed precision by default: as recorded, else if the preset asks or it is faster."""
+    recorded = folder.recorded_training()
+    if recorded is None:
         return preset_default or is_mixed_faster()
-    return begun.get("mixed_precision", False)
+    return recorded.get("mixed_precision", False)
 
 
 def is_mixed_faster():
-    """Whether mixed precision is known to be faster here: it was measured under TensorFlow on CPUs alone."""
+    """Whether mixed precision is known to be faster here; measured only under TensorFlow on CPUs."""
     measured = backend.NAME == "tensorflow" and not _capabilities_of_gpus()
     return measured and machine.is_fast_in_bfloat16()
 
 
 def _capabilities_of_gpus():
-    """The compute capability of each accelerator, (major, minor); None if it is not known."""
+    """Compute capability of each accelerator: (major, minor), or None if unknown."""
     if backend.NAME == "tensorflow":
         details = tf.config.experimental.get_device_details
         gpus = tf.config.list_physical_devices("GPU")
@@ -167,5 +170,5 @@ def _capabilities_of_gpus():
 
     devices = [device for device in jax.devices() if device.platform != "cpu"]
     capabilities = [getattr(device, "compute_capability", None) for device in devices]
-    # AMD's GPUs have a name there, such as "gfx90a".
+    # AMD GPUs report a name instead, such as "gfx90a".
     return [tuple(map(int, x.split("."))) if x and x[0].isdigit() else None for x in capabilities]

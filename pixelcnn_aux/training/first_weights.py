@@ -1,4 +1,4 @@
-"""The weights that training starts from: those of an earlier run, or of a trained model, where they fit."""
+"""Initial weights of training, taken from an earlier run or a trained model where they fit."""
 
 import json
 import os
@@ -16,55 +16,56 @@ from pixelcnn_aux.training import presets
 
 
 def source(init, model, folder, names):
-    """The run to start from: `init`, or the model's own, or that which its factors began with."""
+    """Returns the run to start from: `init`, the run the model was loaded from, or its recorded `init`."""
     if init is not None:
         return init if hub.is_name(init) else str(arguments.path("init", init))
     if model.loaded_from is None:
         return None
-    run, own = (os.path.realpath(path) for path in (trained.find(model.loaded_from), folder.path))
-    if run != own:
+    if os.path.realpath(trained.find(model.loaded_from)) != os.path.realpath(folder.path):
         return model.loaded_from
     recorded = filter(None, (folder[name].recorded_training() for name in names))
     return next((settings["init"] for settings in recorded), None)
 
 
 def fitting(init, model, names, *, new, as_loaded=False):
-    """The first weights of those `new` factors that fit the run `init`: dict, name -> list of arrays.
+    """Initial weights of the `new` factors that the run `init` fits: dict, name -> list of arrays.
 
-    A factor may start from one with another condition, or none: the weights of its own condition are zero
-    then, so that it begins as the distribution of images of no class. ValueError if all `names` are new and
-    none fits; or, `as_loaded` from that run, if the model's weights have changed.
+    A factor may start from one with another condition or without: its own condition's weights are then zero,
+    so that it starts as the distribution of images of no class. Raises ValueError if all `names` are new and
+    no factor fits; and, if the model is `as_loaded` from that run, for weights changed since.
     """
-    run, found = load(init), {}
+    run, weights = load(init), {}
     for name in new:
         if misfit := _misfit(model, run, name):
             print(f"{name}: new first weights, since {init} has {misfit}", flush=True)
             continue
         factor, earlier = model.factors[name].as_keras(), run.factors[name].as_keras()
-        theirs = _shared_weights(earlier, factor)
-        found[name] = [
-            np.asarray(theirs[key].value) if key in theirs else np.zeros(weight.shape, weight.dtype)
+        shared = _shared_weights(earlier, factor)
+        weights[name] = [
+            np.asarray(shared[key].value) if key in shared else np.zeros(weight.shape, weight.dtype)
             for key, weight in serialization.named_weights(factor).items()
         ]
         is_own = as_loaded and name not in model.untrained
-        fits = not is_own or all(map(np.array_equal, found[name], factor.get_weights()))
+        fits = not is_own or all(map(np.array_equal, weights[name], factor.get_weights()))
         expected = f"factor {name!r} with the weights of the run that it was loaded from, {init}"
-        received = "others, as load(best=True), fit, set_weights and training leave them"
-        remedy = "Load the model anew, or give init, a run that has the weights to start from"
+        received = "changed ones, as load(best=True), fit, set_weights and training leave them"
+        remedy = "Reload the model, or give init, a run that has the weights to start from"
         expect(fits, expected, received, remedy)
         print(f"{name}: first weights from {init}", flush=True)
-    there = ", ".join(name for name in run.factors if name not in run.untrained)
-    expected = f"a run to start from with weights that fit one of the factors {', '.join(names)}"
-    received = f"{init}, with {there or 'none'}, of other names, shapes or meaning"
-    if new == names and not (found or as_loaded):
+    if new == names and not (weights or as_loaded):
+        trained_names = ", ".join(name for name in run.factors if name not in run.untrained)
+        expected = (
+            f"a run to start from with weights that fit one of the factors {', '.join(names)}"
+        )
+        received = f"{init}, with {trained_names or 'none'}, of other names, shapes or meaning"
         same = " --preset ".join(preset_like(init, *presets.BY_MODEL))
         same = f"train {same}, which has its networks" if same else "a preset of the same networks"
         expect(False, expected, received, f"Choose another --init, or {same}")
-    return found
+    return weights
 
 
 def preset_like(init, *names):
-    """The first preset of these models that has the networks of the run `init`: (model, preset), or ()."""
+    """First preset of the named models with the networks of the run `init`: (model, preset), or ()."""
     with layers.counting_parameters():
         description = RunFolder(trained.find(init)).config()["model"]
         run = serialization.deserialize(description, AuxiliaryModel)
@@ -80,17 +81,16 @@ def preset_like(init, *names):
 
 
 def _shared_weights(factor, other):
-    """dict, name -> weight of a factor, without those of its condition if another factor has not the same."""
-    found = serialization.named_weights(factor)
-    conditions = [serialization.serialize(x.condition) for x in (factor, other)]
-    if conditions[0] == conditions[1]:
-        return found
-    own = [id(layer.h) for layer in layers.normalized_layers(factor)]
-    return {name: weight for name, weight in found.items() if id(weight) not in own}
+    """dict, name -> weight; without the condition's weights if the other factor's condition differs."""
+    weights = serialization.named_weights(factor)
+    if serialization.serialize(factor.condition) == serialization.serialize(other.condition):
+        return weights
+    conditional = [id(layer.h) for layer in layers.normalized_layers(factor)]
+    return {name: weight for name, weight in weights.items() if id(weight) not in conditional}
 
 
 def _misfit(model, run, name):
-    """Why a factor cannot start from the weights of a run; "" if it can."""
+    """Returns why a factor cannot start from a run's weights; "" if it can."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
     own, theirs = model.factors[name].as_keras(), run.factors[name].as_keras()

@@ -1,8 +1,7 @@
-"""Trains a model, one factor after another: first weights, steps, epochs, validation and files.
+"""Trains a model's factors one after another: initial weights, steps, epochs, validation and files.
 
-The first weights and the images of each step are functions of the seed and the factor's name. A checkpoint
-keeps the state of the dropout generators. So a run that was stopped ends with the same weights as one that
-was not.
+Initial weights and each step's images are functions of the seed and the factor's name, and checkpoints store
+the state of the dropout generators. So a stopped and resumed run ends with the weights of an unbroken one.
 """
 
 import contextlib
@@ -61,57 +60,57 @@ def train(
     profile: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
 ) -> None:
-    """Trains factors of a model in a workdir, each from its last checkpoint on.
+    """Trains factors of a model in a workdir, each from its last checkpoint.
 
-    The first weights are those of `init`. Without it they are those of the run that `pa.load` took the model
-    from, unless that is this workdir. All others are drawn from the seed, whatever weights the model has.
+    Initial weights come from `init`; without it, from the run that `pa.load` read the model from, unless that
+    is this workdir. All others are drawn from the seed, whatever weights the model has.
 
     Args:
-      model: `AuxiliaryModel`; each of its factors is given its averaged weights when it is done.
-      training: `Training` of every factor, a dict, name -> `Training`, or a `Preset`.
-      images, validation_images: uint8 or uint16 [N, H, W, C], full images, `data.Images`, or anything else
-        that `data.as_images` takes: a `tf.data.Dataset` or a sequence. Labels are used if the model is
-        conditional. A run resumes with the same images in the same order alone, so do not shuffle them:
-        training does.
-      workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
-        share it.
-      factors: list of names of factors; None for all.
+      model: `AuxiliaryModel`; each factor receives its averaged weights once it is trained.
+      training: `Training` for every factor; a dict, name -> `Training`; or a `Preset`.
+      images, validation_images: full images, uint8 or uint16 [N, H, W, C]; `data.Images`; or anything else
+        that `data.as_images` accepts, such as a `tf.data.Dataset` or a sequence. Conditional models use their
+        labels. A run resumes only with the same images in the same order, so do not shuffle them: training
+        does.
+      workdir: path of a new folder, or of an earlier run with the same arguments. Several hosts share it.
+      factors: list of factor names; None for all.
       seed: int.
-      strategy: `tf.distribute.Strategy`; `default_strategy()` where None.
-      remat: bool, whether blocks are evaluated again in the backward pass, which takes less memory and more
-        time, and gives the same weights but for rounding.
-      stop: `Stop`, entered: asked after every step. On its signal a checkpoint is written and training stops;
+      strategy: `tf.distribute.Strategy`; None for `default_strategy()`.
+      remat: bool, whether blocks are recomputed in the backward pass: less memory, more time, and the same
+        weights up to rounding.
+      stop: an entered `Stop`, checked after every step. On its signal training writes a checkpoint and stops;
         several hosts, which would have to agree on the step, stop without one.
-      init: the workdir of another run, or the name of a model of `pretrained`, to start from: for all factors
-        whose weights have the same shapes and meaning there.
-      profile: bool, whether a few steps of each factor are traced into its logs (`Profile`).
-      callbacks: `keras.callbacks.Callback`s, called on the chief for one factor after another. That is their
-        `model`, with the weights in training, not their averages, which they must not change. `on_epoch_end`
-        gets the row of metrics.csv, once the checkpoint is written, and `on_train_batch_end` the step's
-        "bits_per_dim" and "gradient_norm", up to eight steps later; `on_train_begin`, `on_train_end` and
-        `on_epoch_begin` are called too. `stop_training` ends the factor after the epoch.
+      init: workdir of another run, or name of a `pretrained` model, to initialize all factors from whose
+        weights have the same shapes and meaning there.
+      profile: bool, whether to trace a few steps of each factor into its logs (`Profile`).
+      callbacks: `keras.callbacks.Callback`s, called on the chief for each factor. Their `model` is the factor
+        with the weights in training, not the averages; they must not change it. `on_epoch_end` gets the row
+        of metrics.csv, after the checkpoint is written; `on_train_batch_end` gets the step's "bits_per_dim"
+        and "gradient_norm", up to eight steps later. `on_train_begin`, `on_train_end` and `on_epoch_begin`
+        are called too. `stop_training` ends the factor after the epoch.
 
     Raises:
       Stopped: a BaseException, when `stop` has received a signal.
       FileNotFoundError: if `init` is no run.
       RuntimeError: if another process trains one of these factors in this folder, or if a loss, a weight or
-        the bits of validation are not finite; what was written before stays.
-      OSError: if the system refuses a file, as a full disk does: which, and why. The same call resumes.
-      ValueError: for an argument of another type, images of another size than the model's, a factor without
+        the validation bits are not finite. Files written before are kept.
+      OSError: if the system refuses a file, as on a full disk: names the file and the reason. The same call
+        resumes.
+      ValueError: for an argument of the wrong type, images of another size than the model's, a factor without
         `Training` or with one that does not fit the devices, an `init` that fits no factor, a loaded model
-        whose weights were changed, the workdir of another run or other images, damaged checkpoints, or hosts
-        that were given different arguments; nothing is overwritten.
+        with changed weights, the workdir of another run or other images, damaged checkpoints, or hosts with
+        different arguments. Nothing is overwritten.
     """
     arguments.instance("model", model, AuxiliaryModel)
     names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
     trainings = _trainings(training, model, names)
     hosts = Hosts(strategy)
-    for given in trainings.values():
-        hosts.check_batch(given)
-    kind: Any = Sequence  # which is abstract
-    callbacks = arguments.instance("callbacks", callbacks, kind, optional=True) or ()
-    for each in callbacks:
-        arguments.instance("a callback", each, keras.callbacks.Callback)
+    for settings in trainings.values():
+        hosts.check_batch(settings)
+    abstract: Any = Sequence
+    callbacks = arguments.instance("callbacks", callbacks, abstract, optional=True) or ()
+    for callback in callbacks:
+        arguments.instance("a callback", callback, keras.callbacks.Callback)
     config = RunConfig(
         model=model,
         images=_checked_images(images, model, trainings),
@@ -126,39 +125,38 @@ def train(
         callbacks=tuple(callbacks),
     )
     new = [name for name in names if not find_checkpoints(config.folder[name].checkpoints)]
-    first = {}
+    initial = {}
     if config.init and new:
-        first = first_weights.fitting(config.init, model, names, new=new, as_loaded=init is None)
+        initial = first_weights.fitting(config.init, model, names, new=new, as_loaded=init is None)
     description = {"seed": config.seed, "model": model.description()}
-    every = [dataclasses.asdict(each) for each in trainings.values()]
-    settings = {name: [each[name] for each in every] for name in every[0]} if every else {}
-    others = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
-    # The chief alone compares them with the folder.
-    hosts.check_agree(**description, **config.recorded_images, **others, **settings)
+    shared = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
+    for field in dataclasses.fields(Training):
+        shared[field.name] = [getattr(settings, field.name) for settings in trainings.values()]
+    # Only the chief compares these with the folder.
+    hosts.check_agree(**description, **config.recorded_images, **shared)
     if hosts.chief:
         config.folder.create({**config.images.source, **description})
     config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
     for name in names:
-        average = _train_factor(config, name, trainings[name], first.get(name))
+        average = _train_factor(config, name, trainings[name], initial.get(name))
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
 
 
 def _trainings(training, model, names):
-    """dict, name -> `Training`, of the factors to train."""
-    given = training.training if isinstance(training, Preset) else training
-    if isinstance(given, Training):
-        given = dict.fromkeys(model.factors, given)
-    arguments.instance("training", given, dict)
+    trainings = training.training if isinstance(training, Preset) else training
+    if isinstance(trainings, Training):
+        trainings = dict.fromkeys(model.factors, trainings)
+    arguments.instance("training", trainings, dict)
     for name in names:
         model.position(name)
-        expected, received = f"a Training for each of {names}", f"one for each of {list(given)}"
-        expect(name in given, expected, received, "Add the others")
-    return {name: arguments.instance("training", given[name], Training) for name in names}
+        expected, received = f"a Training for each of {names}", f"one for each of {list(trainings)}"
+        expect(name in trainings, expected, received, "Add the others")
+    return {name: arguments.instance("training", trainings[name], Training) for name in names}
 
 
 def _checked_images(images, model, trainings):
-    """`data.Images` of the model's kind, and of its size or large enough to be cropped."""
+    """`data.Images` with the model's channels and values, of its size or large enough to crop."""
     images = data.as_images(images, with_labels=model.condition is not None)
     crops = {training.crop for training in trainings.values()}
     for crop in crops - {None}:
@@ -167,25 +165,25 @@ def _checked_images(images, model, trainings):
     of_size = f"the model's size, {model.image_size}" if model.image_size else "one size"
     fits = None not in sizes and (not model.image_size or sizes == {model.image_size})
     received = ", ".join(str(size or "of several sizes") for size in sizes)
-    remedy = "Load them in that size, or cut squares from them (Training.crop, --crop)"
+    remedy = "Load them in that size, or train on crops (Training.crop, --crop)"
     expect(fits, f"images of {of_size}", received, remedy)
     data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
     images.condition(model.condition)
     return images
 
 
-def _train_factor(config, name, training, first):
-    """A `Factor` with averaged weights; `first` are the weights of another run, if any."""
+def _train_factor(config, name, training, initial):
+    """Returns the `Factor` with averaged weights; `initial` are weights of another run, or None."""
     folder, hosts = config.folder[name], config.hosts
     policy = devices.policy_of(folder) if training.mixed_precision else None
-    # Before one is recorded, and before there are variables to be mirrored.
+    # Before the policy is recorded, and before there are variables to mirror.
     hosts.check_agree(policy=policy)
     with folder.lock() if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
             config.check_images(folder.recorded_training())
             settings = dataclasses.asdict(training) | {"policy": policy, "init": config.init}
             folder.record_training(settings | config.recorded_images)
-        state = TrainingState(config, name, training, policy, first)
+        state = TrainingState(config, name, training, policy, initial)
         config.say(
             f"{name}: {state.average.count_params():,} parameters, {state.factor.dtype_policy.name}, "
             f"step {state.step:,} of {training.steps:,}"
@@ -201,14 +199,14 @@ def _train_factor(config, name, training, first):
 
 
 def _run_epochs(state):
-    """Takes the remaining steps; a validation and a checkpoint end each epoch."""
+    """Takes the remaining steps, with validation and a checkpoint after each epoch."""
     config, training, folder = state.config, state.training, state.folder
     hosts, stop = config.hosts, config.stop
     batches = state.batches(state.step, hosts.rows(training.batch_size))
     table = MetricsTable(folder, state.step) if hosts.chief else None
     samples = Samples(state)
     pace = None
-    # Callbacks ask for these and set them, as under Keras's own `fit`.
+    # Callbacks read and set these, as under Keras's own `fit`.
     state.factor.optimizer, state.factor.stop_training = state.optimizer, False
     config.call("set_params", {"epochs": training.epochs, "steps": training.steps_per_epoch})
     config.call("set_model", state.factor)
@@ -238,13 +236,13 @@ def _run_epochs(state):
                 **meter.means(training.batch_size),
             }
             meter.show(row)
-            # The row first: rows after the last checkpoint are dropped again.
+            # Before the checkpoint: resuming drops rows after the last one.
             table.add(row)
-            # Before the checkpoint: a run that resumes from it does not see these weights again.
+            # Before the checkpoint: a run that resumes from it never sees these weights.
             folder.save_if_best(state.average, state.step, bits)
             state.save()
             folder.save_weights(state.average)
-            # Keras passes the epoch's number separately, and formats the names of files by both.
+            # Keras passes the epoch separately, and formats file names with both.
             logs = {name: value for name, value in row.items() if name != "epoch"}
             config.call("on_epoch_end", epoch - 1, logs)
             pace = meter.pace(training.steps_per_epoch)
@@ -254,7 +252,6 @@ def _run_epochs(state):
 
 
 def _stopped_by_callback(state):
-    """Whether a callback has set `stop_training` of its model: on all hosts the chief's answer."""
     if not state.config.callbacks:
         return False
     (stops,) = state.config.hosts.from_chief([np.float32(state.factor.stop_training)])
@@ -264,7 +261,7 @@ def _stopped_by_callback(state):
 
 
 def _run_steps(state, batches, profile, signals):
-    """Takes the steps up to the end of an epoch: `EpochMeter`. After the first one `signals` are held."""
+    """Takes the epoch's remaining steps; holds `signals` after the first. Returns their `EpochMeter`."""
     config, stop, earlier = state.config, state.config.stop, state.seconds
     length = state.training.steps_per_epoch
 
@@ -284,14 +281,14 @@ def _run_steps(state, batches, profile, signals):
             outcome = state.take(*next(batches))
         state.step += 1
         if not stop.is_held and config.hosts.num == 1:
-            # Not before: the first call compiles, and has nothing to lose.
+            # Not before the first call, which compiles and has nothing to lose.
             signals.enter_context(stop.held())
         meter.add(state.step - 1, outcome)
         if profile.is_due:
             with meter.paused():
                 profile.toggle()
         is_due = time.monotonic() - state.saved > _SECONDS_BETWEEN_CHECKPOINTS
-        # An epoch's last step is saved after its validation, which a run that resumes would skip.
+        # An epoch's last step is saved after validation, which a resumed run would otherwise skip.
         if (stop.signal or is_due) and state.step % length:
             with meter.paused():
                 state.update(earlier + meter.seconds)
@@ -303,7 +300,7 @@ def _run_steps(state, batches, profile, signals):
 
 
 def _validation_bits(state):
-    """Mean bits per own dimension of the validation images, under the averaged weights."""
+    """Mean bits per dimension of the factor's own validation images, under the averaged weights."""
     model, images = state.config.model, state.validation_images
 
     def inputs():
@@ -318,7 +315,7 @@ def _validation_bits(state):
 
 
 class Profile:
-    """A trace of the `STEPS` after the first `WARM_UP` to plugins/profile in a folder; None for no trace."""
+    """Traces `STEPS` steps after the first `WARM_UP` into plugins/profile of a folder; None: no trace."""
 
     WARM_UP, STEPS = 10, 5
 
@@ -332,30 +329,30 @@ class Profile:
         if self._tracing:
             self.toggle()
         if self._folder and self._taken <= self.WARM_UP:
-            expected = f"Expected more than {self.WARM_UP} steps, to trace those after."
+            expected = f"Expected more than {self.WARM_UP} steps, to trace the later ones."
             print(f"{expected} Received: {self._taken}", flush=True)
 
     def step(self, number):
-        """A context for one step, which the trace shows by its number."""
+        """Context of one step, which the trace labels by its number."""
         self._taken += 1
         return _traced_step("train", step_num=number)
 
     @property
     def is_due(self):
-        """Whether the trace begins or ends now; all steps so far have to be waited for then."""
+        """Whether the trace begins or ends now, once all steps so far are complete."""
         turn = self.WARM_UP + self.STEPS * self._tracing
         return self._folder is not None and self._taken == turn
 
     def toggle(self):
-        """Begins the trace, or ends it and prints where it is."""
+        """Begins the trace, or ends it and prints its path."""
         with disk.explained(f"to write a trace to {self._folder}", disk.RESUME):
             if not self._tracing:
                 _start_trace(str(self._folder))
-                self._tracing = True  # Not before: a trace that was refused cannot be ended.
+                self._tracing = True  # after the start, as a trace that failed to start has no end
                 return
             self._tracing = False
             _stop_trace()
         if self._taken > self.WARM_UP:
-            traced = f"Traced steps {self.WARM_UP + 1} to {self._taken} of this factor: in"
+            traced = f"Traced steps {self.WARM_UP + 1} to {self._taken} of this factor into"
             place = f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}"
             print(traced, place, flush=True)

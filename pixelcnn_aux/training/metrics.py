@@ -1,4 +1,4 @@
-"""Training metrics: a CSV table and TensorBoard scalars of each epoch, and the meter of its steps."""
+"""Training metrics: a CSV table and TensorBoard scalars per epoch, and a meter of its steps."""
 
 import collections
 import contextlib
@@ -17,13 +17,12 @@ if backend.NAME == "tensorflow":
 
 _IN_BAR = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 _TRAINING_SCALARS = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
-# Steps in flight before the loss of the first of them is waited for: enough that an accelerator never waits
-# for Python.
+# Maximum number of steps in flight: enough that an accelerator never waits for Python.
 _STEPS_AHEAD = 8
 
 
 class MetricsTable:
-    """The metrics of a factor, those of an earlier run up to a step included; also for TensorBoard."""
+    """A factor's metrics file and TensorBoard logs, continued from the rows up to `step`."""
 
     def __init__(self, folder, step):
         self._file, self._logs = folder.metrics, folder.logs
@@ -37,7 +36,7 @@ class MetricsTable:
         return disk.explained(f"to write TensorBoard's files to {self._logs}", disk.RESUME)
 
     def add(self, row):
-        """Adds an epoch's metrics: a dict of all `FIELDS`."""
+        """Adds an epoch's metrics, a dict of all `FIELDS`."""
         self._rows.append(row)
         write(self._file, self._rows)
         scalars = {
@@ -52,24 +51,24 @@ class MetricsTable:
 
 
 class EpochMeter:
-    """Losses, norms and `seconds` of the steps that are left in an epoch; `note` is told of each in turn."""
+    """Losses, gradient norms and `seconds` of an epoch's remaining steps; calls `note` for each in order."""
 
     def __init__(self, count, batches, note, shows):
         self._count, self._batches, self._note, self._shows = count, batches, note, shows
         self._bar = progress_bar(count)
-        self._ahead = collections.deque()  # steps that are not read yet
+        self._in_flight = collections.deque()  # (step, outcome) not read yet
         self._bits, self._norms = [], []
         self._waited = batches.waited
         self.seconds, self._start = 0.0, time.perf_counter()
 
     def add(self, step, outcome):
-        """Notes a step's (bits, norm), scalars on the device; waits for the first step and all but a few."""
-        self._ahead.append((step, outcome))
+        """Adds a step's (bits, norm), scalars on the device; waits for the first step and all but a few."""
+        self._in_flight.append((step, outcome))
         self._read(_STEPS_AHEAD if self._bits else 0)
 
-    def _read(self, leaving):
-        while len(self._ahead) > leaving:
-            step, (bits, norm) = self._ahead.popleft()
+    def _read(self, remaining):
+        while len(self._in_flight) > remaining:
+            step, (bits, norm) = self._in_flight.popleft()
             self._bits.append(float(bits))
             self._norms.append(float(norm))
             self._note(step, self._bits[-1], self._norms[-1])
@@ -80,20 +79,20 @@ class EpochMeter:
                 self._bar(done, bits_per_dim=np.mean(self._bits))
 
     def end(self):
-        """Waits for all steps."""
+        """Waits for all steps, and counts their time."""
         self._read(0)
         self._last_done = time.monotonic()
         self.seconds += time.perf_counter() - self._start
 
     @contextlib.contextmanager
     def paused(self):
-        """Context between steps, with none in flight. Its time does not count as training."""
+        """Context without steps in flight, whose time does not count as training."""
         self.end()
         yield
         self._start = time.perf_counter()
 
     def means(self, batch_size):
-        """The `FIELDS` that concern all steps together: dict."""
+        """dict of the `FIELDS` that summarize all steps."""
         return {
             "bits_per_dim": float(np.mean(self._bits)),
             "images_per_s": self._count * batch_size / self.seconds,
@@ -102,19 +101,19 @@ class EpochMeter:
         }
 
     def show(self, row):
-        """Ends the bar, with metrics of the epoch: a dict as of `MetricsTable.add`."""
+        """Completes the progress bar with an epoch's row of metrics."""
         self._bar(self._count, **{key: row[key] for key in _IN_BAR})
 
     def pace(self, steps_per_epoch):
-        """Seconds per step, with its share of the time since the epoch's last step; None of a single one."""
-        if self._count == 1:  # which may have compiled
+        """Seconds per step, plus its share of the time since the last step; None for a single step."""
+        if self._count == 1:  # it may have compiled
             return None
         steps_alone = (self._last_done - self._first_done) / (self._count - 1)
         return steps_alone + (time.monotonic() - self._last_done) / steps_per_epoch
 
 
 def mean_bits(factor, batches):
-    """float, mean bits per own dimension of a `Factor` over all images of an iterable of `Inputs`."""
+    """Mean bits per dimension of a `Factor`'s own images, over an iterable of `Inputs`: float."""
     bits, dimensions = 0.0, 0
     for inputs in batches:
         nats = ops.convert_to_numpy(factor.log_prob(inputs)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Optimizers that average the weights: Adam as in PixelCNN++, and Muon for the kernels of hidden layers."""
+"""Optimizers that average the weights: Adam as in PixelCNN++, and Muon for kernels of hidden layers."""
 
 import functools
 import itertools
@@ -18,13 +18,13 @@ if backend.NAME == "tensorflow":
 BETAS = (0.95, 0.9995)  # Adam's moments, as in PixelCNN++ (Salimans et al., 2017)
 MAX_AVERAGE_DECAY = 0.9995  # of the weight average, as in PixelCNN++
 
-# Muon's polynomial a x + b x^3 + c x^5, which brings all singular values near 1 (Jordan et al., 2024).
+# Muon's polynomial a x + b x^3 + c x^5, which drives all singular values near 1 (Jordan et al., 2024).
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
 def make_optimizer(factor, training):
-    """The optimizer of a factor's `Training`."""
+    """The optimizer for a factor's `Training`."""
     rate = learning_rate(training)
     if training.muon_ratio is None:
         return AveragingAdam(rate)
@@ -32,7 +32,7 @@ def make_optimizer(factor, training):
 
 
 def learning_rate(training):
-    """The schedule of a `Training`: the learning rate of each step."""
+    """The learning-rate schedule of a `Training`."""
     schedules, first = keras.optimizers.schedules, training.learning_rate
     if training.decay is not None:
         return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
@@ -56,15 +56,15 @@ class Fall(keras.optimizers.schedules.LearningRateSchedule):
 
 @register()
 class AveragingAdam(keras.optimizers.Adam):
-    """Adam, and an exponential average of the weights in the same compiled step.
+    """Adam with an exponential average of the weights, updated in the same compiled step.
 
-    The average's decay after step t is min(0.9995, (1 + t) / (10 + t)), so that a short run's average forgets
-    its first weights. It starts from the weights as they are when the optimizer is built.
+    The average's decay after step t is min(0.9995, (1 + t) / (10 + t)), so that short runs forget the initial
+    weights. It starts from the weights at the time the optimizer is built.
 
     Attributes:
       averages: list of Keras variables, the average of each weight, in the order of the weights.
-      observe: function, called within a step with the gradient of each weight: the sum over all replicas, of
-        a loss that is not scaled. Or None.
+      observe: function, called within a step with each weight's gradient, summed over replicas and without
+        loss scaling.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class AveragingAdam(keras.optimizers.Adam):
         **kwargs: Any,
     ):
         super().__init__(learning_rate, beta_1, beta_2, **kwargs)
-        self.observe: Callable[[Any], Any] | None = None
+        self.observe: Callable[[Any], Any] = lambda gradient: None
 
     def build(self, variables):
         if self.built:
@@ -84,7 +84,7 @@ class AveragingAdam(keras.optimizers.Adam):
         self._add_averages(variables)
 
     def _add_averages(self, variables):
-        def copied(variable):  # under JAX a step gives the memory of both away
+        def copied(variable):  # under JAX a step donates the memory of both
             return lambda *_, **__: ops.copy(variable)
 
         self.averages = [
@@ -102,7 +102,6 @@ class AveragingAdam(keras.optimizers.Adam):
         super()._distributed_tf_update_step(distribution, pairs, learning_rate)
 
     def _begin_step(self, dtype):
-        """Computes what all weights of a step share."""
         step = ops.cast(self.iterations + 1, dtype)
         self._to_weight = 1.0 - ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
         if backend.NAME == "tensorflow":
@@ -111,23 +110,19 @@ class AveragingAdam(keras.optimizers.Adam):
             self._powers = beta_1**step, beta_2**step
 
     def update_step(self, gradient, variable, learning_rate):
-        self._observe(gradient)
+        self.observe(gradient)
         if backend.NAME == "tensorflow" and not self.amsgrad:
             self._apply_adam(gradient, variable, learning_rate)
         else:
             super().update_step(gradient, variable, learning_rate)
         self._update_average(variable)
 
-    def _observe(self, gradient):
-        if self.observe is not None:
-            self.observe(gradient)
-
     def _update_average(self, variable):
         average = self.averages[self._get_variable_index(variable)]
         self.assign_add(average, self._to_weight * ops.subtract(variable, average))
 
     def _apply_adam(self, gradient, variable, learning_rate):
-        """The update of Keras's Adam, by one operation of TensorFlow instead of some twenty."""
+        """Keras's Adam update as one TensorFlow operation instead of some twenty."""
         index = self._get_variable_index(variable)
         beta_1, beta_2, epsilon = self._rates
         beta_1_power, beta_2_power = self._powers
@@ -149,10 +144,10 @@ class AveragingAdam(keras.optimizers.Adam):
 class AveragingMuon(AveragingAdam):
     """Muon (Jordan et al., 2024) for some kernels, and `AveragingAdam` for the other weights.
 
-    A kernel [..., C, C'] is a matrix [... C, C']. It moves by the rate times the matrix closest to its
-    momentum whose singular values are all about 1: by as much in all directions. Keras's own Muon takes no
-    kernels of convolutions. `kernels` are their positions among the weights, as from `hidden_kernels`;
-    `ratio` is their rate over Adam's; and `momentum` takes Nesterov's step ahead.
+    A kernel [..., C, C'] is treated as a matrix [... C, C']. Its step is the learning rate times the nearest
+    matrix to its momentum with all singular values about 1. Keras's own Muon does not support convolution
+    kernels. `kernels` are positions among the weights, as from `hidden_kernels`; `ratio` is their learning
+    rate over Adam's; `momentum` is Nesterov's.
     """
 
     def __init__(self, learning_rate=1e-3, kernels=(), ratio=10.0, momentum=0.9, **kwargs):
@@ -178,15 +173,15 @@ class AveragingMuon(AveragingAdam):
     def _backend_update_step(self, gradients, variables, learning_rate):
         if backend.NAME == "tensorflow":  # which calls `_distributed_tf_update_step`
             return super()._backend_update_step(gradients, variables, learning_rate)
-        groups, others = self._grouped(zip(gradients, variables))
-        super()._backend_update_step(*zip(*others), learning_rate)  # begins the step
+        groups, rest = self._grouped(zip(gradients, variables))
+        super()._backend_update_step(*zip(*rest), learning_rate)  # begins the step
         for group in groups:
             self._update_kernels(*zip(*group), learning_rate)
 
     def _distributed_tf_update_step(self, distribution, pairs, learning_rate):
-        """As `_backend_update_step`, for gradients that are summed over the replicas of a strategy."""
-        groups, others = self._grouped(pairs)
-        super()._distributed_tf_update_step(distribution, others, learning_rate)
+        """`_backend_update_step` for gradients summed over the replicas of a strategy."""
+        groups, rest = self._grouped(pairs)
+        super()._distributed_tf_update_step(distribution, rest, learning_rate)
         for group in groups:
             gradients, variables = zip(*group)
             arguments = (gradients, variables, learning_rate)
@@ -195,23 +190,23 @@ class AveragingMuon(AveragingAdam):
             )
 
     def _grouped(self, pairs):
-        """Splits pairs (gradient, variable): lists of kernels of one shape, and a list of the others."""
-        kernels, others = [], []
+        """Splits (gradient, variable) pairs into lists of kernels of equal shape, and the remaining pairs."""
+        kernels, rest = [], []
         for pair in pairs:
             is_kernel = self._get_variable_index(pair[1]) in self.kernels
-            (kernels if is_kernel else others).append(pair)
+            (kernels if is_kernel else rest).append(pair)
 
         def shape(pair):
             return tuple(pair[1].shape)
 
         kernels.sort(key=shape)
-        return [list(group) for _, group in itertools.groupby(kernels, shape)], others
+        return [list(group) for _, group in itertools.groupby(kernels, shape)], rest
 
     def _update_kernels(self, gradients, variables, learning_rate):
-        """`update_step` of kernels of one shape at once, which takes a fraction of the time."""
+        """Batched `update_step` for kernels of one shape: a fraction of the time."""
         momenta = [self._momentums[self._get_variable_index(x)] for x in variables]
         for gradient, momentum in zip(gradients, momenta):
-            self._observe(gradient)
+            self.observe(gradient)
             self.assign(momentum, self.momentum * momentum + gradient)
         directions = (self.momentum * m + gradient for gradient, m in zip(gradients, momenta))
         matrices = ops.stack([ops.reshape(x, (-1, x.shape[-1])) for x in directions])
@@ -222,7 +217,7 @@ class AveragingMuon(AveragingAdam):
 
 
 def orthogonalized(matrices):
-    """About U V^T for U S V^T, by Newton-Schulz iterations of X X^T alone: [N, n, m] -> [N, n, m]."""
+    """Approximates U V^T for U S V^T by Newton-Schulz iterations on X X^T: [N, n, m] -> [N, n, m]."""
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices / (ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1), keepdims=True)) + 1e-7)
     transposed = ops.swapaxes(x, -1, -2)
@@ -238,7 +233,7 @@ def orthogonalized(matrices):
 
 
 def hidden_kernels(factor):
-    """The positions of hidden layers' kernels, parts of parts of networks, among trainable variables."""
+    """Positions, among the trainable variables, of the kernels nested two levels deep in the networks."""
     parts = [part for network in factor.networks() for part in network.layers]
     deeper = [part for part in parts if not isinstance(part, layers.WeightNorm)]
     positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}

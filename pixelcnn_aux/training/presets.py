@@ -1,9 +1,9 @@
-"""Every hyper-parameter of a training run, by name: the paper's own runs, and smaller ones.
+"""Presets: all hyper-parameters of the paper's training runs, and of smaller ones, by name.
 
-Above each preset stand its command, how long it took, and the bits per dimension that it reached on the whole
-test split (docs/results.md): as `evaluate.bpd` gives them, so of an exact model the exact ones. Times are of
-two CPU cores unless they say otherwise. "Not trained to the end here" are the paper's own runs, which take
-GPUs: docs/scaling.md.
+The comment above each preset gives its command, its training time, and the bits per dimension that it reached
+on the whole test split (docs/results.md), as `evaluate.bpd` reports them: exact ones for exact models. Times
+are on two CPU cores unless stated otherwise. The paper's own runs, "not trained to the end here", take GPUs:
+docs/scaling.md.
 """
 
 import functools
@@ -12,34 +12,27 @@ from pixelcnn_aux import models
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.training.config import Preset, Training
 
-# The paper's likelihood is a bound, and leaves what the auxiliary image says to be learned.
+# The paper's likelihood is a bound, and the network has to learn what the auxiliary image implies.
 _PAPER = {"exact": False, "centered": False}
 
-# Exact and centered, a pyramid does as well with an embedding that sees no further than a few pixels, in less
-# time.
+# An exact and centered pyramid does as well, in less time, with an embedding that sees only a few pixels.
 _OUR_PYRAMID = {"embedding_blocks": 1, "depth": 1}
 
-# The photographs in an installed package: too few steps for dropout, which keeps embeddings from passing on
-# anything for a long time.
+# For the installed photographs: too few steps for dropout, under which embeddings take long to contribute.
 _DEMO_PYRAMID = {**_OUR_PYRAMID, "filters": 24, "dropout": 0.0}
 
-# A few epochs at most, in which nothing overfits, so no dropout.
+# No dropout: a few epochs do not overfit.
 _SMALL = {"filters": 32, "dropout": 0.0}
-_GRAYSCALE_BLOCKS = {"gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
+_SMALL_PYRAMID = {"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID}
+_SMALL_GRAYSCALE = {**_SMALL, "gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
 
-# Grays of 28 x 28, with a class each, as MNIST has them; few, so they may be overfitted.
-_DIGITS = {
-    "image_size": (28, 28),
-    "channels": 1,
-    "condition": Classes(10),
-    "filters": 32,
-    "dropout": 0.3,
-}
+# 28 x 28 grayscale images with classes, as in MNIST; few, hence dropout.
+_DIGITS = {"image_size": (28, 28), "channels": 1, "condition": Classes(10), "dropout": 0.3}
 
-# Photographs, whose larger images are decided along diagonals. Five components take half the time of ten.
+# Photographs, whose larger images are drawn along diagonals. Five components take half the time of ten.
 _FAST = {"base_parts": 8}
 _MASKED = {**_FAST, "masked": 3, "num_components": 5}
-# Steps of an epoch, batch size, and the side of squares in pixels of the full image.
+# Steps per epoch, batch size, and side of the crops in pixels of the full image.
 _SQUARES = {
     "sixteenth": (500, 16, 240),
     "eighth": (500, 8, 240),
@@ -48,8 +41,8 @@ _SQUARES = {
     "image": (1000, 4, 64),
 }
 
-# Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)", that is 160 filters, 10
-# components and three resolutions; dropout 0.5 is section 3.3's.
+# Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)": 160 filters, 10 components and three
+# resolutions. Section 3.3: dropout 0.5.
 _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0.5}
 
 # Section 4.2: 100 filters, 3 blocks under an embedding of 15.
@@ -62,20 +55,24 @@ _pixelcnn = functools.partial(Preset, constructor=models.pixelcnn_pp)
 _pyramid = functools.partial(Preset, constructor=models.pyramid)
 
 
-def _ours(epochs, steps, batch_size, learning_rate=4e-3, **others):
-    how = {"batch_size": batch_size, "learning_rate": learning_rate, "muon_ratio": 12.5}
-    return Training(epochs=epochs, steps_per_epoch=steps, **how, **others)
+def _ours(epochs, steps, batch_size, learning_rate=4e-3, **options):
+    options |= {"learning_rate": learning_rate, "muon_ratio": 12.5}
+    return Training(epochs=epochs, steps_per_epoch=steps, batch_size=batch_size, **options)
+
+
+def _each(names, *settings, **options):
+    return {name: _ours(*each, **options) for name, each in zip(names.split(), settings)}
 
 
 def _photographs(epochs, model, vary=False, rounded=False):
-    """A preset with so many epochs of each of `_SQUARES`.
+    """Preset with the given epochs for each of `_SQUARES`.
 
-    In whole numbers if `rounded`, of weights that are trained already: at a quarter of the rates.
+    If `rounded`, fine-tunes trained weights in whole numbers, at a quarter of the learning rates.
     """
     training = {}
     for count, (name, (steps, batch_size, crop)) in zip(epochs, _SQUARES.items()):
-        how = (300, 4, 1e-3) if rounded else (steps, batch_size)
-        training[name] = _ours(count, *how, crop=crop, vary=vary)
+        schedule = (300, 4, 1e-3) if rounded else (steps, batch_size)
+        training[name] = _ours(count, *schedule, crop=crop, vary=vary)
     model = {**model, "whole_numbers": True} if rounded else model
     return _parallel(dataset="folder", model=model, training=training)
 
@@ -83,16 +80,16 @@ def _photographs(epochs, model, vary=False, rounded=False):
 def _paper(epochs):
     """Section 4.1: learning rate 0.001, batch size 64, decay 0.99999 after each iteration; flips.
 
-    As many steps as the paper's, whose epochs have the 1,000 images that are kept for validation here.
+    As many steps as the paper, whose epochs include the 1,000 images that are held out for validation here.
     """
-    how = {"batch_size": 64, "learning_rate": 1e-3, "decay": 0.99999}
-    return Training(epochs=epochs, steps_per_epoch=50_000 // 64, **how)
+    options = {"learning_rate": 1e-3, "decay": 0.99999}
+    return Training(epochs=epochs, steps_per_epoch=50_000 // 64, batch_size=64, **options)
 
 
 def _paper_pyramid(num_images, *factors):
     """Section 4.2: learning rate 0.001, batch size 16, decay 0.999995, 60 epochs; it mentions no flips."""
-    how = {"batch_size": 16, "learning_rate": 1e-3, "decay": 0.999995, "flip": False}
-    training = Training(epochs=60, steps_per_epoch=num_images // 16, **how)
+    options = {"learning_rate": 1e-3, "decay": 0.999995, "flip": False}
+    training = Training(epochs=60, steps_per_epoch=num_images // 16, batch_size=16, **options)
     return dict.fromkeys(factors, training)
 
 
@@ -101,31 +98,28 @@ GRAYSCALE = {
     # Minutes in mixed precision: 3.068 bits (grays 0.276, image 2.792).
     "demo": _grayscale(
         dataset="photos",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS},
+        model=_SMALL_GRAYSCALE,
         training={"grayscale": _ours(3, 100, 16), "image": _ours(5, 100, 8)},
     ),
     # python -m train.grayscale --preset small
     # 96 minutes in mixed precision, of one core and later two: 3.204 bits (grays 0.476, image 2.729).
     "small": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS},
+        model=_SMALL_GRAYSCALE,
         training={"grayscale": _ours(5, 500, 16), "image": _ours(24, 500, 8)},
     ),
     # python -m train.grayscale --preset medium --classes 10
     # 9.3 hours of one core in mixed precision: 3.069 bits (grays 0.464, image 2.605).
     "medium": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": 48},
-        training={
-            "grayscale": _ours(52, 500, 16, condition_dropout=0.2),
-            "image": _ours(48, 1000, 8, condition_dropout=0.2),
-        },
+        model={**_SMALL_GRAYSCALE, "filters": 48},
+        training=_each("grayscale image", (52, 500, 16), (48, 1000, 8), condition_dropout=0.2),
     ),
     # python -m train.grayscale --preset large --classes 10
     # Wider networks. Not trained to the end here: some 40 hours of one core in mixed precision.
     "large": _grayscale(
         dataset="cifar10",
-        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": [64, 80, 80]},
+        model={**_SMALL_GRAYSCALE, "filters": [64, 80, 80]},
         training={
             "grayscale": _ours(40, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
             "image": _ours(56, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
@@ -133,7 +127,7 @@ GRAYSCALE = {
     ),
     # python -m train.grayscale --preset cifar10
     # Not trained to the end here; the paper's figure is 2.98 bits (grays 0.459, image 2.52).
-    # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
+    # 36 residual blocks in the grayscale factor, 24 in the image factor and in f_w; 30 and 200 epochs.
     "cifar10": _grayscale(
         dataset="cifar10",
         model={**_PAPER, **_CIFAR10, "gray_blocks": 5, "image_blocks": 3, "embedding_blocks": 3},
@@ -167,7 +161,7 @@ PIXELCNN = {
     # Handwritten digits and their classes.
     "digits": _pixelcnn(
         dataset="arrays",
-        model={**_DIGITS, "resolutions": 2, "blocks": 2},
+        model={**_DIGITS, "filters": 32, "resolutions": 2, "blocks": 2},
         training={"image": _ours(10, 300, 16, flip=False)},
     ),
     # python -m train.pixelcnn --preset cifar10
@@ -186,51 +180,33 @@ PYRAMID = {
     "demo": _pyramid(
         dataset="photos",
         model={"image_size": (32, 32), **_DEMO_PYRAMID},
-        training={"8x8": _ours(3, 200, 16), "16x16": _ours(5, 200, 8), "32x32": _ours(6, 200, 8)},
+        training=_each("8x8 16x16 32x32", (3, 200, 16), (5, 200, 8), (6, 200, 8)),
     ),
     # python -m train.pyramid --preset small
     # 99 minutes of one core in mixed precision: 3.354 bits (0.314, 0.785, 2.256). By Adam alone
     # 3.430 after as many steps.
     "small": _pyramid(
         dataset="cifar10",
-        model={"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID},
-        training={
-            "8x8": _ours(6, 1000, 16),
-            "16x16": _ours(12, 1000, 8),
-            "32x32": _ours(36, 1000, 4),
-        },
+        model=_SMALL_PYRAMID,
+        training=_each("8x8 16x16 32x32", (6, 1000, 16), (12, 1000, 8), (36, 1000, 4)),
     ),
     # python -m train.pyramid --preset medium
     # Three resolutions, and larger networks. 166 minutes of one core in mixed precision: 3.250 bits (0.310,
     # 0.775, 2.165).
     "medium": _pyramid(
         dataset="cifar10",
-        model={
-            "image_size": (32, 32),
-            **_SMALL,
-            **_OUR_PYRAMID,
-            "filters": [32, 32, 48],
-            "blocks": 2,
-            "resolutions": 3,
-        },
-        training={
-            "8x8": _ours(5, 1000, 16),
-            "16x16": _ours(16, 1000, 8),
-            "32x32": _ours(12, 1000, 8),
-        },
+        model={**_SMALL_PYRAMID, "filters": [32, 32, 48], "blocks": 2, "resolutions": 3},
+        training=_each("8x8 16x16 32x32", (5, 1000, 16), (16, 1000, 8), (12, 1000, 8)),
     ),
     # python -m train.pyramid --preset small_celeba --image_dir img_align_celeba
     # By Adam alone, in 31 minutes of mixed precision, on 3,750 of CelebA's images:
     # 2.949 bits of 569 others.
     "small_celeba": _pyramid(
         dataset="celeb_a",
-        model={"image_size": (64, 64), **_SMALL, **_OUR_PYRAMID},
-        training={
-            "8x8": _ours(4, 500, 16),
-            "16x16": _ours(4, 500, 16),
-            "32x32": _ours(8, 500, 8),
-            "64x64": _ours(24, 250, 4),
-        },
+        model={**_SMALL_PYRAMID, "image_size": (64, 64)},
+        training=_each(
+            "8x8 16x16 32x32 64x64", (4, 500, 16), (4, 500, 16), (8, 500, 8), (24, 250, 4)
+        ),
     ),
     # python -m train.pyramid --preset parallel
     # Four evaluations for each of the two larger scales. 149 minutes of one core in mixed precision: 3.465
@@ -238,11 +214,7 @@ PYRAMID = {
     "parallel": _parallel(
         dataset="cifar10",
         model={"image_size": (32, 32), "halvings": 2},
-        training={
-            "quarter": _ours(6, 1000, 16),
-            "half": _ours(20, 1000, 8),
-            "image": _ours(40, 1000, 8),
-        },
+        training=_each("quarter half image", (6, 1000, 16), (20, 1000, 8), (40, 1000, 8)),
     ),
     # python -m train.pyramid --preset parallel_celeba --image_dir img_align_celeba
     # Images of 128 x 128, and squares of them for the largest scale. 90 minutes of one core in mixed
@@ -251,36 +223,30 @@ PYRAMID = {
         dataset="celeb_a",
         model={"halvings": 4},
         training={
-            "sixteenth": _ours(4, 500, 16),
-            "eighth": _ours(4, 1000, 8),
-            "quarter": _ours(5, 1000, 8),
-            "half": _ours(5, 1000, 4),
+            **_each("sixteenth eighth", (4, 500, 16), (4, 1000, 8)),
+            **_each("quarter half", (5, 1000, 8), (5, 1000, 4)),
             "image": _ours(8, 1000, 4, crop=64),
         },
     ),
     # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
-    # Photographs of 240 pixels and more, also as other cameras and programs leave them. The three larger
-    # images are decided pixel by pixel. Nine hours of one core: docs/results.md#photographs.
+    # Photographs of 240 pixels and more, augmented as other cameras and programs would. The three larger
+    # images are drawn pixel by pixel. Nine hours of one core: docs/results.md#photographs.
     "photographs": _photographs([4, 4, 10, 16, 40], _MASKED, vary=True),
     # python -m train.pyramid --preset rounded_photographs --image_dir PHOTOGRAPHS --init RUN
-    # A run of photographs, trained on in whole numbers: 2.373 bits. 59 minutes of one core.
+    # Fine-tunes a run of photographs in whole numbers: 2.373 bits. 59 minutes of one core.
     "rounded_photographs": _photographs([2, 2, 4, 8, 12], _MASKED, vary=True, rounded=True),
     # python -m train.pyramid --preset fast_photographs --image_dir PHOTOGRAPHS
-    # As photographs, in groups of pixels: draws in less than half the time. 161 minutes of one core.
+    # Like photographs, but drawn in groups of pixels, in less than half the time. 161 minutes of one core.
     "fast_photographs": _photographs([4, 4, 4, 6, 12], _FAST),
     # python -m train.pyramid --preset rounded_fast_photographs --image_dir PHOTOGRAPHS --init RUN
-    # A run of fast_photographs, trained on in whole numbers: 2.497 bits. 27 minutes of one core.
+    # Fine-tunes a run of fast_photographs in whole numbers: 2.497 bits. 27 minutes of one core.
     "rounded_fast_photographs": _photographs([2, 2, 2, 4, 4], _FAST, rounded=True),
     # python -m train.pyramid --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
     "digits": _pyramid(
         dataset="arrays",
-        model={**_OUR_PYRAMID, **_DIGITS, "base_size": (7, 7)},
-        training={
-            "7x7": _ours(5, 300, 16, flip=False),
-            "14x14": _ours(10, 300, 16, flip=False),
-            "28x28": _ours(10, 300, 16, flip=False),
-        },
+        model={**_OUR_PYRAMID, **_DIGITS, "filters": 32, "base_size": (7, 7)},
+        training=_each("7x7 14x14 28x28", (5, 300, 16), (10, 300, 16), (10, 300, 16), flip=False),
     ),
     # python -m train.pyramid --preset cifar10
     # Not trained to the end here; the paper's figure is 3.32 bits.
@@ -297,8 +263,8 @@ PYRAMID = {
         training=_paper_pyramid(192_469, "8x8", "16x16", "32x32", "64x64", "128x128"),
     ),
     # python -m train.pyramid --preset grayscale_pyramid
-    # Not trained to the end here. Future work of the paper: the grays as its pyramid, and the image as its
-    # Grayscale PixelCNN's.
+    # Not trained to the end here. The paper's future work: a pyramid of grayscale images, and the image
+    # factor of Grayscale PixelCNN.
     "grayscale_pyramid": _gray_pyramid(
         dataset="cifar10",
         model={
@@ -316,7 +282,7 @@ PYRAMID = {
         },
     ),
     # python -m train.pyramid --preset grayscale_pyramid_demo
-    # Minutes. Not evaluated here since it is exact and centered: 3.791 bits before, after 8.6 minutes.
+    # Minutes. Not evaluated since it became exact and centered: 3.791 bits before, after 8.6 minutes.
     "grayscale_pyramid_demo": _gray_pyramid(
         dataset="photos",
         model={
@@ -327,10 +293,8 @@ PYRAMID = {
             "resolutions": 2,
         },
         training={
-            "grayscale_8x8": _ours(3, 200, 16),
-            "grayscale_16x16": _ours(3, 200, 8),
-            "grayscale": _ours(3, 200, 8),
-            "image": _ours(6, 100, 16),
+            **_each("grayscale_8x8 grayscale_16x16", (3, 200, 16), (3, 200, 8)),
+            **_each("grayscale image", (3, 200, 8), (6, 100, 16)),
         },
     ),
 }

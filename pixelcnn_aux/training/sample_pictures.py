@@ -1,6 +1,6 @@
-"""Pictures of samples: images that a factor draws after each epoch of training, also for TensorBoard.
+"""Pictures of a factor's samples after each epoch of training, as files and for TensorBoard.
 
-Noise is a function of the run's seed, and no state of training is used.
+The noise is a function of the run's seed and does not affect training.
 """
 
 import time
@@ -18,11 +18,11 @@ if backend.NAME == "tensorflow":
 
 NUM = 8
 MAX_SHARE = 0.05  # of the time since training began
-_FIRST = 1.0  # seconds, the estimated cost of the first drawing
+_FIRST = 1.0  # seconds, the estimated cost of the first picture
 
 
 class Samples:
-    """Draws by the averaged weights of a `TrainingState` from the same seeds, in `MAX_SHARE` of the time."""
+    """Draws from a `TrainingState`'s averaged weights by fixed seeds, in `MAX_SHARE` of the time."""
 
     def __init__(self, state):
         self._state, self._writer = state, None
@@ -30,7 +30,7 @@ class Samples:
         self._said = self._failed = False
 
     def draw(self, epoch):
-        """Writes the picture of an epoch, unless that takes too much time. After an error there are none."""
+        """Writes an epoch's picture unless it takes too much time; after an error, no more."""
         if self._failed:
             return
         start = time.monotonic()
@@ -43,16 +43,13 @@ class Samples:
         try:
             self._write(self.picture(), epoch)
         except Exception as error:  # a registered likelihood may raise any
-            message = (
-                "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without "
-                "pictures."
-            )
+            message = "Expected to draw samples of factor %r. Received: %s: %s. Training continues without."
             logging.warning(message, self._state.name, type(error).__name__, error)
             self._failed = True
         self._spent += time.monotonic() - start
 
     def picture(self):
-        """uint8 [H, W, 3]: columns of validation images and auxiliary images, if any, and samples."""
+        """Samples, below validation images and auxiliary images if the factor has one: uint8 [H, W, 3]."""
         state, model, factor = self._state, self._state.config.model, self._state.average
         images = state.validation_images
         indices = images.spread_indices(NUM)
@@ -60,13 +57,13 @@ class Samples:
         image, auxiliary, condition = model.inputs(images.take(indices), condition)[state.name]
         count = NUM if auxiliary is None and condition is None else len(image)
         seeds = np.array([[state.seed, index] for index in range(count)], np.int32)
-        where = {"size": tuple(image.shape[1:3]), "auxiliary": auxiliary}
-        request = DrawRequest(seeds, np.zeros(count, np.float32), condition, **where)
-        drawn = sampling.draw_factor(model, factor, request)
-        rows = [image_grid.to_rgb(drawn, factor.likelihood.num_values)]
+        options = {"size": tuple(image.shape[1:3]), "auxiliary": auxiliary}
+        request = DrawRequest(seeds, np.zeros(count, np.float32), condition, **options)
+        num_values = factor.likelihood.num_values
+        rows = [image_grid.to_rgb(sampling.draw_factor(model, factor, request), num_values)]
         if auxiliary is not None:
-            given = image_grid.to_rgb(auxiliary, factor.auxiliary_likelihood.num_values)
-            rows = [image_grid.to_rgb(image, factor.likelihood.num_values), given, *rows]
+            below = image_grid.to_rgb(auxiliary, factor.auxiliary_likelihood.num_values)
+            rows = [image_grid.to_rgb(image, num_values), below, *rows]
         return image_grid.grid([*zip(*rows)], count)
 
     def _write(self, picture, epoch):

@@ -1,6 +1,6 @@
-"""The state that training changes, and its checkpoints: weights, their averages, and the optimizer's state.
+"""Training state and its checkpoints: weights, dropout generators, optimizer with averages, and seconds.
 
-A checkpoint is a sealed file of arrays (`runs.tensors`), the same for all Keras backends.
+A checkpoint is a sealed file of arrays (`runs.tensors`), independent of the Keras backend.
 """
 
 import os
@@ -22,78 +22,95 @@ _NAME = re.compile(r"step-([0-9]+)\.safetensors")
 
 
 class TrainingState:
-    """The state of a factor's training: new, or that of its last checkpoint.
+    """A factor's training state, new or restored from its last checkpoint.
 
-    New weights are `first`, a list of arrays, or are drawn from the seed. `take` is the training step of
-    `steps.make`, with the `factor` in training and its `optimizer`; `average` is a `Factor` with the averaged
-    weights, in the precision of the model's; `step` counts the steps taken; and `saved` is the time when it
-    was saved or made, in seconds of `time.monotonic`.
+    Attributes:
+      take: the training step (`steps.make`), which updates `factor` and `optimizer`.
+      average: `Factor` with the averaged weights, in the model's precision.
+      step: int, the number of steps taken.
+      saved: float, `time.monotonic()` when the state was last saved or made.
     """
 
-    def __init__(self, config, name, training, policy=None, first=None):
-        model, hosts = config.model, config.hosts
+    def __init__(self, config, name, training, policy=None, initial=None):
+        """A new state has the weights `initial`, a list of arrays, or draws them from the seed if None."""
         self.config, self.name, self.training = config, name, training
         self.folder = config.folder[name]
-        images, crop = config.validation_images, training.crop
-        self.validation_images = images if crop is None else images.centers(crop)
-        # Of the first weights, the order of images and the dropout masks.
+        self.validation_images = config.validation_images
+        if training.crop is not None:
+            self.validation_images = self.validation_images.centers(training.crop)
+        # Determines the initial weights, the order of images and the dropout masks.
         self.seed = zlib.crc32(f"{config.seed}/{name}".encode()) % 2**31
         keras.utils.set_random_seed(self.seed)
-        self.average = model.new_factor(name, model.factors[name].variable_dtype)
+
         is_new = not find_checkpoints(self.folder.checkpoints)
-        if is_new and first:
-            self.average.set_weights(first)
-        elif is_new:
-            self.average.initialize_from_data(model.inputs(*next(self.batches(0)))[name])
-        weights = hosts.from_chief(self.average.get_weights())
-        how = {"strategy": hosts.strategy, "policy": policy, "remat": config.remat}
-        self.take = steps.make(model, name, weights, training, **how)
-        self.factor, self.optimizer = self.take.factor, self.take.optimizer
+        self.average = self._new_factor(initial, is_new)
+        weights = config.hosts.from_chief(self.average.get_weights())
+        options = {"strategy": config.hosts.strategy, "policy": policy, "remat": config.remat}
+        self.take = steps.make(config.model, name, weights, training, **options)
+        self.factor = self.take.factor
+        self.optimizer = self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
-        groups = {"factor": self.factor.variables, "optimizer": self.optimizer.variables}
-        groups["seconds"] = [self._seconds]
-        self._variables = {f"{x}/{k}": y for x, of in groups.items() for k, y in enumerate(of)}
+
+        self._variables = {
+            **{f"factor/{k}": variable for k, variable in enumerate(self.factor.variables)},
+            **{f"optimizer/{k}": variable for k, variable in enumerate(self.optimizer.variables)},
+            "seconds/0": self._seconds,
+        }
         self._identity = tensors.identity(self.average)
         self.step = 0
+        self._saved_step = None
         if not is_new:
             self.step = restore_checkpoint(self.folder.checkpoints, self._variables, self._identity)
-        hosts.check_agree(step=self.step)
-        self.saved, self._saved_step = time.monotonic(), None if is_new else self.step
+            self._saved_step = self.step
+        config.hosts.check_agree(step=self.step)
+        self.saved = time.monotonic()
         self._copy_averages()
 
+    def _new_factor(self, initial, is_new):
+        model = self.config.model
+        factor = model.new_factor(self.name, model.factors[self.name].variable_dtype)
+        if is_new and initial:
+            factor.set_weights(initial)
+        elif is_new:
+            factor.initialize_from_data(model.inputs(*next(self.batches(0)))[self.name])
+        return factor
+
     def batches(self, first_step, rows=slice(None)):
-        """The batches from a step on, of all hosts together or of some rows: the arguments of `take`."""
-        images, condition = self.config.images, self.config.model.condition
+        """Iterator over the arguments of `take` from a step on, for some rows of each global batch."""
+        images = self.config.images
+        condition = self.config.model.condition
         training = self.training
-        which = {"batch_size": training.batch_size, "seed": self.seed}
-        which |= {"first_step": first_step, "rows": rows}
-        how = {"flip": training.flip, "crop": training.crop, "vary": training.vary}
-        batches = [images.training_batches(**which, **how)]
+        place = {"batch_size": training.batch_size, "seed": self.seed}
+        place |= {"first_step": first_step, "rows": rows}
+        augmentation = {"flip": training.flip, "crop": training.crop, "vary": training.vary}
+        batches = [images.training_batches(**place, **augmentation)]
         if condition is not None:
             dropout = training.condition_dropout
             dropout = CONDITION_DROPOUT if dropout is None else dropout
-            batches.append(images.training_conditions(condition, dropout, **which))
+            batches.append(images.training_conditions(condition, dropout, **place))
         return zip(*batches)
 
     @property
     def seconds(self):
-        """float, of training so far."""
+        """Seconds of training so far: float."""
         return float(ops.convert_to_numpy(self._seconds))
 
     @property
     def learning_rate(self):
-        """float, of the next step."""
+        """Learning rate of the next step: float."""
         return float(ops.convert_to_numpy(self._adam.learning_rate))
 
     def update(self, seconds):
-        """Brings `average` and `seconds` up to date. Raises RuntimeError for weights that are not finite."""
+        """Updates `average` and `seconds`. Raises RuntimeError for weights that are not finite."""
         self.take.sync()
         self._seconds.assign(seconds)
         self._copy_averages()
         for mean in self.average.trainable_variables:
             if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
-                self.fail("finite weights", f"after step {self.step:,}", f"others in {mean.path}")
+                self.fail(
+                    "finite weights", f"after step {self.step:,}", f"NaN or Inf in {mean.path}"
+                )
 
     def _copy_averages(self):
         averages = self._adam.averages
@@ -101,33 +118,34 @@ class TrainingState:
             mean.assign(ops.convert_to_numpy(average.value))
 
     def save(self):
-        """Writes a checkpoint, on the chief of several hosts."""
+        """Writes a checkpoint, on the chief alone."""
         if self.config.hosts.chief:
             folder, before = self.folder.checkpoints, self._saved_step
             save_checkpoint(folder, self.step, self._variables, self._identity, before=before)
-        self.saved, self._saved_step = time.monotonic(), self.step
+        self.saved = time.monotonic()
+        self._saved_step = self.step
 
-    def fail(self, what, when, received):
-        """Raises the RuntimeError of training that diverges, which names the last good checkpoint."""
+    def fail(self, expected, when, received):
+        """Raises RuntimeError for diverged training, naming the last good checkpoint."""
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
             file = checkpoint_file(self.folder.checkpoints, self._saved_step)
-            # Within an epoch hosts save by their own clocks, which may differ by a step.
+            # Within an epoch hosts save by their own clocks, whose steps may differ by one.
             where = file if self.config.hosts.chief else f"in {file.parent}"
             last = f"The last good checkpoint is {where}."
         raise RuntimeError(
-            f"Expected {what} of factor {self.name!r} {when}. Received: {received}. {last} Nothing was "
+            f"Expected {expected} of factor {self.name!r} {when}. Received: {received}. {last} Nothing was "
             "overwritten. Choose a lower --learning_rate and another --workdir, or look at the images."
         )
 
 
 def checkpoint_file(folder, step):
-    """The path of the checkpoint of a step."""
+    """Path of a step's checkpoint."""
     return folder / f"step-{step}.safetensors"
 
 
 def find_checkpoints(folder):
-    """[(step, path)] of the checkpoints in a folder, which may not exist, the newest first."""
+    """Checkpoints in a folder, which may not exist, newest first: [(step, path)]."""
     with disk.explained(f"to read the folder {folder}"):
         names = os.listdir(folder) if folder.exists() else []
     matches = filter(None, map(_NAME.fullmatch, names))
@@ -135,7 +153,7 @@ def find_checkpoints(folder):
 
 
 def save_checkpoint(folder, step, variables, identity, *, before=None):
-    """Writes the variables of a step, by name, and removes all checkpoints but this and `before`."""
+    """Writes a step's variables, a dict by name, and removes all checkpoints but this one and `before`."""
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in variables.items()}
     tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.RESUME)
     with disk.explained(f"to remove old checkpoints from {folder}", disk.RESUME):
@@ -145,7 +163,10 @@ def save_checkpoint(folder, step, variables, identity, *, before=None):
 
 
 def restore_checkpoint(folder, variables, identity):
-    """Gives variables, by name, the values of the newest intact checkpoint, or raises; returns its step."""
+    """Assigns the newest intact checkpoint to variables, a dict by name, and returns its step.
+
+    Raises ValueError if there is none.
+    """
     damaged = []
     for step, path in find_checkpoints(folder):
         try:
@@ -154,10 +175,11 @@ def restore_checkpoint(folder, variables, identity):
         except ValueError as error:
             damaged.append(f"{path} ({error})")
             continue
-        for one in damaged:
-            logging.warning("Skipped a damaged checkpoint, and resumes from %s: %s", path.name, one)
+        for description in damaged:
+            message = "Skipped a damaged checkpoint, and resumes from %s: %s"
+            logging.warning(message, path.name, description)
         return step
     raise ValueError(
-        f"Expected a whole checkpoint of this factor in {folder}. Received: {', '.join(damaged) or 'none'}. "
-        "To start anew, remove the folder."
+        f"Expected an intact checkpoint of this factor in {folder}. Received: "
+        f"{', '.join(damaged) or 'none'}. To start over, remove the folder."
     )

@@ -1,10 +1,9 @@
-"""One training step, compiled whole: on all replicas of a TensorFlow strategy, or by XLA under JAX.
+"""One compiled training step: on all replicas of a TensorFlow strategy, or by XLA under JAX.
 
-A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one; auxiliary
-images are computed inside it. It returns the batch's mean bits per dimension and the norm of their gradient
-with respect to all weights: scalars of the weights' dtype on the device, which are not waited for. The norm
-does not depend on the number of replicas and micro-batches. It is NaN where float16 overflowed, and the
-weights are unchanged then.
+A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one; it computes
+auxiliary images itself. It returns the batch's mean bits per dimension and the norm of its gradient with
+respect to all weights: asynchronous device scalars of the weights' dtype. The norm does not depend on the
+number of replicas and micro-batches. Where float16 overflows, it is NaN and the weights stay unchanged.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ else:
 
 
 def make(model, name, weights, training, *, strategy, policy=None, remat=False):
-    """The training step from a list of weights on, a function of a batch: `_Step` has what it changes."""
+    """Returns the training step of a new factor with these weights, a `_Step`: a function of a batch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
         factor.set_weights(weights)
@@ -31,8 +30,8 @@ def make(model, name, weights, training, *, strategy, policy=None, remat=False):
         if factor.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(factor.trainable_variables)
-    kind = _TensorFlowStep if backend.NAME == "tensorflow" else _JaxStep
-    return kind(model, factor, optimizer, strategy, training.accumulate, remat)
+    step = _TensorFlowStep if backend.NAME == "tensorflow" else _JaxStep
+    return step(model, factor, optimizer, strategy, training.accumulate, remat)
 
 
 class _Step:
@@ -41,7 +40,7 @@ class _Step:
         self.strategy, self.accumulate, self.remat = strategy, accumulate, remat
 
     def micro_batches(self, batch):
-        """Each array of a batch: [B, ...] -> [accumulate, B / accumulate, ...]."""
+        """Splits each array of a batch: [B, ...] -> [accumulate, B / accumulate, ...]."""
         return tuple(x.reshape((self.accumulate, -1, *x.shape[1:])) for x in batch)
 
 
@@ -51,7 +50,7 @@ class _TensorFlowStep(_Step):
         self.weights = [weight.value for weight in self.factor.trainable_variables]
         with self.strategy.scope():
             self._squares = tf.Variable(tf.zeros([], self.factor.variable_dtype), trainable=False)
-        # The optimizer sees gradients summed over the replicas: the norm needs no second sum.
+        # The optimizer sees gradients summed over replicas, so the norm needs no second reduction.
         getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = lambda gradient: (
             self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
         )
@@ -68,7 +67,7 @@ class _TensorFlowStep(_Step):
         return self._all_replicas(parts)
 
     def sync(self):
-        """The variables are those of the last step already."""
+        """Does nothing: steps update the variables themselves."""
 
     @backend.sums_in_order()
     def _on_all_replicas(self, parts):
@@ -77,11 +76,11 @@ class _TensorFlowStep(_Step):
         losses = self.strategy.run(self._on_a_replica, (parts,))
         # Keras divides a replica's loss by their number.
         loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        taken = self.optimizer.iterations.value > steps
-        return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
+        is_updated = self.optimizer.iterations.value > steps
+        return loss, tf.where(is_updated, tf.sqrt(self._squares), np.nan)
 
     def _on_a_replica(self, parts):
-        """The gradient of each micro-batch, their mean, and the update of the weights: the mean loss."""
+        """Updates the weights by the mean gradient of the micro-batches; returns their mean loss."""
         if self.accumulate == 1:
             loss, gradients = self._loss_and_gradients([x[0] for x in parts])
         else:
@@ -98,11 +97,11 @@ class _TensorFlowStep(_Step):
             loss, *gradients = (x / self.accumulate for x in sums)
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         if scaled and self.strategy.num_replicas_in_sync > 1:
-            # Keras skips a step that overflowed in float16 by the first replica's gradients, before they are
-            # summed: an overflow on any replica becomes one on all.
-            here = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # 0 or NaN
+            # Keras decides whether float16 overflowed from the first replica's gradients, before the
+            # reduction: spread an overflow on any replica to all.
+            nan = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # or 0
             replica = tf.distribute.get_replica_context()
-            gradients[0] += replica.all_reduce(tf.distribute.ReduceOp.SUM, here)
+            gradients[0] += replica.all_reduce(tf.distribute.ReduceOp.SUM, nan)
         self.optimizer.apply(gradients, self.factor.trainable_variables)
         return loss
 
@@ -112,29 +111,31 @@ class _TensorFlowStep(_Step):
             params = self.factor(inputs, training=True)
             loss = self.factor.compute_loss(inputs, inputs.images, params)
             scaled = self.optimizer.scale_loss(loss)
-        zeros = tf.UnconnectedGradients.ZERO  # for weights that the loss does not depend on
-        if tf.executing_eagerly():  # where functions are debugged
+        zeros = tf.UnconnectedGradients.ZERO  # for weights that do not affect the loss
+        if tf.executing_eagerly():  # while debugging functions
             return loss, tape.gradient(scaled, self.weights, unconnected_gradients=zeros)
-        # A tape sums all gradients of a tensor by one AddN, in any order: `backend.sums_in_order`.
+        # A tape would sum a tensor's gradients by one AddN, in any order: `backend.sums_in_order`.
         tree = tf.AggregationMethod.EXPERIMENTAL_TREE
-        how = {"aggregation_method": tree, "unconnected_gradients": zeros}
-        gradients = tf.gradients(scaled, self.weights, **how)
-        # A strategy does not know where to reduce a tensor without a device.
+        gradients = tf.gradients(
+            scaled, self.weights, unconnected_gradients=zeros, aggregation_method=tree
+        )
+        # A strategy cannot reduce a tensor without a device.
         return loss, list(map(tf.identity, gradients))
 
 
 class _JaxStep(_Step):
     def __init__(self, *args):
         super().__init__(*args)
-        weights, others = self.factor.trainable_variables, self.factor.non_trainable_variables
-        self.variables = (weights, others, self.optimizer.variables)
-        # The state's memory is used again for the next one.
+        factor, optimizer = self.factor, self.optimizer
+        weights, buffers = factor.trainable_variables, factor.non_trainable_variables
+        self.variables = (weights, buffers, optimizer.variables)
+        # Donates the state's memory to the next state.
         self._step = jax.jit(self._after, donate_argnums=0)
         self._state = None
 
     def __call__(self, *batch):
         if self._state is None:
-            # A tuple, as a step returns it: another structure would be compiled anew.
+            # A tuple, as steps return: another structure would recompile.
             self._state = tuple([x.value for x in group] for group in self.variables)
         self._state, *outcome = self._step(self._state, self.micro_batches(batch))
         return outcome
@@ -147,30 +148,32 @@ class _JaxStep(_Step):
             self._state = None
 
     def _after(self, state, parts):
-        """The state after a step, the mean loss and the norm of its gradient."""
-        weights, others, optimizer_state = state
+        """(state after a step, mean loss, norm of its gradient)."""
+        weights, buffers, optimizer_state = state
 
-        def loss_of(weights, others, batch):
+        def loss_of(weights, buffers, batch):
             inputs = self.model.inputs(*batch)[self.factor.name]
             with layers.context(remat=self.remat):
-                params, others = self.factor.stateless_call(weights, others, inputs, training=True)
+                params, buffers = self.factor.stateless_call(
+                    weights, buffers, inputs, training=True
+                )
             loss = self.factor.compute_loss(inputs, inputs.images, params)
             with keras.StatelessScope(zip(self.optimizer.variables, optimizer_state)):
-                return self.optimizer.scale_loss(loss), (loss, others)
+                return self.optimizer.scale_loss(loss), (loss, buffers)
 
-        differentiated = jax.value_and_grad(loss_of, has_aux=True)
+        loss_and_gradients = jax.value_and_grad(loss_of, has_aux=True)
 
         def add(carried, batch):
-            others, loss, gradients = carried
-            (_, (more, others)), part_gradients = differentiated(weights, others, batch)
+            buffers, loss, gradients = carried
+            (_, (part_loss, buffers)), part_gradients = loss_and_gradients(weights, buffers, batch)
             gradients = [x + y for x, y in zip(gradients, part_gradients)]
-            return (others, loss + more, gradients), None
+            return (buffers, loss + part_loss, gradients), None
 
-        start = (others, 0.0, [jax.numpy.zeros_like(weight) for weight in weights])
+        start = (buffers, 0.0, [jax.numpy.zeros_like(weight) for weight in weights])
         if self.accumulate == 1:
-            (others, loss, gradients), _ = add(start, [x[0] for x in parts])
+            (buffers, loss, gradients), _ = add(start, [x[0] for x in parts])
         else:
-            (others, loss, gradients), _ = jax.lax.scan(add, start, parts)
+            (buffers, loss, gradients), _ = jax.lax.scan(add, start, parts)
             loss = loss / self.accumulate
             gradients = [gradient / self.accumulate for gradient in gradients]
         with keras.StatelessScope(zip(self.optimizer.variables, optimizer_state)):
@@ -180,4 +183,4 @@ class _JaxStep(_Step):
         weights, optimizer_state = self.optimizer.stateless_apply(
             optimizer_state, gradients, weights
         )
-        return (weights, others, optimizer_state), loss, norm
+        return (weights, buffers, optimizer_state), loss, norm

@@ -14,7 +14,7 @@ from pixelcnn_aux.data import decoding
 from pixelcnn_aux.runs import tensors
 from tests import helpers
 
-AWAY = "Move away what has this name"
+AWAY = "Move away whatever has this name"
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ class ReplacingTest(helpers.TestCase):
         self.file.chmod(0o644)  # which an ordinary user reads, whatever the umask is
         self.folder.chmod(0o555)
         self.addCleanup(self.folder.chmod, 0o755)
-        denied = "Permission denied. Give yourself the right to do so"
+        denied = "Permission denied. Check its permissions"
         self.assertRefused(PermissionError, denied, an_ordinary_user())
         self.folder.chmod(0o755)
         (self.folder / "folder").mkdir()

@@ -1,4 +1,4 @@
-"""Tests of what training costs: arithmetic and kept activations against counts by hand, and the program."""
+"""Tests of training cost: FLOPs and kept activations against counts by hand, and the program."""
 
 import dataclasses
 from unittest import mock
@@ -21,7 +21,7 @@ COSTLY = dataclasses.replace(CHEAP, epochs=2, steps_per_epoch=5, batch_size=3)
 
 
 class NetworkTest(helpers.TestCase):
-    """An unconditional network of one block a stream, with dropout."""
+    """An unconditional network with one block per stream and dropout."""
 
     @classmethod
     def setUpClass(cls):
@@ -45,7 +45,7 @@ class NetworkTest(helpers.TestCase):
         self.assertEqual(cost.flops(self.trace.forward), every)
 
     def by_hand(self):
-        """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
+        """Numbers of floats outside of blocks, in the vertical and horizontal block, and of their inputs."""
         f, padded = FILTERS, BATCH * (HEIGHT + 1)
         # A normalized layer keeps 1 / |v| and g / |v|, and its kernel if its input has a gradient.
         # Of the three first layers, which see the image, and the last.
@@ -54,7 +54,7 @@ class NetworkTest(helpers.TestCase):
         outside += 4 * (padded * (WIDTH + 2) + BATCH * HEIGHT * (WIDTH + 2) + padded * WIDTH)
         # concat_elu of three activations, two of the vertical stream, and the ELU before the last layer.
         outside += PIXELS * (2 * f + 2 * f + 2 * f + f)
-        # What ELU gives, a and sigmoid(b).
+        # The ELU's output, a and sigmoid(b).
         pixelwise = PIXELS * (2 * f + f + f)
 
         def convolutions(taps, width):
@@ -68,7 +68,7 @@ class NetworkTest(helpers.TestCase):
 
     def test_kept_and_rematerialized(self):
         outside, vertical, horizontal, inputs = self.by_hand()
-        masks = PIXELS * 2 * FILTERS  # of dropout: a byte a value
+        masks = PIXELS * 2 * FILTERS  # of dropout: one byte per value
         floats = outside + vertical + horizontal
         self.assertEqual(cost.num_bytes(self.trace.kept()), 4 * floats + 2 * masks)
         self.assertGreater(vertical, horizontal)
@@ -78,7 +78,7 @@ class NetworkTest(helpers.TestCase):
 
 
 def forward_flops(factor, image, auxiliary=None):
-    """The arithmetic of a factor's forward pass for images of these shapes."""
+    """FLOPs of a factor's forward pass for images of these shapes."""
     shapes = (shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary))
     forward = tf.function(lambda inputs: factor(inputs, training=False), autograph=False)
     graph = forward.get_concrete_function(Inputs(*shapes)).graph

@@ -1,4 +1,4 @@
-"""Tests of the race: the steps that there is time for, and curves. Nothing is trained."""
+"""Tests of the race's planned steps and curves, without training."""
 
 from unittest import mock
 

@@ -1,4 +1,4 @@
-"""Tests of the program that times sampling: its table, and refusals. No real time is tested."""
+"""Tests of the program that times sampling: its table and errors, with fake times."""
 
 import re
 from unittest import mock

@@ -80,7 +80,7 @@ class PicturesTest(tf.test.TestCase):
         for image_found, pixel_bits, expected in zip(found, bits, images, strict=True):
             self.assertAllEqual(image_found, expected)
             self.assertEqual(pixel_bits.shape, expected.shape[:2])
-        with self.assertRaisesRegex(ValueError, "of the sizes of the images"):
+        with self.assertRaisesRegex(ValueError, "with the images' sizes"):
             self.codec.compress(images[:1], pictures=[("a.png", 62, 45)])
         self.assertEqual(self.codec.decompress(self.codec.compress([])), [])
 
@@ -100,7 +100,7 @@ class PicturesTest(tf.test.TestCase):
             self.assertEqual(decoding.call_count, 2)
         with self.assertRaisesRegex(ValueError, "2 of 3: 00001.png, 00002.png[.]"):
             self.codec.verify(data)
-        with mock.patch.object(codec_module, "_MOST_NAMED", 1):
+        with mock.patch.object(codec_module, "_MAX_NAMED", 1):
             with self.assertRaisesRegex(ValueError, "1 of 3, where decoding stops: 00001.png[.]"):
                 self.codec.verify(data)
         self.codec.verify(self.codec.compress(images))
@@ -150,10 +150,10 @@ class ImagesTest(tf.test.TestCase):
         moved, untrained = model(), model()
         moved.factors["half"].network.firsts[0].g.assign_add([0.01] * 4)
         untrained.untrained = ("image",)
-        whole = "whole numbers.*with floats in .*by pixelcnn_aux.rounded, or take .* photographs"
+        whole = "integers.*floats in .*by pixelcnn_aux.rounded, or use .* photographs"
         for made, batch, message in (
             (tiny_model(), 1, whole),
-            (moved, 1, "other weights of half"),
+            (moved, 1, "weights of half that are not"),
             # Weights that are not trained are drawn in each load: nobody could read what they write.
             (untrained, 1, "'image' not trained yet"),
             (None, 1, "model of class AuxiliaryModel"),
@@ -168,13 +168,13 @@ class ImagesTest(tf.test.TestCase):
         bias = other.factors["image"].network.lasts[0].b
         bias.assign_add(np.full(bias.shape, 2.0**-6))
         for made in (other, model()):
-            with self.assertRaisesRegex(ValueError, "this model, .* one of another, tiny, .*Give"):
+            with self.assertRaisesRegex(ValueError, "this model, .* one of tiny, .*Give"):
                 Codec(made).decompress(self.data)
         with mock.patch.object(integer_mixture, "SHARES", 12):
             for use, which in (
                 (self.codec.decompress, "where decoding stops: number 0"),
                 (self.codec.verify, "5 of 5: number 0, number 1, number 2, number 3, number 4"),
             ):
-                message = f"others on this machine, {which}[.] .*\nWritten by: .*numpy"
+                message = f"fail their checksum, {which}[.] .*\nWritten by: .*numpy"
                 with self.assertRaisesRegex(ValueError, message):
                     use(self.data)

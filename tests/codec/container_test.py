@@ -182,7 +182,9 @@ class ContainerTest(tf.test.TestCase):
         longer = [[120 * "é" + name[-8:], *size] for name, *size in contents.pictures]
         commas = [[120 * "," + name[-8:], *size] for name, *size in contents.pictures]
         for pictures in (longer, commas):
-            with self.assertRaisesRegex(ValueError, "Expected names and sizes .*Give shorter"):
+            with self.assertRaisesRegex(
+                ValueError, "Expected at most .* bytes of pictures' names .*Give shorter"
+            ):
                 container.write(contents._replace(pictures=pictures))
 
     def test_other_files_and_formats(self):

@@ -48,12 +48,12 @@ class EntropyTest(tf.test.TestCase):
         for seed in range(20):
             words = np.random.default_rng(seed).integers(0, 2**32, 8).astype(np.uint32)
             decoder = entropy.Decoder(words)
-            with self.assertRaisesRegex(ValueError, "Expected values that an encoder wrote"):
+            with self.assertRaisesRegex(ValueError, "Expected words that an encoder wrote"):
                 for first in range(0, 1000, 100):
                     decoder.code(tables[first : first + 100])
 
     def test_a_value_that_is_ruled_out(self):
         encoder, tables = entropy.Encoder(), np.float32([[0, 1, 0, 0]])
         encoder.code(tables, np.array([3]))
-        with self.assertRaisesRegex(ValueError, "rules out"):
+        with self.assertRaisesRegex(ValueError, "a value of probability 0"):
             entropy.Decoder(encoder.words()).code(tables)

@@ -32,7 +32,7 @@ class PicturesTest(FilesTest):
             ("deep.png", deep, "16 bits a channel"),
             ("late.png", late, "another chunk than the header"),
             *((f"two.{x}", encoded(pixels, x, **several), "several pictures") for x in kinds),
-            ("ink.jpg", encoded(pixels, "JPEG", "CMYK"), "kind CMYK, which would lose something"),
+            ("ink.jpg", encoded(pixels, "JPEG", "CMYK"), "mode CMYK, which would lose information"),
             ("colors.gif", encoded(pixels, "GIF"), ""),
             ("cut.png", encoded(pixels, "PNG")[:60], ""),
         ):

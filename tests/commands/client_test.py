@@ -57,7 +57,7 @@ class ProgramTest(toy.ServedTest):
             images = drawn_images([(3, index) for index in range(count)], shift=7)
             expected = [np.broadcast_to(x(images), images.shape) for x in shown]
             self.assertAllEqual(tiles(out, height=len(shown)), np.stack(expected, axis=1))
-        message = r"color images.* Received: gray, of uint8 \[4, 6, 1\] below 16. Send it arrays"
+        message = r"color images.* Received: gray, of uint8 \[4, 6, 1\] below 16. Send arrays"
         with self.assertRaisesRegex(ValueError, message):
             self.run_program("bpd", self.write_image("photo.png"), model="gray")
 
@@ -131,7 +131,9 @@ class ProgramTest(toy.ServedTest):
         with self.assertRaisesRegex(ValueError, "classes from 0 to 9, or -1 .*Received: 10"):
             self.run_program("sample", out, "--label=10", model="classes")
         self.assertEqual([call.args[0] for call in requests.mock_calls], ["auxiliaries"])
-        with self.assertRaisesRegex(ValueError, "classes for --label.*without a condition"):
+        with self.assertRaisesRegex(
+            ValueError, "class-conditional model for --label.*without a condition"
+        ):
             self.run_program("sample", out, "--label=1")
 
     def test_a_picture_is_there_whole_or_as_it_was(self):

@@ -72,7 +72,7 @@ class ProgramTest(FilesTest):
 
     def test_verified_and_inspected(self):
         printed = self.run_codec("verify", self.file)
-        self.assertIn("2 pictures, 5 tiles of 4 x 6: as they were", printed)
+        self.assertIn("2 pictures, 5 tiles of 4 x 6: reproduced", printed)
         file = self.folder / "map.png"
         printed = self.run_codec("inspect", self.file, f"--map={file}")
         size = 8 * self.file.stat().st_size / sum(x.size / 3 for x in self.pictures.values())
@@ -125,7 +125,7 @@ class ProgramTest(FilesTest):
         given.buffer.seek(0)
         with (
             mock.patch.object(codec.sys, "stdin", given),
-            mock.patch.object(codec, "_MOST_PIPED", len(written) - 1),
+            mock.patch.object(codec, "_MAX_PIPED", len(written) - 1),
             self.assertRaisesRegex(ValueError, "in standard input. Received: more. Name the"),
         ):
             self.run_codec("verify", "-")
@@ -143,7 +143,7 @@ class ProgramTest(FilesTest):
         file.write_bytes(container.write(contents._replace(checksums=checksums)))
         for command, which in (("decompress", "where decoding stops"), ("verify", "1 of 5")):
             flags = [f"--out={out}"] * (command == "decompress")
-            with self.assertRaisesRegex(ValueError, f"others on this machine, {which}: number 4"):
+            with self.assertRaisesRegex(ValueError, f"fail their checksum, {which}: number 4"):
                 self.run_codec(command, file, *flags)
         self.assertEqual([x.name for x in out.iterdir()], ["a.png"])
 
@@ -170,9 +170,9 @@ class WholePicturesTest(FilesTest):
         (folder / "notes.txt").write_text("no picture")
         file = self.folder / "all.pxa"
         printed = self.run_codec("compress", folder, f"--out={file}")
-        self.assertIn("3 PNG, JPEG, TIFF or WebP files; left out are others: 1 .txt", printed)
+        self.assertIn("3 PNG, JPEG, TIFF or WebP files; skipped: 1 .txt", printed)
         self.assertIn("Wrote", printed)
-        self.assertIn("3 pictures: as they were written", self.run_codec("verify", file))
+        self.assertIn("3 pictures: reproduced exactly", self.run_codec("verify", file))
         self.run_codec("decompress", file, f"--out={out}")
         for name, pixels in images.items():
             self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)

@@ -95,7 +95,7 @@ class CurvesTest(helpers.TestCase):
         factors = [{"config": {"name": "../one"}}]
         RunFolder(damaged[1]).create({"model": {"config": {"factors": factors}}})
         for folders, options, error, message in (
-            ([folder], {}, ValueError, "one epoch .* as .*grays.*metrics.csv. Received: none"),
+            ([folder], {}, ValueError, "one epoch .* in .*grays.*metrics.csv. Received: none"),
             ([folder, folder], {}, ValueError, "each --workdir once. Received: .*one, .*one"),
             ([self.folder / "none"], {}, FileNotFoundError, "Expected the folder of a run"),
             *(
@@ -103,7 +103,7 @@ class CurvesTest(helpers.TestCase):
                 for x in ("2.92x", "a=", "a=nan", "a=0")
             ),
             ([folder], {"out": "missing/a.png"}, ValueError, "Expected --out as a name.*a.png"),
-            *(([x], {}, ValueError, f"{x}. Received: one without names of fac") for x in damaged),
+            *(([x], {}, ValueError, f"{x}. Received: one without factor na") for x in damaged),
         ):
             with self.assertRaisesRegex(error, message):
                 self.run_program(*folders, **options)

@@ -78,7 +78,7 @@ class PhotographsTest(helpers.TestCase):
         [images], how = self.model.colorize.call_args
         self.assertAllEqual(images, PHOTOGRAPHS[:1])
         self.assertEqual((how["seeds"], how["num"]), ([[5, 0]], 3))
-        with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which is there"):
+        with self.assertRaisesRegex(ValueError, "Received: a-colored-1.png, which exists"):
             helpers.run_program(color, "a.tiff")
 
     def test_several_enlargements_the_likeliest_first(self):
@@ -138,7 +138,9 @@ class PhotographsTest(helpers.TestCase):
             self.assertAllEqual(call.kwargs["condition"], [label])
             self.model.colorize.reset_mock()
         self.model.condition = pa.conditions.Vector(2)
-        with self.assertRaisesRegex(ValueError, "of classes for --label.*--label 2.*vectors of 2"):
+        with self.assertRaisesRegex(
+            ValueError, "class-conditional model for --label.*--label 2.*vectors of 2"
+        ):
             helpers.run_program(color, "a.tiff", "--label=2")
 
     def test_enlargements(self):

@@ -309,7 +309,7 @@ class RunTest(helpers.TestCase):
 
     def test_numbers_of_arguments(self):
         for arguments, given, expected in (
-            ([], ["x"], "flags alone"),
+            ([], ["x"], "only flags"),
             (["A"], ["x", "y"], "A and flags"),
             (["A", "B..."], [], "A B... and flags"),
         ):
@@ -396,7 +396,7 @@ class CommandTest(helpers.TestCase):
                 1,
                 "Expected flags of python -m pixelcnn_aux color",
             ),
-            (("evaluate.bpd",), "more", 1, "Expected flags alone. Received: ['more']"),
+            (("evaluate.bpd",), "more", 1, "Expected only flags. Received: ['more']"),
             (("pixelcnn_aux", "train"), "--helpfull", 0, ""),
             (("train.pyramid",), "--helpshort", 0, ""),
         ]

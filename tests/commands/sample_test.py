@@ -85,7 +85,7 @@ class SamplesTest(helpers.TestCase):
                 self.assertRaises(KeyboardInterrupt),
             ):
                 self.drawn(*chosen)
-        with self.assertRaisesRegex(ValueError, "model of classes for --label.*--label 1"):
+        with self.assertRaisesRegex(ValueError, "class-conditional model for --label.*--label 1"):
             self.drawn("--label=1")
         self.enterContext(mock.patch.object(self, "model", model))
         for label, message in (
@@ -129,7 +129,7 @@ class SamplesTest(helpers.TestCase):
     def test_refusals_before_anything_is_drawn(self):
         self.enterContext(mock.patch.object(sample, "sample", side_effect=AssertionError))
         for error, message, *arguments in (
-            (ValueError, "--sweep without.*Received: --mode. Leave", "--sweep", "--mode=map"),
+            (ValueError, "--sweep without.*Received: --mode. Omit", "--sweep", "--mode=map"),
             (ValueError, "Expected --out as a name.*missing/a.png", "--out=missing/a.png"),
             (ValueError, "ends in .png, .jpg, .webp, .pdf, in a folder.*a.svg", "--out=a.svg"),
             (flags.IllegalFlagValueError, "seed", f"--seed={2**40}"),

@@ -49,7 +49,7 @@ class ScoreTest(helpers.TestCase):
         out.write_text("an older one")
         printed, errors = self.run_program(self.images / "b.jpg", self.images, f"--out={out}")
         self.assertEndsWith(printed, f"Scored 4 of 5 files, at (4, 6)\nWrote {out}\n")
-        kinds = "4 PNG, JPEG, TIFF or WebP files; left out are others: 1 .txt"
+        kinds = "4 PNG, JPEG, TIFF or WebP files; skipped: 1 .txt"
         self.assertStartsWith(printed, f"{self.images}: {kinds}\n")
         self.assertEqual(errors, "")
         photo, image, again, below, broken = rows = read(out.read_text())

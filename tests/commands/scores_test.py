@@ -47,7 +47,7 @@ class ScoresTest(helpers.TestCase):
 
     def test_a_row_for_each_image_and_a_table(self):
         printed = self.run_program("noise.npz", map=2)
-        self.assertIn("Typical is what is of 12 training images\n", printed)
+        self.assertIn("Fitting typicality to 12 training images\n", printed)
         with open(self.run_folder / "scores.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual([row["set"] for row in rows], ["own"] * FEW + ["noise"] * 5)
@@ -97,7 +97,7 @@ class ScoresTest(helpers.TestCase):
         none, noise = {"num_training": 0}, {"image_file": self.folder / "noise.npz"}
         for error, message, flags, *places in (
             (ValueError, r"of 4 x 6\. Received: large, of 9 x 12\.", none, "large.npz"),
-            (FileNotFoundError, r"data set \(arrays, .*which is none", none, "nowhere.npz"),
+            (FileNotFoundError, r"data set \(arrays, .*nowhere.npz. Check", none, "nowhere.npz"),
             (ValueError, "Expected images of 3 channels.*Received: 1 of uint8", none, "gray.npz"),
             (ValueError, "different names. Received: own, own", none, "own.npz"),
             (ValueError, "indices from 0 to 7", {"map": 8, **none}),

@@ -152,7 +152,7 @@ class FlagsTest(helpers.TestCase):
             ):
                 self.run_program()
             self.assertEqual(caught.exception.code, 128 + number)
-            self.assertIn("The same command goes on", said.call_args.args[0])
+            self.assertIn("The same command resumes", said.call_args.args[0])
             self.assertEqual(self.trained()[0], ["grayscale"])
 
     def test_a_signal_of_which_tensorflow_makes_another_error(self):
@@ -228,7 +228,7 @@ class FlagsTest(helpers.TestCase):
             ("grayscale", "--factor=grayscal", "grayscal. Did you mean 'grayscale'. Choose one"),
             ("grayscale", "--preset=smal", "smal. Did you mean 'small'. Choose one"),
             ("pyramd", "--seed=0", "'pyramd'. Did you mean 'pyramid'. Give one"),
-            ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Leave"),
+            ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Omit"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program(argument, model=model)

@@ -1,4 +1,4 @@
-"""Tests of files of arrays: what is read, and what is refused before it is read."""
+"""Tests of reading files of arrays, and of rejecting invalid ones beforehand."""
 
 import io
 import os
@@ -84,7 +84,10 @@ class ArraysTest(FilesTest):
                 self.load()
 
     def test_arrays_of_another_kind_are_refused(self):
-        train, named = SPLITS["train"], {"\x1b]0;title\x07": np.zeros(3)}  # a terminal would obey
+        train, named = (
+            SPLITS["train"],
+            {"\x1b]0;title\x07": np.zeros(3)},
+        )  # a terminal escape sequence
         for members, message in (
             ({"train": train[0, 0]}, r"for train.*uint8 \[6, 3\]"),
             ({"train": train[:, :2]}, r"of \(4, 6\) in .*Received: train of \(2, 6\)\."),
@@ -123,7 +126,7 @@ class ArraysTest(FilesTest):
         self.assertFalse(target.exists())
 
     def test_what_may_fill_the_memory_is_refused_before_it_is_read(self):
-        """Compressed arrays above the limit, and other methods, which inflate whatever they hold at once."""
+        """Compressed arrays above the limit, and other methods, which inflate everything at once."""
         for method, limit, message in (
             (zipfile.ZIP_BZIP2, 10**9, "compressed by ZIP's method 12"),
             (zipfile.ZIP_LZMA, 10**9, "compressed by ZIP's method 14"),
@@ -138,7 +141,7 @@ class ArraysTest(FilesTest):
                 self.load()
         np.savez(self.file, train=SPLITS["train"])
         with mock.patch.object(arrays, "MAX_COMPRESSED", 700):
-            self.assertEqual(self.load().num_images, 9)  # there on the disk, all of it
+            self.assertEqual(self.load().num_images, 9)  # uncompressed, so allowed
 
     def test_headers_that_are_damaged_or_claim_what_is_not_there(self):
         whole = npy(SPLITS["train"])

@@ -1,4 +1,4 @@
-"""Tests of decoded images on disk: used while they are whole and of these files, by one process at a time."""
+"""Tests of the cache of decoded images: valid while intact and of the same files, with one writer."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ PIXELS = noise(50, 4, 6, 3)
 
 
 def load(place, pixels=PIXELS, files=FILES, **changes):
-    """(The result of `cache.load`, whether it decoded `pixels`)."""
+    """(result of `cache.load`, whether it decoded `pixels`)."""
     decoded = []
 
     def decode():
@@ -49,7 +49,7 @@ class CacheTest(helpers.TestCase):
         self.assertEqual(again, decoded)
 
     def assertLoadsAgain(self, file, damaged):
-        """Damage of a file is found, logged, and decoded again."""
+        """Damaged files are detected, logged, and decoded again."""
         for contents in damaged:
             file.write_bytes(contents)
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
@@ -65,7 +65,7 @@ class CacheTest(helpers.TestCase):
         random.seed(0)
         before = random.getstate()
         self.assertLoads(decoded=False)
-        self.assertEqual(random.getstate(), before)  # nobody's random numbers are used up
+        self.assertEqual(random.getstate(), before)  # the global generator is untouched
         suffixes = [path.suffix for path in sorted(self.folder.iterdir())]
         self.assertEqual(suffixes, [".json", ".lock", ".npy"])
         [file] = self.files(".npy")
@@ -88,7 +88,7 @@ class CacheTest(helpers.TestCase):
             for decoded in (True, False):
                 self.assertLoads(decoded, 255 - PIXELS, files=[[name, size, time_ns]])
         self.assertLen(self.files(".npy"), 1)
-        self.assertAllEqual(pixels, PIXELS)  # mapped still
+        self.assertAllEqual(pixels, PIXELS)  # still mapped
         self.assertLoads(decoded=True)
         with mock.patch.object(cache, "FORMAT", cache.FORMAT + 1):
             self.assertLoads(decoded=True)
@@ -115,7 +115,7 @@ class CacheTest(helpers.TestCase):
             damaged = [flipped(whole, at) for at in range(128 + 100, len(whole), 216)]
             self.assertLen(damaged, 17)
             self.assertLoadsAgain(array, damaged)
-            # Of a large file some are compared, and others the next time.
+            # Of a large file a random sample is compared.
             with mock.patch.object(cache, "_CHECKED", 3):
                 for _ in range(200):
                     array.write_bytes(damaged[0])
@@ -142,8 +142,8 @@ class CacheTest(helpers.TestCase):
         large = np.tile(PIXELS, [9, 1, 1, 1])
         full = "File too large.*ulimit"
         for limit, pixels, reason in (
-            (helpers.files_of_at_most(1000), PIXELS, full),  # when all is flushed
-            (helpers.files_of_at_most(10_000), large, full),  # before all is
+            (helpers.files_of_at_most(1000), PIXELS, full),  # at the final flush
+            (helpers.files_of_at_most(10_000), large, full),  # earlier
             (fsync, PIXELS, "No space left on device. Free space"),
         ):
             message = f"room for them: {self.folder}. Received: {reason}"
@@ -161,7 +161,7 @@ class CacheTest(helpers.TestCase):
                 time.sleep(0.005)
                 yield image
 
-        # Threads exclude each other as processes do: each opens the lock for itself.
+        # Threads exclude each other like processes, as each opens the lock itself.
         with multiprocessing.pool.ThreadPool(3) as pool:
             results = pool.map(lambda _: load(self.folder, slow_pixels()), range(3), chunksize=1)
         for (pixels, _), _ in results:
@@ -182,7 +182,7 @@ class CacheTest(helpers.TestCase):
         self.assertLen(self.files(".writing"), 1)
         self.assertLoads(decoded=True)
         self.assertEmpty(self.files(".writing"))
-        # Between the renames, new pixels are in the place of old ones, whose manifest is gone.
+        # Between the renames, new pixels have replaced old ones, whose manifest is removed.
         replace = os.replace
 
         def replace_and_stop(source, target):

@@ -58,7 +58,7 @@ class PhotosTest(helpers.TestCase):
 
 
 def prepare_cifar10(data_dir, num_train=1010, num_test=12):
-    """Image i starts with the bytes of i."""
+    """The first bytes of image i encode i."""
 
     def examples(split, count):
         for i in np.random.default_rng(0).permutation(count):  # TFDS itself shuffles too
@@ -112,7 +112,7 @@ class Cifar10Test(helpers.TestCase):
             self.assertEqual(set_visible_devices.call_args_list, calls)
 
     def test_a_download(self):
-        """Prepared by TFDS, which puts it in its place as a whole."""
+        """TFDS prepares the data set and moves it into place as a whole."""
         elsewhere = self.parent / "elsewhere"
         prepare_cifar10(elsewhere)
 
@@ -169,7 +169,7 @@ class CelebATest(FilesTest):
         self.assertAllEqual(images.pixels, decoding.decode(good)[None, 50:178, 25:153])
 
     def test_through_tfds(self):
-        """Decoded once, and again where it is prepared again."""
+        """Decoded once, and again after it is prepared again."""
         features = tfds.builder("celeb_a", data_dir=self.folder).info.features
         rest = {key: dict.fromkeys(features[key], 0) for key in features if key != "image"}
         counts = {"train": 5, "validation": 3, "test": 2}

@@ -1,4 +1,4 @@
-"""Tests of image files: every kind is decoded as by TensorFlow, and upright; damage is refused."""
+"""Tests of decoding: every format agrees with TensorFlow, upright; damaged files are rejected."""
 
 import io
 import struct
@@ -31,14 +31,14 @@ def png(depth, color_type, values, *chunks):
 
 
 def with_exif(contents):
-    """A JPEG file whose EXIF is what is given: bytes."""
+    """A JPEG file with this EXIF: bytes."""
     plain = encoded(noise(8, 16, 3), "JPEG")
     segment = b"Exif\0\0" + contents
     return plain[:2] + struct.pack(">HH", 0xFFE1, 2 + len(segment)) + segment + plain[2:]
 
 
 def tiff(*entries):
-    """EXIF whose first directory has entries: (tag, type, count, value)."""
+    """EXIF with these entries (tag, type, count, value) in its first directory."""
     packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
 
@@ -51,7 +51,7 @@ def tiff_file(pixels, **options):
 
 class KindsTest(tf.test.TestCase):
     def test_pixels_are_those_that_tensorflow_decodes(self):
-        """By which models were trained and figures computed."""
+        """The decoding that trained models and published figures depend on."""
         pixels = noise(37, 50, 3).repeat(3, axis=0).repeat(3, axis=1)
         files = [
             encoded(pixels[:height, :width], "JPEG", mode, quality=quality, **options)
@@ -104,7 +104,7 @@ class KindsTest(tf.test.TestCase):
                 decoding.decode(contents)
 
     def test_one_channel_and_16_bits(self):
-        """As they are: PNG and TIFF files of either byte order."""
+        """16-bit gray PNG and TIFF files of either byte order keep their values."""
         deep = np.random.default_rng(0).integers(0, 2**16, (8, 6)).astype(np.uint16)
         for kind, values in (("PNG", deep), ("TIFF", deep), ("TIFF", deep.astype(">u2"))):
             found = decoding.decode(saved(Image.fromarray(values), kind), 1, 2**16)
@@ -116,7 +116,7 @@ class KindsTest(tf.test.TestCase):
             decoding.decode(encoded(noise(8, 6, 3), "PNG"), 1)
 
     def test_colors_of_16_bits(self):
-        """As TensorFlow and tifffile read them, and upright."""
+        """16-bit colors agree with TensorFlow and tifffile, and are upright."""
         deep = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3)).astype(np.uint16)
         alpha, gray = np.concatenate([deep, deep[..., :1]], axis=-1), deep[..., :1]
         big = [x.astype(">u2").view(np.uint8) for x in (deep, alpha, gray)]
@@ -174,7 +174,7 @@ class OrientationTest(tf.test.TestCase):
                 self.assertAllEqual(decoding.decode(file), expected, f"{kind} {orientation}")
 
     def test_damaged_exif(self):
-        """It turns nothing, unless another entry is damaged, which Pillow cannot write again."""
+        """Damaged orientations rotate nothing; damage of other entries does not prevent the rotation."""
         turned = (274, 3, 1, 6)
         for contents in (
             *(tiff((274, 3, 1, 9)), tiff((275, 3, 1, 6)), tiff(), tiff(turned)[:20]),
@@ -188,7 +188,7 @@ class OrientationTest(tf.test.TestCase):
 
 class DamageTest(tf.test.TestCase):
     def count_refused(self, damaged, whole=None, kind=(3, 256)):
-        """How many files are refused; the others have the same pixels, or pixels of the same shape."""
+        """Number of rejected files; the others have the same pixels, or pixels of the same shape."""
         refused = 0
         for contents in damaged:
             try:
@@ -203,7 +203,7 @@ class DamageTest(tf.test.TestCase):
         return refused
 
     def test_damage_is_found_anywhere(self):
-        """In PNG files, whose chunks have checksums."""
+        """PNG chunks have checksums."""
         for mode in ("RGB", "L", "P"):
             file = encoded(noise(8, 8, 3), "PNG", mode)
             places = range(len(file))
@@ -212,7 +212,7 @@ class DamageTest(tf.test.TestCase):
             self.assertGreater(refused, 2 * len(file) - 24)
 
     def test_files_that_are_cut_off(self):
-        """The end of a TIFF file may not matter."""
+        """The end of a TIFF file may be irrelevant."""
         for kind, options, more in (
             *(("JPEG", {}, 0), ("JPEG", {"progressive": True}, 0), ("WEBP", {}, 2)),
             *(("TIFF", {}, 2), ("TIFF", {"compression": "tiff_lzw"}, 2)),
@@ -223,7 +223,7 @@ class DamageTest(tf.test.TestCase):
             self.assertGreaterEqual(refused, len(ends) - more)
 
     def test_no_part_of_16_bit_colors_is_made_up(self):
-        """Where a damaged TIFF file claims another size: tifffile would fill in zeros."""
+        """Where a damaged TIFF file claims another size, tifffile would fill in zeros."""
         file = tiff_file(noise(8, 8, 3).astype(np.uint16))
         damaged = [flipped(file, at) for at in range(400)]  # all before the pixels
         self.assertGreater(self.count_refused(damaged, kind=(3, 2**16)), 50)
@@ -248,12 +248,12 @@ class DamageTest(tf.test.TestCase):
         for contents in (bomb, bomb[:8] + chunk + bomb[8:], jpeg, wide, tiles, webp):
             with self.assertRaisesRegex(ValueError, r"pixels, 67,108,864 at most"):
                 decoding.decode(contents)
-        with self.assertRaises(ValueError):  # more than Pillow opens
+        with self.assertRaises(ValueError):  # beyond Pillow's limit
             decoding.decode(claiming("JPEG", None, ">HH", 65000, 65000))
 
 
 def dicom(pixels, signed=False, **elements):
-    """A DICOM file, bytes, with a window that hides most of its values."""
+    """A DICOM file with a window that hides most of its values: bytes."""
     found = pydicom.Dataset()
     found.file_meta = pydicom.dataset.FileMetaDataset()
     found.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
@@ -284,8 +284,14 @@ class DicomTest(tf.test.TestCase):
         for contents, message in (
             (dicom(pixels)[:-9], "damaged DICOM file"),
             (dicom(pixels + np.uint16(4096)), "a value of .* 4,095 at most"),
-            (dicom(pixels.astype(np.int16) - 999, signed=True), "of int16 from -.* 0 or more"),
-            (dicom(pixels, FloatPixelData=floats, BitsAllocated=32), "float32 from .*, whole ones"),
+            (
+                dicom(pixels.astype(np.int16) - 999, signed=True),
+                "int16 values from -.* whole numbers",
+            ),
+            (
+                dicom(pixels, FloatPixelData=floats, BitsAllocated=32),
+                "float32 values from .*, whole",
+            ),
             (dicom(np.stack([pixels] * 2), NumberOfFrames=2), "2 images of 4 x 6"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -1,4 +1,4 @@
-"""What the suites of the data sets share: image files, data sets in TFDS's form, and what batches hold."""
+"""Shared helpers of the data set tests: image files and small TFDS data sets."""
 
 import io
 import itertools
@@ -13,19 +13,19 @@ from tests import helpers
 
 
 def saved(picture, kind, **options):
-    """The bytes of the file of a Pillow image."""
+    """A Pillow image as a file's bytes."""
     picture.save(file := io.BytesIO(), kind, **options)
     return file.getvalue()
 
 
 def encoded(pixels, kind, mode="RGB", **options):
-    """The bytes of an image file."""
+    """Pixels as an image file's bytes."""
     picture = Image.fromarray(pixels).convert(mode, palette=Image.Palette.ADAPTIVE)
     return saved(picture, kind, **options)
 
 
 def flipped(contents, at):
-    """A file with a bit of one byte flipped."""
+    """A file with one bit flipped."""
     return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
 
 
@@ -42,7 +42,7 @@ def taken(batches, count):
 
 
 class FilesTest(helpers.TestCase):
-    """With a folder to write image files to, and one where decoded images are kept."""
+    """Test case with a folder for image files and a cache folder."""
 
     def setUp(self):
         super().setUp()
@@ -58,7 +58,7 @@ class FilesTest(helpers.TestCase):
 
 
 def prepare(name, data_dir, splits):
-    """Writes a small data set in the form of TFDS's: dict, split -> iterable of examples."""
+    """Writes a small TFDS data set: dict, split -> iterable of examples."""
     builder = tfds.builder(name, data_dir=data_dir)
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,

@@ -41,13 +41,13 @@ class LoadTest(FilesTest):
         os.mkfifo(self.folder / "pipe.png")
         (self.folder / "dangling.png").symlink_to(self.folder / "nowhere.png")
         (self.folder / "folder.png").mkdir()
-        with open(self.folder / "vast.png", "wb") as file:  # which takes no place on the disk
+        with open(self.folder / "vast.png", "wb") as file:  # sparse
             file.write(png)
             file.truncate(decoding._MAX_BYTES + 1)
         images, [line] = self.load_logged()
         skipped = sorted([*broken, "pipe.png", "dangling.png", "vast.png"])
         self.assertEqual(images.skipped, tuple(skipped))
-        reasons = "damaged, or no PNG.*: 'a/tr.*, 'empty.jpg', .*a link to nowhere: 'dangling.png'"
+        reasons = "damaged, or no PNG.*: 'a/tr.*, 'empty.jpg', .*a broken link: 'dangling.png'"
         self.assertRegex(line, f"8 of 10.*{reasons}")
         for name in skipped:
             self.assertIn(name, line)
@@ -55,7 +55,7 @@ class LoadTest(FilesTest):
         taken(images.training_batches(4, seed=0), 3)
 
     def test_losses_are_logged(self):
-        """Images of 16 bits are left out; gray images are used, and a line counts them."""
+        """16-bit images are left out; gray images are used and counted in the log."""
         kinds = {"a.tif": ("TIFF", "L"), "b.WebP": ("WEBP", "RGB"), "c.png": ("PNG", "1")}
         for name, kind in kinds.items():
             self.write(name, encoded(noise(8, 8, 3), *kind))
@@ -67,7 +67,7 @@ class LoadTest(FilesTest):
         self.assertRegex(left_out, "16 bits a channel, 8 are.*convert.*: 'deep.png', 'deep.tiff'")
         with mock.patch.object(decoding, "decode", side_effect=AssertionError("decoded")):
             again, lines = self.load_logged()
-        self.assertEqual(lines, [left_out])  # gray images are counted when they are decoded
+        self.assertEqual(lines, [left_out])  # gray images are counted only while decoding
         self.assertAllEqual(again.pixels, images.pixels)
 
     def test_any_change_of_the_files_shows(self):
@@ -82,14 +82,14 @@ class LoadTest(FilesTest):
         self.assertEqual(colors(), [10, 20])
         before = path.stat()
         write("b.png", 11)
-        self.assertEqual(path.stat().st_size, before.st_size)  # its time alone tells
+        self.assertEqual(path.stat().st_size, before.st_size)  # only the modification time changes
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
         self.assertEqual(colors(), [11, 20])
         path.rename(self.folder / "d.png")
         self.assertEqual(colors(), [20, 11])
 
     def test_errors_of_the_system_are_raised(self):
-        """Images would be missing without a word otherwise, or be taken for broken."""
+        """Otherwise images would be missing silently, or count as broken."""
         self.write_png("a.png")
         closed = self.write_png("closed/b.png")
 
@@ -159,9 +159,9 @@ class FolderTest(FilesTest):
         self.assertAllClose(shares, [0.93, 0.02, 0.05], atol=0.005)
 
     def test_three_files_have_one_in_each_split(self):
-        """And a folder of 92 keeps its splits, but for the one of the lowest hash."""
+        """A folder of 92 keeps its splits, except for the lowest hash."""
         names = [f"brick{i}.png" for i in range(92)]
-        one_by_one = [splits_of([name])[0] for name in names]  # by the hash of each alone
+        one_by_one = [splits_of([name])[0] for name in names]  # by each hash alone
         self.assertEqual([one_by_one.count(split) for split in data.SPLITS], [89, 0, 3])
         moved = [i for i, x in enumerate(splits_of(names)) if x != one_by_one[i]]
         lowest = min((_hash(x) % 100, i) for i, x in enumerate(names) if one_by_one[i] == "train")
@@ -229,7 +229,7 @@ class FolderTest(FilesTest):
             self.assertAllEqual(resizing.fit(pixels, size), np.round(expected))
 
     def test_scans_of_16_bits(self):
-        """Decoded, cropped and kept as they are; one of too many values is left out and named."""
+        """Decoded, cropped and kept whole; one with values out of range is skipped by name."""
         self.fill_other_splits()
         scans = np.random.default_rng(0).integers(0, 4096, (3, 8, 10)).astype(np.uint16)
         scans[2, 4, 4] = 5000
@@ -248,7 +248,7 @@ class FolderTest(FilesTest):
         self.fill_other_splits()
         for name in ("b/1.png", "a/x/3.png", "b/4.png", "5.png"):
             self.write(name, encoded(noise(8, 8, 3), "PNG"))
-        self.write("c/6.png", b"damaged")  # a class of which no image is left
+        self.write("c/6.png", b"damaged")  # a class without usable images
         self.write("aa/notes.txt", b"")  # none
         where = {"image_dir": self.folder, "image_size": (8, 8)}
         images = data.load("folder", "train", labels="folders", **where)

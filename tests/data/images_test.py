@@ -1,4 +1,4 @@
-"""Tests of batches: the order of images, which of them are read, and arrays as a data set."""
+"""Tests of batches: the order of images, which ones are read, and arrays as a data set."""
 
 import hashlib
 import zlib
@@ -12,7 +12,7 @@ from tests.data.helpers import everything, noise, taken
 
 
 def numbered(count):
-    """Images whose left upper corner is their number, and whose right upper corner is 255."""
+    """Images with their number in the upper left corner, and 255 in the upper right."""
     pixels = np.zeros((count, 2, 3, 3), np.uint8)
     pixels[:, 0, 0] = np.arange(count)[:, None]
     pixels[:, 0, 2] = 255
@@ -20,7 +20,7 @@ def numbered(count):
 
 
 def numbers_and_flips(batches):
-    """The numbers of `numbered` images [..., 2, 3, 3], and which of them are flipped."""
+    """(numbers of `numbered` images [..., 2, 3, 3], whether each is flipped)."""
     flips = batches[..., 0, 0, 0] == 255
     return np.where(flips, batches[..., 0, 2, 0], batches[..., 0, 0, 0]).astype(int), flips
 
@@ -37,7 +37,7 @@ class ImagesTest(tf.test.TestCase):
         batches = list(self.images.batches(16))
         self.assertEqual([len(batch) for batch in batches], [16, 16, 16, 2])
         self.assertAllEqual(everything(batches), numbered(50))
-        batches[0][:] = 0  # they are no views
+        batches[0][:] = 0  # copies, not views
         found = everything(self.images.batches(16, num_images=17))
         self.assertAllEqual(found, numbered(50)[:17])
         self.assertEmpty(list(self.images.batches(16, num_images=0)))
@@ -46,7 +46,7 @@ class ImagesTest(tf.test.TestCase):
                 self.images.batches(*arguments)
 
     def test_conditions_go_with_their_images(self):
-        """Some are unknown in training: of each image anew in every epoch, by the seed, also later."""
+        """Training hides some, drawn for each image in every epoch by the seed, also when resumed."""
         kind, order = conditions.Classes(50), {"batch_size": 8, "seed": 3}
         images = data.from_arrays(numbered(50), labels=np.arange(50))
         self.assertAllEqual(images.condition(kind, [3, 1]), [3, 1])
@@ -116,7 +116,7 @@ class ImagesTest(tf.test.TestCase):
         self.assertAllEqual(np.sort(numbers.reshape(7, 3)), [np.arange(3)] * 7)
 
     def test_flips_are_horizontal_and_per_image(self):
-        batches = self.train(40, batch_size=50, seed=0)  # an epoch each
+        batches = self.train(40, batch_size=50, seed=0)  # one epoch each
         numbers, flips = numbers_and_flips(batches)
         plain = numbered(50)[numbers]
         expected = np.where(flips[..., None, None, None], plain[..., ::-1, :], plain)

@@ -1,4 +1,4 @@
-"""Tests of what images take as lossless files."""
+"""Tests of the sizes of lossless files."""
 
 import io
 import types
@@ -32,7 +32,7 @@ class LosslessFilesTest(tf.test.TestCase):
 
 
 def file_size(image, settings):
-    """Bytes of an image's file, once it is known to hold the same pixels."""
+    """Size in bytes of an image's file, checked to decode to the same pixels."""
     file, mode = io.BytesIO(), "RGB" if image.shape[-1] == 3 else "L"
     Image.fromarray(image.squeeze()).save(file, **settings)
     found = Image.open(file)

@@ -1,4 +1,4 @@
-"""Tests of how data sets are registered and loaded by their names."""
+"""Tests of registering data sets and loading them by name."""
 
 import importlib.machinery
 import os
@@ -29,7 +29,7 @@ class LoadTest(tf.test.TestCase):
             ("folder", "train", 8, {"image_dir": b"a"}, r"image_dir as a path.*image_dir=b'a'"),
             ("photos", "valid", 8, {}, r"'train', 'validation', 'test'\. Received: split='valid'"),
             ("folder", "train", 8, {}, r"folder of images.*Received: none\. Give image_dir"),
-            # As of a shell's variable that is not set: not the current folder.
+            # An unset shell variable does not mean the current folder.
             ("folder", "train", 8, {"image_dir": ""}, r"folder of images.*none\. Give image_dir"),
             ("photos", "train", 8, {"image_dir": "a"}, r"a'\. Leave .*: arrays, celeb_a, folder\."),
             ("folder", "train", 8, {"image_file": "a.npz"}, r"no image_file .*one: arrays\."),
@@ -52,7 +52,7 @@ class RegisterTest(tf.test.TestCase):
         self.enterContext(mock.patch.dict(registry._registered))
 
     def test_a_loader_receives_what_it_takes(self):
-        """Checked and absolute; of what was not given, None."""
+        """Loaders get checked, absolute paths, and None for missing arguments."""
         received = {}
 
         @data.register("mine")
@@ -103,7 +103,7 @@ class RegisterTest(tf.test.TestCase):
             registry._registered.pop("mine", None)
             data.register("mine")(my_loader)
             message = (
-                rf"\(32, 32\) .*'mine', for 'train'\. Received: {received}\. Mend my_loader in "
+                rf"\(32, 32\) .*'mine', for 'train'\. Received: {received}\. Fix my_loader in "
             )
             with self.assertRaisesRegex(ValueError, message):
                 data.load("mine", "train")

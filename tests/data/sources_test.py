@@ -1,4 +1,4 @@
-"""Tests of images as other libraries have them: the same pixels in the same order, or why not."""
+"""Tests of other libraries' containers: the same pixels in the same order, or an error."""
 
 import io
 
@@ -21,7 +21,7 @@ DEEP = Image.open(io.BytesIO(saved(Image.fromarray(noise(4, 6).astype(np.uint16)
 
 
 class Sequence:
-    """As data sets of PyTorch and Hugging Face are: no iterator, and no error past the end."""
+    """Like data sets of PyTorch and Hugging Face: no iterator, and no error past the end."""
 
     def __init__(self, *items):
         self.items = items
@@ -92,7 +92,7 @@ class SourcesTest(tf.test.TestCase, parameterized.TestCase):
         expected = [encoded(noise(4, 6, 4), "PNG", "RGBA"), encoded(np.asarray(gray), "PNG", "L")]
         self.assertAllEqual(found[:2], [data.decoding.decode(x) for x in expected])
         self.assertAllEqual(found[2], np.asarray(clear.convert("RGBA"))[..., :3])
-        self.assertEqual(clear.info["transparency"], 0)  # the caller's picture stays as it is
+        self.assertEqual(clear.info["transparency"], 0)  # the caller's picture is unchanged
         self.assertIn("1 of 3 images of a list are gray", logs.output[0])
 
     @parameterized.named_parameters(

@@ -1,4 +1,4 @@
-"""Tests of items made ahead: their order, errors, and how the thread ends."""
+"""Tests of prefetching: order, errors, and the end of the thread."""
 
 import itertools
 import subprocess
@@ -21,7 +21,7 @@ class PrefetchedTest(helpers.TestCase):
     def test_no_more_are_made_ahead_than_size(self):
         made = []
         with Prefetched((made.append(i) for i in itertools.count()), size=3) as items:
-            for count in (4, 5):  # three are ready, and one waits for its place
+            for count in (4, 5):  # three are ready, one waits
                 end = time.monotonic() + 60
                 while len(made) < count and time.monotonic() < end:
                     time.sleep(0.001)

@@ -1,8 +1,8 @@
 """Tests of the actions behind the page's buttons, without a page."""
 
+import functools
 import subprocess
 import sys
-import threading
 from unittest import mock
 
 import numpy as np
@@ -31,21 +31,30 @@ if importlib.util.find_spec("gradio"):
     from pixelcnn_aux.demo import page
     page.build(models, print)
 models.classes(pyramid)
-data = [*actions.compress(models, rounded, picture)][-1].file
-for steps in (
-    actions.draw(models, pyramid, 0, 0),
-    actions.redraw(models, pyramid, "twice as large", picture, 0, 0),
-    actions.redraw(models, gray, "colored", picture, 0, 0),
-    actions.complete(models, pyramid, picture, (), "0 0 50 50", 0, 0),
-    actions.decompress(models, data, actions.container.read(data)),
-    actions.score(models, gray, picture),
+steps = []
+actions.compress(steps.append, models, rounded, picture)
+data = steps[-1].file
+for action, *inputs in (
+    (actions.draw, pyramid, 0, 0),
+    (actions.redraw, pyramid, "twice as large", picture, 0, 0),
+    (actions.redraw, gray, "colored", picture, 0, 0),
+    (actions.complete, pyramid, picture, (), "0 0 50 50", 0, 0),
+    (actions.decompress, data, actions.container.read(data)),
+    (actions.score, gray, picture),
 ):
-    *_, last = steps
-    print(last.text)
+    action(steps.append, models, *inputs)
+    print(steps[-1].text)
 print([x for x in ("jax", "keras", "tensorflow", "tensorflow_probability") if x in sys.modules])
 """
 SMALL = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
 HOW = {"seed": 7, "shift": -0.3}
+
+
+def steps_of(action, *inputs, **kwargs):
+    """The steps that an action reports: list of `actions.Step`."""
+    steps = []
+    action(steps.append, *inputs, **kwargs)
+    return steps
 
 
 class ActionsTest(helpers.TestCase):
@@ -64,9 +73,12 @@ class ActionsTest(helpers.TestCase):
         cls.name = {name: str(cls.folder / name) for name in made}
         cls.models = Models(list(cls.name.values()))
 
-    def last(self, action):
+    def last(self, action, *inputs, **kwargs):
         """The last step of an action. The share grows while the text stays the same."""
-        *before, last = action
+        return self.last_of(steps_of(action, *inputs, **kwargs))
+
+    def last_of(self, steps):
+        *before, last = steps
         texts = [step.text for step in before]
         shares = [(texts.index(step.text), step.share) for step in before]
         self.assertEqual(shares, sorted(shares))
@@ -77,7 +89,7 @@ class ActionsTest(helpers.TestCase):
         return last
 
     def redraw(self, key, what):
-        return self.last(actions.redraw(self.models, self.name[key], what, CHOSEN, **HOW))
+        return self.last(actions.redraw, self.models, self.name[key], what, CHOSEN, **HOW)
 
     def test_models(self):
         self.assertContainsSubset(["cifar10-pyramid", *self.name.values()], self.models.names)
@@ -112,8 +124,8 @@ class ActionsTest(helpers.TestCase):
             seeds = [[5, number] for number in range(actions.IMAGES)]
             mode = "map" if is_map else "sample"
             expected = model.sample(seeds, log_scale_shift=-0.5, mode=mode, condition=condition)
-            steps = [*actions.draw(self.models, self.name[key], seed=5, **how, label=label)]
-            found = iter(self.last(steps).images)
+            steps = steps_of(actions.draw, self.models, self.name[key], 5, **how, label=label)
+            found = iter(self.last_of(steps).images)
             for images in expected.values():
                 for image in image_grid.to_rgb(images, 16 if images.shape[-1] == 1 else 256):
                     self.assertAllEqual(next(found)[0], image)
@@ -125,9 +137,9 @@ class ActionsTest(helpers.TestCase):
     def test_wrong_numbers(self):
         for seed, shift in ((2**31, 0), (1.5, 0), (0, 9), (0, float("nan")), (0, "0")):
             with self.assertRaisesRegex(ValueError, "Expected .* Received: "):
-                next(actions.draw(self.models, self.name["gray"], seed=seed, shift=shift))
+                actions.draw(self.fail, self.models, self.name["gray"], seed=seed, shift=shift)
         with self.assertRaisesRegex(ValueError, "classes from 0 to 2.*Received: 3"):
-            list(actions.draw(self.models, self.name["classes"], seed=0, shift=0, label=3))
+            steps_of(actions.draw, self.models, self.name["classes"], 0, 0, label=3)
         with self.assertRaisesRegex(ValueError, "Expected times .*Received: 4"):
             self.redraw("pyramid", "four times as large")
 
@@ -170,29 +182,26 @@ class ActionsTest(helpers.TestCase):
             self.assertEqual(shares[-1], 1)
 
     def test_unfinished_images_are_shown(self):
-        name, shown = self.name["gray"], threading.Event()
-        model, unfinished = self.models.load(name), np.full((5, 3, 2, 3), 77, np.uint8)
+        model = self.models.load(self.name["gray"])
+        unfinished = np.full((5, 3, 2, 3), 77, np.uint8)
 
         def drawn_with_bits(*_):
             model.factors["image"].watch(unfinished)
-            shown.wait()
             return np.stack([PICTURE] * 3), np.zeros(3)
 
-        with mock.patch.object(actions, "drawn_with_bits", drawn_with_bits):
-            steps = actions.redraw(self.models, name, "colored", CHOSEN, **HOW)
-            texts = []
-            for step in steps:
-                texts.append(step.images and step.images[-1][1])
-                if texts[-1] == "Drawn, 1 of 3" and not shown.is_set():
-                    self.assertAllEqual(step.images[-1][0], unfinished[0])
-                    self.assertIsNone(step.pair)
-                    shown.set()
-        self.assertTrue(shown.is_set())
-        self.assertEqual(texts[-1], "Drawn, 3 of 3")
+        with mock.patch.multiple(actions, drawn_with_bits=drawn_with_bits, PERIOD=0):
+            inputs = self.models, self.name["gray"], "colored", CHOSEN
+            _, shown, last = steps_of(actions.redraw, *inputs, **HOW)
+        image, caption = shown.images[-1]
+        self.assertAllEqual(image, unfinished[0])
+        self.assertEqual(caption, "Drawn, 1 of 3")
+        self.assertIsNone(shown.pair)
+        self.assertEqual(last.images[-1][1], "Drawn, 3 of 3")
+        self.assertIsNone(model.factors["image"].watch)
 
     def test_completions(self):
         how = {"painted": (), "rectangle": "30 30 50 50", **HOW}
-        found = self.last(actions.complete(self.models, self.name["pyramid"], CHOSEN, **how))
+        found = self.last(actions.complete, self.models, self.name["pyramid"], CHOSEN, **how)
         region = np.zeros((9, 7), bool)
         region[2:5, 2:4] = True
         (known, _), (itself, _), *drawn = found.images
@@ -215,7 +224,7 @@ class ActionsTest(helpers.TestCase):
 
         for most, size, hole in ((63, (9, 7), np.s_[2:5, 2:4]), (16, (4, 3), np.s_[:3, :2])):
             with mock.patch.multiple(actions, WHOLE=most, drawn_with_bits=drawn_with_bits):
-                self.last(actions.complete(models, actions.COMPLETES, CHOSEN, **how))
+                self.last(actions.complete, models, actions.COMPLETES, CHOSEN, **how)
             (image, mask), kwargs = default.complete.call_args
             self.assertEqual(image.shape, (1, *size, 3))
             expected = np.ones(size)
@@ -227,17 +236,17 @@ class ActionsTest(helpers.TestCase):
     def test_there_has_to_be_a_picture(self):
         models, name = self.models, self.name["gray"]
         for action in (
-            lambda: actions.redraw(models, name, "colored", None, **HOW),
-            lambda: actions.complete(models, name, None, (), "", **HOW),
-            lambda: actions.compress(models, name, None),
-            lambda: actions.score(models, name, None),
+            functools.partial(actions.redraw, result="colored", **HOW),
+            functools.partial(actions.complete, painted=(), rectangle="", **HOW),
+            actions.compress,
+            actions.score,
         ):
             with self.assertRaisesRegex(ValueError, "Expected a picture. Received: none"):
-                next(action())
+                action(self.fail, models, name, picture=None)
 
     def test_compressed_pictures_come_back(self):
         name = self.name["rounded"]
-        found = self.last(actions.compress(self.models, name, CHOSEN))
+        found = self.last(actions.compress, self.models, name, CHOSEN)
         files, bits = found.tables
         self.assertEqual([row[0] for row in files.rows][:3], [name, "PNG", "WebP"])
         self.assertEqual(files.rows[0][1], f"{len(found.file):,}")
@@ -246,16 +255,16 @@ class ActionsTest(helpers.TestCase):
         [_, (heat, caption)] = found.images
         self.assertRegex(caption, "Bits of each pixel: .* on average")
         opened = container.read(found.file)
-        again = self.last(actions.decompress(self.models, found.file, opened))
+        again = self.last(actions.decompress, self.models, found.file, opened)
         self.assertAllEqual([image for image, _ in again.images], [PICTURE, heat])
         self.assertEqual(again.tables, (bits,))
         message = "one of the page's models.*Received: one of 'rounded'"
         with self.assertRaisesRegex(ValueError, message):
-            list(actions.decompress(Models(), found.file, opened))
+            steps_of(actions.decompress, Models(), found.file, opened)
 
     def test_scores(self):
         for key in ("gray", "pyramid"):
-            found = self.last(actions.score(self.models, self.name[key], CHOSEN))
+            found = self.last(actions.score, self.models, self.name[key], CHOSEN)
             model = self.models.load(self.name[key]).with_exact(True)
             count = len(model.factors)
             image, _ = found.images[count - 1]
@@ -284,21 +293,12 @@ class WorkTest(helpers.TestCase):
         self.assertLess(none.max(), 5)
         self.assertGreater(most.min(), 150)
 
-    def test_work_is_followed(self):
-        """By the latest report of each period."""
-        seen = threading.Event()
-
-        def work(report):
-            report(1)
-            report(3)
-            seen.wait()
-            return "done"
-
-        steps = actions.following(work, lambda done: actions.Step("working", done / 4))
-        self.assertEqual(next(steps), actions.Step("working", 0.75))
-        seen.set()
-        with self.assertRaises(StopIteration) as end:
-            next(steps)
-        self.assertEqual(end.exception.value, "done")
-        with self.assertRaisesRegex(ValueError, "no"):
-            list(actions.following(mock.Mock(side_effect=ValueError("no")), None))
+    def test_progress_is_reported_once_per_period(self):
+        steps = []
+        with mock.patch.object(
+            actions.time, "monotonic", side_effect=[0, 0.1, 0.6, 0.6, 0.7, 1.2, 1.2]
+        ):
+            update = actions._periodic(steps.append, lambda done: done / 4)
+            for done in range(4):
+                update(done)
+        self.assertEqual(steps, [0.25, 0.75])

@@ -125,7 +125,7 @@ class PageTest(helpers.TestCase):
     def test_every_tab(self, width):
         page, check = self.opened(width)
         for tab in ("Enlarge, color", "Complete", "Compress", "Scores", "Draw"):
-            self.expect_text(self.panel(page, tab), re.compile(r"\d s\)"))
+            self.expect_text(self.panel(page, tab), re.compile(r"(\d s|minute)\)"))
         panel = self.start(page, "Draw", "Draw", "Drew 4 images by", label="class 2")
         self.expect(panel.get_by_alt_text("of 4")).to_have_count(8)
         panel = self.start(page, "Scores", "Score", "Scored 8 x 8 pixels, reduced from 451 x 300")

@@ -55,10 +55,10 @@ def wrong_pictures():
         "bomb.tiff": (bomb, "pixels"),
         "deep.png": (png(16, 2, noise(8 * 8 * 6)), "16 bits a channel, 8 are expected"),
         "animated.png": (encoded(PIXELS, "PNG", **several), "several pictures"),
-        "ink.jpg": (encoded(PIXELS, "JPEG", "CMYK"), "the kind CMYK, whose colors would be others"),
-        "lab.tiff": (lab, "the kind LAB, whose colors would be others"),
-        "line.png": (encoded(noise(1, 200, 3), "PNG"), "a side of at most 16 times the other"),
-        "column.png": (encoded(noise(200, 1, 3), "PNG"), "a side of at most 16 times the other"),
+        "ink.jpg": (encoded(PIXELS, "JPEG", "CMYK"), "the mode CMYK, whose colors would change"),
+        "lab.tiff": (lab, "the mode LAB, whose colors would change"),
+        "line.png": (encoded(noise(1, 200, 3), "PNG"), "aspect ratio at most 16"),
+        "column.png": (encoded(noise(200, 1, 3), "PNG"), "aspect ratio at most 16"),
         "heavy.png": (bytes(uploads.MAX_BYTES + 1), "16,777,217 bytes, 16,777,216 at most"),
         "turned\u202e.png": (b"", r"'turned\\u202e.png'"),
         "long " + 200 * "n" + ".png": (b"", "'long n"),
@@ -92,7 +92,7 @@ class PictureTest(FilesTest):
         self.assertEqual(found.pixels.shape, (418, 627, 3))
         self.assertEqual(found[1:], ((600, 900), "PNG", len(file)))
         said = "627 x 418 pixels, reduced from 900 x 600 pixels"
-        self.assertEqual(found.taken(found.pixels), said)
+        self.assertEqual(found.described(found.pixels), said)
         self.assertEqual(uploads.reduced(noise(1, 16, 3), 4).shape, (1, 8, 3))
 
 

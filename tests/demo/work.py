@@ -6,27 +6,27 @@ import time
 from pixelcnn_aux.demo.actions import Step
 
 
-def counting(models, last):
+def counting(report, models, last):
     """Counts, with the number of the process."""
     for number in range(last):
-        yield Step(f"counted {number}", number / last, ((os.getpid(), "pid"),))
-    yield Step(f"counted to {last} of {len(models.names)}", None)
+        report(Step(f"counted {number}", number / last, ((os.getpid(), "pid"),)))
+    report(Step(f"counted to {last} of {len(models.names)}", None))
 
 
-def endless(models, folder):
+def endless(report, models, folder):
     """Appends to a file until its process ends."""
-    yield Step("begun", 0)
+    report(Step("begun", 0))
     while True:
         with open(folder / "grows", "a") as file:
             file.write("x")
         time.sleep(0.01)
 
 
-def wrong(models):
-    yield Step("begun", 0)
+def wrong(report, models):
+    report(Step("begun", 0))
     raise ValueError("Expected another one.")
 
 
-def dying(models):
-    yield Step("begun", 0)
+def dying(report, models):
+    report(Step("begun", 0))
     os._exit(9)

@@ -59,7 +59,9 @@ class WorkerTest(helpers.TestCase):
             list(self.worker.run(dying))
         with (
             mock.patch.object(work, "MAX_SECONDS", 0),
-            self.assertRaisesRegex(TimeoutError, "Expected 0 seconds of work. Received: more"),
+            self.assertRaisesRegex(
+                TimeoutError, "Expected at most 0 seconds of work. Received: more"
+            ),
         ):
             list(self.worker.run(endless, pathlib.Path("/nowhere")))
         self.assertNotEqual(self.pid(), before)

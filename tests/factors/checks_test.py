@@ -67,7 +67,7 @@ def raising(self, images):
     raise RuntimeError("no such color.")
 
 
-MASKS = "Altered .*masks of 0 where nothing is known, and of 1"
+MASKS = "Altered .*masks of 0 if no pixel is known, and of 1"
 
 
 class TransformsOfAChainTest(helpers.TestCase):
@@ -155,7 +155,7 @@ class TransformsOfAChainTest(helpers.TestCase):
         def known(self, mask):
             return pa.auxiliary.Transform.known(self, mask) | mask[:, 1::2, 1::2]
 
-        message = "known to give 1 only where all pixels"
+        message = "known to give 1 only if all pixels"
         self.assertRefused(message, altered(ratio=2, known=known), 2, (8, 8))
 
     def test_an_embedding_that_does_not_fit(self):

@@ -71,6 +71,26 @@ class FactorTest(helpers.TestCase):
         self.assertRegex(rows[-2][0], r"last \(WeightNormDense\) +H x W x 20$")
         self.assertRegex("".join(counts), "  vertical: down +H/2 x W/2 x 4")
 
+    def test_arrays_follow_weights(self):
+        """Weights are normalized again only if they have changed, whatever changed them."""
+        factor = helpers.tiny_model().factors["image"]
+        bias = next(x for x in reversed(factor.weights) if x.name == "b")
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.build([bias])
+        for change in (
+            lambda: factor.set_weights([1.1 * x + 0.1 for x in factor.get_weights()]),
+            lambda: bias.assign_add(np.ones(bias.shape)),
+            lambda: optimizer.apply([tf.ones(bias.shape)]),
+            tf.function(lambda: bias.value.assign_sub(tf.ones(bias.shape))),
+        ):
+            arrays, before = factor.plain(), factor.log_prob(IMAGES, GRAYS, by="numpy")
+            self.assertIs(factor.plain(), arrays)
+            change()
+            self.assertIsNot(factor.plain(), arrays)
+            nats = factor.log_prob(IMAGES, GRAYS, by="numpy")
+            self.assertNotAllClose(nats, before, rtol=1e-4)
+            self.assertAllClose(nats, factor.log_prob(IMAGES, GRAYS, by="graph"), rtol=1e-4)
+
     def test_no_images(self):
         for method in ("full", "incremental"):
             params = image_factor().params(IMAGES[:0], GRAYS[:0], method)

@@ -48,7 +48,9 @@ class PlacesTest(helpers.TestCase):
             path = self.folder / name
             path.parent.mkdir(exist_ok=True)
             make(path)
-            message = f"Expected [^.]* {path}. Received: .*Move away what has this name, and give"
+            message = (
+                f"Expected [^.]* {path}. Received: .*Move away whatever has this name, and give"
+            )
             with self.assertRaisesRegex(OSError, message):
                 act()
             shutil.rmtree(self.folder)

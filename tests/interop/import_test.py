@@ -1,4 +1,4 @@
-"""Tests of the program that makes a workdir of the authors' weights."""
+"""Tests of the program that converts the authors' weights to a workdir."""
 
 import types
 from unittest import mock

@@ -15,14 +15,14 @@ DATA = pathlib.Path(__file__).parents[1] / "data"
 
 
 def archive(name):
-    """An archive's arrays, and its variables under the names that the importer takes."""
+    """(an archive's arrays, its variables under the importer's names)."""
     arrays = dict(np.load(DATA / f"{name}.npz", allow_pickle=False))
     variables = {k.removeprefix("var/"): v for k, v in arrays.items() if k.startswith("var/")}
     return arrays, variables
 
 
 def build_once(test, constructor):
-    """Importers get the same model for the same arguments until the test ends: building takes long."""
+    """Caches the models that importers build until the test ends, since building is slow."""
     build = getattr(references, constructor)
 
     @functools.cache
@@ -42,14 +42,14 @@ HORIZONTAL = ["draw_down_right0", "draw_down_right1"]
 
 @functools.cache
 def pyramid(scales, **arguments):
-    """A pyramid with random weights, of images that are not square: no test may change it."""
+    """A shared pyramid with random weights, for non-square images; tests must not change it."""
     size = (4 * 2 ** (scales - 1), 8 * 2 ** (scales - 1))
     how = {"blocks": 2, "dropout": 0.0, "exact": False, "centered": False, **arguments}
     return helpers.randomized(pa.pyramid(size, (4, 8), **how))
 
 
 def layer_variables(layer, name):
-    """The variables of a layer, or of the layers of a block."""
+    """Variables of a layer, or of a block's layers."""
     if isinstance(layer, layers.GatedResidualBlock):
         found = layer_variables(layer.conv_in, f"{name}/conv1")
         found |= layer_variables(layer.conv_out, f"{name}/conv2")
@@ -60,14 +60,14 @@ def layer_variables(layer, name):
     if v.ndim == 2:
         v = v[None, None]
     if "upsample" in name:
-        # Normalized over axes 0, 1, 2 and multiplied by g along axis 3, it is the kernel again.
+        # Normalization over axes 0, 1, 2 and multiplication by g along axis 3 restore the kernel.
         v = 3 * layer.kernel().numpy()
         g = np.sqrt(np.sum(np.square(v / 3), axis=(0, 1, 2)))
     return {f"{name}/V": v, f"{name}/g": g, f"{name}/b": b}
 
 
 def authors_variables(model, embedding_names=()):
-    """The variables of a pyramid under the authors' names."""
+    """A pyramid's variables under the authors' names."""
     found = {}
     for scale, factor in enumerate([*model.factors.values()][::-1]):
         network, scale = factor.network, f"Resnet/scale{scale}"
@@ -85,13 +85,13 @@ def authors_variables(model, embedding_names=()):
 
 @functools.cache
 def reference():
-    """The archive of the authors' numbers, and the model of its variables: no test may change it."""
+    """(archive of the authors' numbers, shared model of its variables); tests must not change it."""
     arrays, variables = archive("authors_pyramid")
     return arrays, variables, pa.interop.authors_pyramid(variables)
 
 
 def python_2_pickle(variables):
-    """A list of (name, array) as Python 2 and its numpy pickle it with protocol 2: all strings are bytes."""
+    """A list of (name, array), pickled as by Python 2 with protocol 2: all strings are bytes."""
 
     def string(data):
         if len(data) < 256:
@@ -114,7 +114,7 @@ def python_2_pickle(variables):
 
 
 class Reduced:
-    """An object that is pickled as a call of a function with arguments, such as that of a command."""
+    """An object pickled as a call of a function, such as one that runs a command."""
 
     def __init__(self, *parts):
         self.parts = parts

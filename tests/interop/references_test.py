@@ -28,7 +28,7 @@ def small():
 
 class ReferencesTest(tf.test.TestCase):
     def assert_same(self, model, source, tolerance=0.0):
-        """All that the numbers of a model depend on."""
+        """Everything that a model's numbers depend on."""
         self.assertEqual(model.description(), source.description())
         for factors in zip(model.factors.values(), source.factors.values()):
             for layer, expected in zip(*map(layers.normalized_layers, factors), strict=True):
@@ -36,7 +36,7 @@ class ReferencesTest(tf.test.TestCase):
                 self.assertAllEqual(layer.b, expected.b)
 
     def assert_refused(self, importer, variables, name, array, message, **size):
-        """Without the variables whose names begin so, or with one array in the place of one of them."""
+        """Variables without those of this prefix, or with one array replaced."""
         changed = {k: v for k, v in variables.items() if not k.startswith(name)}
         changed |= {} if array is None else {name: array}
         with self.subTest(name=name, message=message):

@@ -1,4 +1,4 @@
-"""Tests of the files of variables: pickles of both Pythons, archives, and refused contents."""
+"""Tests of files of variables: pickles of Python 2 and 3, archives, and rejected contents."""
 
 import os
 import pickle
@@ -62,7 +62,7 @@ class ReadVariablesTest(helpers.TestCase):
         np.savez(file, a=np.array([None]))
         self.assert_refused(file.read_bytes(), "damaged.*allow_pickle=False")
         self.assert_refused(file.read_bytes()[:-30], "damaged")
-        # These methods inflate all that they hold at once.
+        # These methods inflate everything at once.
         for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
             with zipfile.ZipFile(file, "w", method) as archive:
                 archive.writestr("a.npy", b"")
@@ -70,7 +70,7 @@ class ReadVariablesTest(helpers.TestCase):
 
     def test_numbers_that_would_take_gigabytes_are_refused(self):
         memo = b"\x80\x02]r" + struct.pack("<I", 2**28) + b"."
-        self.assertEqual(pickle.loads(b"\x80\x02]q\x00."), [])  # the same with an honest number
+        self.assertEqual(pickle.loads(b"\x80\x02]q\x00."), [])  # valid with an honest number
         self.assert_refused(memo, "a memo of at most 2 entries, received number 268435456")
         file = self.folder / "large.npz"
         np.savez_compressed(file, a=np.zeros(1000))
@@ -97,7 +97,7 @@ class ReadVariablesTest(helpers.TestCase):
         self.assert_refused([("a", np.array([(1, 2)], "f4,f4"))], "dicts or sets")  # in its dtype
 
     def test_one_array_under_many_names_is_refused(self):
-        """A small file of them would fill the memory."""
+        """A small file of repeated arrays would fill the memory."""
         array = np.zeros(1000, np.float32)
         self.read(python_2_pickle({str(name): array for name in range(99)}))  # its own bytes each
         self.assert_refused([(str(name), array) for name in range(99)], "each array once")
@@ -112,7 +112,7 @@ class ReadVariablesTest(helpers.TestCase):
             hostile = pickle.dumps([("a", Reduced(os.system, (f"touch {marker}",)))], protocol)
             self.assert_refused(hostile, f"refused '{os.system.__module__}.system'")
             self.assertFalse(marker.exists())
-            pickle.loads(hostile)  # It would have.
+            pickle.loads(hostile)  # it would have run the code
             self.assertTrue(marker.exists())
             marker.unlink()
         for module, name in (
@@ -125,7 +125,7 @@ class ReadVariablesTest(helpers.TestCase):
         one = np.zeros(1)
         for array in (np.array([1.0, None]), np.array([b"ab"]), np.array([1])):
             self.assert_refused([("good", one), ("bad", array)], "expected floats in 'bad'")
-        # Bytes that numpy would take for the addresses of objects.
+        # Bytes that numpy would interpret as addresses of objects.
         for array in (
             b"cnumpy\nndarray\n(K\1\x85U\1OU\x08" + bytes(8) + b"tR",
             b"cnumpy\nndarray\n)R(K\1K\1\x85cnumpy\ndtype\nU\1O\x85R\x89U\x08" + bytes(8) + b"tb",

@@ -1,4 +1,4 @@
-"""Tests of dropout and of the residual blocks."""
+"""Tests of dropout and of residual blocks."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def normal(*shape, seed=0):
 
 
 def block(kernel_size=(3, 3), dropout=0.0):
-    """A built block whose weights, all resampled, are far from those of the identity."""
+    """A built block with random weights, far from the identity."""
     layer = layers.GatedResidualBlock(FILTERS, kernel_size, "unshifted", dropout=dropout)
     layer.build((None, None, None, FILTERS), skips_shape=[])
     for k, variable in enumerate(layer.trainable_variables):
@@ -25,12 +25,14 @@ def block(kernel_size=(3, 3), dropout=0.0):
 
 class DropoutTest(tf.test.TestCase):
     def test_rate_and_independence(self):
-        self.assertEqual(layers.Dropout(0.1).get_config()["rate"], 26 / 256)  # the nearest of 256
+        self.assertEqual(
+            layers.Dropout(0.1).get_config()["rate"], 26 / 256
+        )  # nearest multiple of 1 / 256
         for rate in (0.25, 10 / 256, 0.5):
             layer = layers.Dropout(rate)
             y = layer(tf.ones([64, 33, 35]), seed=layer.seed(training=True)).numpy()
             self.assertAllClose(np.unique(y), [0.0, 1.0 / (1.0 - rate)], rtol=1e-6)
-            # Five standard deviations of a share of so many.
+            # Five standard deviations of the share.
             self.assertAllClose((y > 0).mean(), 1.0 - rate, atol=5 * 0.5 / np.sqrt(y.size))
         kept = (y > 0).ravel()
         for distance in (1, 2, 3, 4, 35, 33 * 35):
@@ -57,7 +59,7 @@ class GatedResidualBlockTest(tf.test.TestCase):
         keras.utils.set_random_seed(0)
 
     def test_concat_elu_in_bfloat16(self):
-        """As in float64 but for rounding, thrice in a gradient; with known and unknown shapes."""
+        """Agrees with float64 up to rounding, with known and unknown shapes."""
         x = tf.cast(3 * normal(2, 3, 4, 5), tf.bfloat16)
         gradient = tf.cast(normal(2, 3, 4, 10), tf.bfloat16)
 
@@ -81,7 +83,7 @@ class GatedResidualBlockTest(tf.test.TestCase):
         with layers.context(initialize_from_data=True):
             self.assertLess(np.std(layer(x) - x), 0.1)
 
-    def test_dropout_is_for_training_alone(self):
+    def test_dropout_is_for_training_only(self):
         x, layer, kept = normal(1, 4, 4, FILTERS), block(dropout=0.5), block()
         self.assertAllEqual(layer(x, training=False), kept(x, training=True))
         self.assertAllEqual(layer(x), kept(x))
@@ -109,7 +111,7 @@ class GatedResidualBlockTest(tf.test.TestCase):
         self.assertAllClose(found, expected)
 
     def test_a_condition_adds_its_own_bias_to_each_unit(self):
-        """Also when the block is evaluated again in the backward pass, outside of the context."""
+        """Also if the block is evaluated again in the backward pass, outside the context."""
         condition = tf.constant(normal(2, 3))
         with layers.context(condition=condition):
             layer = block(kernel_size=(1, 1))
@@ -121,7 +123,7 @@ class GatedResidualBlockTest(tf.test.TestCase):
             gradients.append(tape.gradient(y, [h.value, layer.conv_out.b.value]))
         self.assertAllClose(*gradients)
         self.assertGreater(np.abs(gradients[0][0]).min(), 0.0)
-        for index, bias in enumerate(condition @ h):  # as the bias of a block without a condition
+        for index, bias in enumerate(condition @ h):  # the bias of a block without a condition
             layer.conv_out.b.assign_add(bias)
             self.assertAllClose(y[index], layer(x)[index], atol=1e-5)
             layer.conv_out.b.assign_sub(bias)

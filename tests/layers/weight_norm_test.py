@@ -1,4 +1,4 @@
-"""Tests of the weight-normalized layers against TensorFlow's own."""
+"""Tests of weight-normalized layers against TensorFlow's operations."""
 
 from unittest import mock
 
@@ -16,7 +16,7 @@ TRANSPOSED = (
     layers.DownShiftedConv2DTranspose,
     layers.DownRightShiftedConv2DTranspose,
 )
-# Convolutions that see rows above and columns on both sides, or on the left; and their transposed ones.
+# Convolutions that see columns on both sides, or only on the left; and their transposed ones.
 DOWN = (layers.DownShiftedConv2D, layers.DownShiftedConv2DTranspose)
 DOWN_RIGHT = (layers.DownRightShiftedConv2D, layers.DownRightShiftedConv2DTranspose)
 IMAGE = (2, 6, 4, 2)
@@ -46,7 +46,7 @@ class KernelTest(tf.test.TestCase):
             self.assertAllClose(norms, [0.5, 1.0, 2.0], msg=layer.name)
 
     def test_padding_is_that_of_tensorflow(self):
-        # TensorFlow's SAME at stride 2, on even sides: nothing before the image, all after it.
+        # TensorFlow's SAME at stride 2 pads even sides only after the image.
         x = images(*IMAGE)
         for kernel_size in (2, 2), (3, 3), (2, 3), (4, 5), (1, 1):
             for strides in (1, 2):
@@ -59,8 +59,8 @@ class KernelTest(tf.test.TestCase):
                 expected = tf.nn.conv2d_transpose(x, layer.kernel(), [2, 12, 8, 3], 2, "SAME")
                 self.assertAllClose(y, expected)
 
-    def test_shifted_convolutions_see_nothing_below_nor_on_the_right(self):
-        """Transposed ones reach nothing above nor, if they see the left, on the left."""
+    def test_shifted_convolutions_see_nothing_below_or_on_the_right(self):
+        """Transposed ones reach nothing above, and down-right-shifted ones nothing on the left either."""
         x = images(*IMAGE)
         for height, width in (2, 3), (3, 3), (2, 1):
             side = (width - 1) // 2
@@ -127,17 +127,17 @@ class InitializationFromDataTest(tf.test.TestCase):
 
         with mock.patch.object(layers.WeightNorm, "call", record):
             evaluate()
-        # Blocks on the embedding's way down have no skip, and their projections no weights.
+        # Downward blocks of the embedding have no skip, and their projections no weights.
         used = [x for model in (embedding, network) for x in layers.normalized_layers(model)]
         self.assertCountEqual(outputs, used)
         for layer, y in outputs.items():
             self.assertNormalized(y, layer.init_scale)
 
     def test_constant_channel_keeps_its_scale(self):
-        # The first channel sees only a constant input, the second also one that varies.
+        # The first channel sees only a constant input, the second one also a varying input.
         x = images(8, 2)
         x[:, 0] = 1 / 3
-        x[::2, 0] = np.nextafter(x[::2, 0], 1)  # but for rounding, as after a convolution
+        x[::2, 0] = np.nextafter(x[::2, 0], 1)  # up to rounding, as after a convolution
         layer = layers.WeightNormDense(2, init_scale=0.5)
         layer.build(x.shape)
         layer.set_weights([np.float32(w) for w in ([[1, 1], [0, 1]], [0.5, 0.5], [0, 0])])
@@ -149,7 +149,7 @@ class InitializationFromDataTest(tf.test.TestCase):
 
     def test_nothing_is_assigned_outside_the_scope(self):
         with self.assertRaises(KeyboardInterrupt), layers.context(initialize_from_data=True):
-            raise KeyboardInterrupt  # which ends it
+            raise KeyboardInterrupt  # ends the context
         x = images(*IMAGE)
         for layer in every_layer():
             layer.build(IMAGE)

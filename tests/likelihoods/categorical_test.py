@@ -1,4 +1,4 @@
-"""Tests of the categorical: of one channel, and of several, each given the ones before it."""
+"""Tests of the categorical over one channel, and over several, each given earlier ones."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ from tests.likelihoods.helpers import NUM_DRAWS, draw_many, random_bounds, rando
 
 
 def table_params(likelihood):
-    """Params of one pixel, in float64, with logits and tables far from equal."""
+    """Params of one pixel, in float64, with varied logits and tables."""
     return 1.5 * np.random.default_rng(0).normal(size=likelihood.num_params)
 
 
@@ -54,13 +54,13 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         self.assertGreater(chi_square_p_value(counts, joint_by_hand(likelihood, params)), 1e-4)
 
     @parameterized.parameters(np.float32, np.float64)
-    def test_never_draws_what_has_no_probability(self, dtype):
+    def test_never_draws_impossible_values(self, dtype):
         likelihood, rng = likelihoods.Categorical(), np.random.default_rng(0)
         params = rng.normal(size=(NUM_DRAWS, 16)).astype(dtype)
         impossible = rng.random((NUM_DRAWS, 16)) < 0.5
         impossible[:, 7] = False
         params[impossible] = -1e6
-        # The largest Gumbels that there are, for what is impossible alone.
+        # Impossible values get the largest possible Gumbel numbers.
         largest = 1.0 - np.finfo(dtype).eps / 2
         for uniforms in (np.where(impossible, largest, 0.0), rng.random((NUM_DRAWS, 16))):
             draws = likelihood.draw(params, likelihood.noise(uniforms.astype(dtype)))

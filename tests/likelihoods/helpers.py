@@ -1,4 +1,4 @@
-"""Shared by tests of likelihoods: random parameters, bounds, noise and draws."""
+"""Helpers of tests of likelihoods: random parameters, bounds, noise and draws."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,7 +6,7 @@ import tensorflow as tf
 from pixelcnn_aux.sums import Bounds
 
 NUM_DRAWS = 20_000
-# Of a mixture of ten components over RGB.
+# For a mixture of ten components over RGB.
 IS_LOG_SCALE = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
 
 
@@ -32,7 +32,7 @@ def draw_many(likelihood, params, dtype=np.float64, mode="sample", **kwargs):
 
 
 def fixed_bounds(low, high, center):
-    """Bounds of [..., C] that do not depend on the pixel's earlier channels."""
+    """Bounds of [..., C] that ignore the pixel's earlier channels."""
     bounds = Bounds(low, high, center)
     return lambda channel, earlier: Bounds(*(x[..., channel] for x in bounds))
 
@@ -53,11 +53,11 @@ def random_bounds(*shape, num_values=256, channels=3, seed=2):
 
 
 def extreme_params(count):
-    """float32 [2 count, 100]: anything from small to extreme, and whole pixels at one extreme."""
+    """float32 [2 count, 100]: small to extreme values, then pixels with ten equal components."""
     rng, signed = np.random.default_rng(0), [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
     scales = [-1e6, -7.0, 0.0, 5.0, 30.0, 90.0]
     choices = [signed, *(signed, scales, signed) * 3]
     params = np.concatenate([rng.choice(values, (count, 10)) for values in choices], axis=-1)
-    # No ordinary component comes to the rescue of the others.
+    # No ordinary component compensates for the others.
     same = params[:, ::10].repeat(10, axis=-1)
     return tf.constant(np.concatenate([params, same]), tf.float32)

@@ -1,4 +1,4 @@
-"""Tests of what all likelihoods share: their sizes, what they refuse, and their entropies."""
+"""Tests of the interface of likelihoods: shapes, wrong arguments, and entropies."""
 
 import re
 from unittest import mock
@@ -26,7 +26,7 @@ NO_BOUNDS = "Expected `bounds` .*Received: None"
 
 
 def within(likelihood, params=PARAMS, images=PIXELS, **changes):
-    """log_prob within bounds, of which some are changed."""
+    """log_prob within bounds, with some changes."""
     bounds = Bounds(images, images, images)._replace(**changes)
     return likelihood.log_prob(params, images, bounds)
 
@@ -45,7 +45,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
                 self.assertEqual((drawn.dtype, drawn.shape), (tf.int32, pixels.shape))
 
     def test_probabilities_of_all_values_of_one_channel(self):
-        """Where no more than `_log_prob` is defined, also in a graph of any number of pixels."""
+        """With only `_log_prob` defined, also in a graph of any number of pixels."""
         coin, logits = Coin(), np.array([[-1.0], [0.5], [3.0]])
         spec = [tf.TensorSpec([None, 1], tf.float64), tf.TensorSpec([None], tf.int32)]
 
@@ -89,8 +89,8 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         ("draw", "_draw", lambda own, x: own.draw(x, x)),
         ("bounded_draw", "_bounded_draw", lambda own, x: own.draw(x, x, bounds=len)),
     )
-    def test_what_a_subclass_gives_is_of_its_pixels(self, method, call):
-        """Else it would broadcast in a sum over pixels, which would be wrong in silence."""
+    def test_results_of_a_subclass_with_wrong_shapes(self, method, call):
+        """They would broadcast silently in a sum over pixels."""
         right = [2, 5, 3] if method.endswith("draw") else [2, 5]
         for wrong in ([2, 5, 1], [2, 4], []):
             attributes = {method: lambda self, *args, shape=wrong: tf.zeros(shape)}
@@ -102,7 +102,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
-    """Given arrays of NumPy, likelihoods compute with NumPy alone what they compute with tensors."""
+    """NumPy arrays and tensors give the same results, without Keras for NumPy arrays."""
 
     @parameterized.product(
         likelihood=(
@@ -129,14 +129,14 @@ class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
         *ends, center, pixels = (np.int32(x) for x in known)
 
         def computed(kind):
-            given, bounds = kind(params), Bounds(*map(kind, (*ends, np.float32(center))))
+            own_params, bounds = kind(params), Bounds(*map(kind, (*ends, np.float32(center))))
             noise = likelihood.noise(kind(uniforms), mode, bounded)
             how = {"bounds": fixed_bounds(*bounds)} if bounded else {}
-            drawn = likelihood.draw(given, noise, kind(shifts), **how)
-            log_prob = likelihood.log_prob(given, kind(pixels), bounds if bounded else None)
+            drawn = likelihood.draw(own_params, noise, kind(shifts), **how)
+            log_prob = likelihood.log_prob(own_params, kind(pixels), bounds if bounded else None)
             earlier = [kind(pixels[..., i]) for i in range(channels - 1)]
             each = [Bounds(*(x[..., i] for x in bounds)) for i in range(channels)]
-            values = likelihood.value_log_probs(given, channels - 1, earlier, bounds=each)
+            values = likelihood.value_log_probs(own_params, channels - 1, earlier, bounds=each)
             return noise, log_prob, values, drawn
 
         refuse = {"side_effect": AssertionError}
@@ -154,7 +154,7 @@ class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLessEqual(differ, 0 if dtype == np.float64 else 0.01)
 
     def test_own_likelihoods_in_operations_of_keras(self):
-        """Also of NumPy's arrays they return such."""
+        """They return NumPy arrays for NumPy arrays."""
         coin, logits, ones = Coin(), np.array([[-0.5], [3.0]]), np.ones([2, 1], np.int32)
         uniforms = np.array([[0.6], [0.5]])
         drawn = coin.draw(logits, coin.noise(uniforms))
@@ -165,11 +165,11 @@ class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
 
 
 def by_values(likelihood, params, pixels, bounds):
-    """The entropies by the probabilities of all values, computed one by one: [...]."""
-    total, earlier, known = 0.0, [], []
+    """The entropies, from the probabilities of all values: [...]."""
+    total, earlier, each = 0.0, [], []
     for channel in range(likelihood.num_channels):
-        known.append(Bounds(*(x[..., channel] for x in bounds)))
-        log_probs = likelihood.value_log_probs(params, channel, earlier, bounds=known).numpy()
+        each.append(Bounds(*(x[..., channel] for x in bounds)))
+        log_probs = likelihood.value_log_probs(params, channel, earlier, bounds=each).numpy()
         probs = np.exp(log_probs.astype(np.float64))
         total = total - np.sum(probs * np.where(probs > 0, log_probs, 0.0), axis=-1)
         earlier.append(np.int32(pixels[..., channel]))
@@ -177,12 +177,12 @@ def by_values(likelihood, params, pixels, bounds):
 
 
 class EntropyTest(tf.test.TestCase, parameterized.TestCase):
-    """In NumPy too."""
+    """With tensors and in NumPy."""
 
     @parameterized.product(
         dtype=(np.float32, np.float64), centered=(False, True), narrow=(0.0, 3.0, 6.0)
     )
-    def test_that_of_the_probabilities_of_all_values(self, dtype, centered, narrow):
+    def test_agrees_with_the_probabilities_of_all_values(self, dtype, centered, narrow):
         likelihood = likelihoods.LogisticMixture(centered=centered)
         params = random_params(3, 50)
         params = tf.constant(params - narrow * IS_LOG_SCALE, dtype)

@@ -1,4 +1,4 @@
-"""Tests of the logistic mixture, free and within bounds, and of the logistic that it is made of."""
+"""Tests of the logistic mixture, with and without bounds, and of its discretized logistics."""
 
 import itertools
 
@@ -37,12 +37,12 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             self.assertAllEqual(dist.log_mass(np.float64(0), np.float64(255)), 0.0)
 
     def test_mass_is_precise_far_from_the_location(self):
-        """There, next to all of an interval's mass is that of the nearest value, a bin of exp(-1 / scale)."""
+        """There, the nearest value has almost all mass of an interval."""
         dist = likelihoods.DiscretizedLogistic(loc=np.float32([5.0, 250.0]), scale=[0.5, 0.5])
         mass = dist.log_mass(np.float32([205, 40]), np.float32([230, 50]))
         self.assertAllClose(mass, [-199.5 / 0.5, -199.5 / 0.5], rtol=1e-6)
 
-    def test_draws_are_quantiles_of_the_cut_distribution(self):
+    def test_draws_are_quantiles_of_the_truncated_distribution(self):
         count = 4000
         uniforms = ((np.arange(count) + 0.5) / count)[:, np.newaxis]
         loc = np.array([127.5, 100.2, 3.2, 250.0, 100.0, 8e4, -3e4, 5.0, 250.0, 20.0])
@@ -96,7 +96,7 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
             coefficients=[[30.0, 30.0], [0.0, 0.0], [-30.0, -30.0]],
         )
         uniforms = np.random.default_rng(0).random((100, 5))
-        # The Gumbels decide on the component, whose logits are the same.
+        # With equal logits, the Gumbel numbers select the component.
         uniforms[:, 0], uniforms[:, 1] = np.linspace(0.9, 0.1, 100), 0.5
         noise = likelihood.noise(tf.constant(uniforms), "map")
         # Even infinite scales leave locations as they are.
@@ -135,7 +135,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllClose(received[i], np.log(expected), rtol=1e-7, atol=1e-9)
 
     def test_values_outside_have_no_probability(self):
-        """Nor do they disturb those beside them."""
+        """Nor do they affect other values."""
         likelihood = likelihoods.LogisticMixture(centered=True)
         params = tf.constant(random_params(300), tf.float32)
         low, high, center, pixels = random_bounds(300)
@@ -155,7 +155,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(np.isfinite(gradient), np.ones([300, 100]))
 
     def test_finite_at_the_extremes(self):
-        """With bounds and without, also where all values are the first or the last one."""
+        """With and without bounds, also for images of the first or last value."""
         params = extreme_params(2048)
         low, high, center, pixels = random_bounds(4096)
         first, last = 0 * pixels, 0 * pixels + 255
@@ -182,7 +182,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(16.0, 8.0)
     def test_centered_is_another_way_to_write_the_parameters(self, unit):
-        """That of the mixture with the same locations and scales."""
+        """A mixture with the same locations and scales agrees."""
         centered = likelihoods.LogisticMixture(3, True, unit)
         plain = likelihoods.LogisticMixture(3)
         params = random_params(200, num_components=3)
@@ -205,7 +205,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(drawn, plain.draw(same, noise, -0.3, bounds=bounds))
 
     def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
-        """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""
+        """A wide component has little mass in an interval: here about as much as the other one's tail."""
         likelihood = likelihoods.LogisticMixture(num_components=2)
         pixels = np.array(list(itertools.product(range(100, 104), repeat=3)))
         noise = random_noise(likelihood, NUM_DRAWS, bounded=True)

@@ -1,4 +1,4 @@
-"""Tests of the logistic mixture over other pixels than RGB of 8 bits: any channels, and up to 16 bits."""
+"""Tests of the logistic mixture over any number of channels, and up to 16 bits."""
 
 import numpy as np
 import tensorflow as tf
@@ -39,8 +39,8 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual((again.num_channels, again.num_values), (1, 2**16))
         self.assertEqual(serialization.serialize(again), other)
 
-    def test_each_mean_is_given_all_channels_before_it(self):
-        """Four channels, of which the coefficients of the last are at the end, against sigmoids."""
+    def test_each_mean_depends_on_all_earlier_channels(self):
+        """Four channels, with the coefficients of the last one at the end, against sigmoids."""
         likelihood = LogisticMixture(1, num_channels=4, num_values=100)
         rng = np.random.default_rng(1)
         means, log_scales = rng.normal(0, 0.3, (2, 4)) - [[0], [2]]
@@ -57,7 +57,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(*KINDS)
     def test_probabilities_sum_to_one_and_draws_follow_them(self, channels, num_values):
-        """Free ones, those within bounds, and both as a codec adds them up value by value."""
+        """Without bounds and within them."""
         pixels = np.indices([num_values] * channels).reshape(channels, -1).T
         places = num_values ** np.arange(channels)[::-1]
         likelihood = mixture(channels, num_values)
@@ -81,7 +81,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertGreater(chi_square_p_value(counts, probs), 1e-4)
 
     def test_sixteen_bits(self):
-        """In float32 as in float64, at the ends too, with gradients; the narrowest are as narrow."""
+        """float32 agrees with float64, also at the ends, with finite gradients and equally narrow scales."""
         likelihood, rng = mixture(2, 2**16), np.random.default_rng(0)
         params = random_params(likelihood, 500)
         params[:, 4:6], params[:, 10:12] = rng.uniform(-20, 0, (2, 500, 2))  # log-scales
@@ -95,7 +95,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
         with tf.GradientTape() as tape:
             tape.watch(params)
             found = likelihood.log_prob(params, pixels)
-        # Of an error of 1 / 256 in a location, over the narrowest scale.
+        # A location has an error of 1 / 256, relative to the narrowest scale.
         self.assertAllClose(found, expected, rtol=1e-3, atol=0.1)
         self.assertAllLess(expected[8:], 0.0)
         self.assertAllEqual(tf.math.is_finite(tape.gradient(found, params)), np.ones(params.shape))
@@ -104,7 +104,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllGreater(probabilities(one, narrowest, [[32768], [32767]]), 0.01)
 
     def test_truncated_draws_of_sixteen_bits_are_quantiles(self):
-        """Of what is as wide as all values, or far wider: of each value as many as it is likely."""
+        """For components as wide as all values, or far wider."""
         uniforms = (np.arange(4000, dtype=np.float32) + 0.5) / 4000
         for low, high, scale in ((40_000, 40_003, 1e7), (0, 2**16 - 1, 1e9), (65_530, 65_535, 0.5)):
             dist = likelihoods.DiscretizedLogistic(np.float64(30_000.0), scale, 2**16)

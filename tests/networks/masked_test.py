@@ -1,4 +1,4 @@
-"""Tests of the network of masked convolutions: likelihoods, tiles, images of any size, and whole numbers."""
+"""Tests of masked convolutions: likelihoods, tiles, images of any size, and whole numbers."""
 
 from unittest import mock
 
@@ -37,7 +37,7 @@ class MaskedTest(helpers.TestCase):
         self.assertAllClose(factor.pixel_log_prob(inputs["image"]), whole, rtol=1e-5)
         with mock.patch.object(array_factor, "_BAND", 8 * 32):
             self.assertAllClose(factor.pixel_log_prob(inputs["image"]), whole, rtol=1e-5)
-        factor.network.radius = factor.network.module.radius = 0  # Tiles need all that they see.
+        factor.network.radius = factor.network.module.radius = 0  # smaller than the receptive field
         found = factor.pixel_log_prob(inputs["image"])
         self.assertGreater(np.abs(np.subtract(found, whole)).max(), 1e-3)
 

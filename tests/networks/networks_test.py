@@ -1,4 +1,4 @@
-"""Tests of PixelCNN and Embedding: sizes of images, saved networks, and topologies as in the paper."""
+"""Tests of PixelCNN and Embedding: sizes of images, and topologies of the paper."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ def normal(*shape, seed=0):
 
 
 class NetworksTest(tf.test.TestCase):
-    def test_sides_that_are_not_divided_are_an_error(self):
+    def test_indivisible_sides_are_an_error(self):
         for network, multiple in (
             (PixelCNN(pixelcnn_pp(1, 3), 4, 10), 4),
             (Embedding(pixelcnn_pp(1, 2), 4), 2),
@@ -24,7 +24,7 @@ class NetworksTest(tf.test.TestCase):
                 with self.assertRaisesRegex(ValueError, message):
                     helpers.made(network)(normal(1, height, width, 1))
 
-    def test_features_of_another_number_of_resolutions(self):
+    def test_wrong_number_of_resolutions_of_features(self):
         features = [normal(1, side, side, 5) for side in (4, 2, 1)]
         for count in (1, 3):
             with self.assertRaisesRegex(ValueError, f"2 resolutions. Received: {count}"):
@@ -47,7 +47,7 @@ class TopologyTest(tf.test.TestCase):
     def test_super_resolution_by_hand(self):
         steps = (
             *[Step("block")] * 2,  # 1, 2
-            Step("down"),  # 3: nobody's skip, unlike PixelCNN++'s
+            Step("down"),  # 3: not a skip, unlike in PixelCNN++
             *[Step("block")] * 2,  # 4, 5
             *(Step("block", 5), Step("block", 4)),  # 6, 7
             Step("up"),  # 8

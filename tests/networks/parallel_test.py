@@ -1,4 +1,4 @@
-"""Tests of the network that decides groups of pixels: likelihoods, draws, tiles, and images of any size."""
+"""Tests of groups of pixels: likelihoods, draws, tiles, and images of any size."""
 
 from unittest import mock
 
@@ -13,14 +13,14 @@ from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
 PARTS = {"at_once": (1, 1, 1, 1), "on_a_chessboard": (2, 1, 3, 1)}
-# Images that are cut into three rows and columns of tiles: their size, and the side of the largest tile.
+# Images cut into three rows and columns of tiles: their size, and the side of the largest tile.
 CUT = {PARTS["at_once"]: ((55, 56), 54), PARTS["on_a_chessboard"]: ((85, 86), 84)}
 each_parts = parameterized.named_parameters(*PARTS.items())
 SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
 
 
 def build(parts, size, **how):
-    """A chain of half resolutions of which the larger is decided in groups."""
+    """A chain of two resolutions; the larger one is decided in groups."""
 
     def parallel(num_params):
         return ParallelPixelCNN([1, 1, 2, 1], 4, num_params, parts=parts)
@@ -35,7 +35,7 @@ def build(parts, size, **how):
 
 class ParallelTest(helpers.TestCase):
     def cut(self, factor, parts):
-        """Has images evaluated in tiles, of which one has neighbors on all sides."""
+        """Cuts images into tiles, one of them with neighbors on all sides."""
         size, side = CUT[parts]
         self.enter_context(mock.patch.object(batches, "MAX_TILE_PIXELS", side**2))
         self.assertEqual([len(row) for row in batches.tiles(factor, size)], [3, 3, 3])
@@ -112,7 +112,7 @@ class ParallelTest(helpers.TestCase):
         self.assertAllEqual(in_tiles[0], whole[0])
         for one, other in zip(in_tiles[1:], whole[1:]):
             self.assertAllClose(one, other, rtol=1e-6)
-        if parts == PARTS["at_once"]:  # Tiles need all that they see.
+        if parts == PARTS["at_once"]:  # smaller than the receptive field
             factor.network.radius = factor.network.module.radius = 3
             self.assertNotAllEqual(factor.pixel_log_prob(inputs), whole[0])
 

@@ -1,4 +1,4 @@
-"""Tests of the folder of a run: who may write to it, what it refuses, and its weights."""
+"""Tests of a run's folder: locks, rejected contents, and weights."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ class CreateTest(helpers.TestCase):
         self.mine = RunFolder(self.folder)
 
     def test_a_new_folder_which_the_same_run_goes_on_in(self):
-        """Beside a process that is in the middle of making it."""
+        """While another process is creating it."""
         self.folder.mkdir(parents=True)
         (self.folder / f"writing.{os.getpid() + 1}-0123abcd").write_text("{")
         self.mine.create(CONFIG)
@@ -35,7 +35,7 @@ class CreateTest(helpers.TestCase):
         (self.folder / "image" / "average.safetensors").write_text("weights")
         before = helpers.contents(self.folder)
         self.mine.create(CONFIG)
-        self.mine.create({**CONFIG, "image_file": None})  # as if it had not been there
+        self.mine.create({**CONFIG, "image_file": None})  # as if absent
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_another_run_is_refused(self):
@@ -61,7 +61,7 @@ class CreateTest(helpers.TestCase):
         self.assertEqual(helpers.contents(self.folder), {"thesis.tex": b"years of work"})
 
     def test_another_process_that_is_faster(self):
-        """Also on a disk without hard links: its description is there just before this one's."""
+        """Also on a disk without hard links, with the other description written just before."""
         small, message = {**CONFIG, "preset": "small"}, 'preset: "demo" instead of "small"'
         for refused, other in (
             (FileExistsError, CONFIG),
@@ -94,7 +94,7 @@ class ReadTest(helpers.TestCase):
             (b"\xff\xfe\x00", json_of),
             (b'{"model": %s%s}' % (b"[" * 100, b"]" * 100), f"{json_of}more than 64 deep"),
             (b"[" * 100_000, f"{json_of}recursion"),
-            (b'{"model": 1, "model": 2}', f"{json_of}a key twice among .'model', 'model'."),
+            (b'{"model": 1, "model": 2}', f"{json_of}a duplicate key among .'model', 'model'."),
             (b'{"model": NaN}', f"{json_of}NaN, which is no number"),
             (b'{"model": %s}' % (b"1" * 5000), f"{json_of}limit"),
             (b'{"model": 1, "image_dir": []}', f"Expected image_dir in {file} as text or null"),
@@ -154,7 +154,7 @@ class WeightsTest(helpers.TestCase):
             self.assertAllEqual(weight, np.full(weight.shape, value))
 
     def assertRefused(self, message, best=False):
-        """Loading says so, with the factor and the file, and changes no weight."""
+        """Loading raises an error with the factor and the file, and changes no weights."""
         file = self.image.best if best else self.image.weights
         with self.assertRaisesRegex(ValueError, f"'image' in {file}.*{message}"):
             helpers.load_weights(self.image, self.factor, best)
@@ -186,7 +186,7 @@ class WeightsTest(helpers.TestCase):
         self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
 
     def assertBest(self, step, bits, best):
-        """After weights of a step and bits are saved, the best ones are those of `best`: step and bits."""
+        """Saves weights of a step and bits, and expects the best ones to be of `best`, a step and bits."""
         self.set_weights(float(step))
         self.image.save_if_best(self.factor, step, bits)
         self.assertTrue(helpers.load_weights(self.image, self.factor, best=True))
@@ -199,9 +199,9 @@ class WeightsTest(helpers.TestCase):
             (3, 2.5, (3, 2.5)),
             (6, 2.25, (6, 2.25)),
             (9, 2.75, (6, 2.25)),
-            (12, 2.25, (6, 2.25)),  # no better
-            (6, 2.25, (6, 2.25)),  # taken again, after a checkpoint was damaged
-            (3, 2.5, (3, 2.5)),  # a run that starts anew
+            (12, 2.25, (6, 2.25)),  # not better
+            (6, 2.25, (6, 2.25)),  # repeated after a damaged checkpoint
+            (3, 2.5, (3, 2.5)),  # a restarted run
         ):
             self.assertBest(step, bits, best)
         whole = self.image.best.read_bytes()
@@ -221,7 +221,7 @@ class WeightsTest(helpers.TestCase):
         ):
             self.image.save_weights(factor)
             self.assertRefused(message)
-        for factor in (  # the same but for what it rules out, and drops in training
+        for factor in (  # the same up to excluded values and dropout
             self.factor.with_fixed_sum(None),
             helpers.tiny_model(dropout=0.5, exact=True).factors["image"],
         ):
@@ -229,7 +229,7 @@ class WeightsTest(helpers.TestCase):
             self.assertTrue(helpers.load_weights(self.image, self.factor))
 
     def test_weights_that_are_damaged_of_another_dtype_or_not_finite(self):
-        """A finished run writes its average anew, if it has a checkpoint."""
+        """A finished run rewrites its average if it has a checkpoint."""
         name = "image/pixel_cnn/above/b"
         for value, message in (
             (np.int32(1), f"int32 in the array {name}, expected floats"),
@@ -243,7 +243,7 @@ class WeightsTest(helpers.TestCase):
         self.image.weights.write_bytes(b"no arrays")
         self.image.checkpoints.mkdir()
         (self.image.checkpoints / "step-3.safetensors").touch()
-        self.assertRefused("damaged.*Run training again, which writes it anew from its last")
+        self.assertRefused("damaged.*Run training again, which rewrites it from its last")
 
     def test_a_pipe_is_not_waited_for(self):
         for file in (self.image.weights, self.image.training):
@@ -300,7 +300,7 @@ class PathTest(helpers.TestCase):
 class LockTest(helpers.TestCase):
     def test_one_training_of_a_factor_at_a_time(self):
         run = RunFolder(helpers.temporary_folder(self))
-        for _ in range(2):  # it is free again
+        for _ in range(2):  # the lock is free again
             with run["image"].lock(), run["grayscale"].lock():
                 with self.assertRaisesRegex(RuntimeError, f"'image' in {run}"):
                     with run["image"].lock():

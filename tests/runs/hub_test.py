@@ -29,7 +29,7 @@ OF_FACTORS = [f"{name}/{file}" for name in ("grayscale", "image") for file in KE
 
 
 def make_run(folder):
-    """A run on photographs that is trained and evaluated, as far as the files say."""
+    """Files of a trained and evaluated run on photographs."""
     model, run = helpers.tiny_model(exact=True), RunFolder(folder)
     run.create({"dataset": "photos", "image_dir": "/home/me", "model": model.description()})
     for seed, (name, factor) in enumerate(model.factors.items()):
@@ -69,16 +69,16 @@ class HubTest(helpers.TestCase):
         self.enterContext(mock.patch.object(constants, "HF_HUB_CACHE", cache))
 
     def log_in(self, token=stand_in.TOKEN, endpoint=None):
-        """Later calls are by a user with this token; False is none."""
+        """Authenticates later calls with this token; False for none."""
         api = functools.partial(HfApi, endpoint=endpoint or self.endpoint, token=token)
         self.enterContext(mock.patch.object(huggingface_hub, "HfApi", api))
 
     def push(self, **options):
-        """Pushes the run, and returns what `pa.push` does."""
+        """Pushes the run, and returns the result of `pa.push`."""
         return pa.push(pa.load(self.folder / "mine"), NAME, **options)
 
     def hold(self):
-        """Puts the run into the repository, as if somebody had uploaded it. Returns its files."""
+        """Puts the run into the repository, as if uploaded by others. Returns its files."""
         run = helpers.contents(self.folder / "mine")
         self.hub.commits["me/tiny"] = [
             {**run, "card.json": b"{}", "README.md": b"", ".gitattributes": b""}
@@ -124,7 +124,7 @@ class HubTest(helpers.TestCase):
         self.assertEqual(sorted(self.hub.files("me/tiny")), sorted(kept))
 
     def test_figures_are_those_of_the_model(self):
-        """As it was loaded, last or best; a changed model has none."""
+        """Pushed with the last or best weights as loaded; a changed model has no run."""
         model = pa.load(self.folder / "mine")
         pa.push(model.with_exact(False), NAME)
         self.assertNotIn("card.json", self.hub.files("me/tiny"))
@@ -141,7 +141,7 @@ class HubTest(helpers.TestCase):
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), model.log_prob(IMAGES))
 
     def test_only_what_a_run_has_is_public(self):
-        """No file that a link leads to, and nothing but numbers in a table."""
+        """No targets of links, and only numbers in tables."""
         secret = self.folder / "secret"
         secret.write_text("a private key\nof two lines\n")
         (elsewhere := self.folder / "elsewhere").mkdir()
@@ -196,11 +196,11 @@ class HubTest(helpers.TestCase):
         self.assertEmpty({"image/metrics.csv", "card.json"} & files.keys())
 
     def linked(self, file):
-        """Makes a link to the description of the run."""
+        """Replaces the run's description by a link."""
         file.symlink_to(self.folder / "mine" / file.name)
 
     def test_the_later_of_two_pushes_at_once_is_refused(self):
-        """Files of both would be no run."""
+        """A mixture of both pushes would not be a run."""
         listed, other = hub._run_files, helpers.tiny_model()
 
         def meanwhile(info):
@@ -214,7 +214,7 @@ class HubTest(helpers.TestCase):
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), other.log_prob(IMAGES))
 
     def test_a_model_of_the_hub_is_pushed_with_its_facts(self):
-        """Its cache consists of links."""
+        """The Hub's cache consists of links."""
         pushed = self.push()
         model = pa.load(NAME)
         model.loaded_from = pushed  # of a commit, which stays
@@ -268,7 +268,7 @@ class HubTest(helpers.TestCase):
     def test_without_a_connection_the_last_download_is_read(self):
         self.hold()
         expected = pa.load(NAME).log_prob(IMAGES)
-        self.log_in(endpoint="http://127.0.0.1:9")  # where nobody answers
+        self.log_in(endpoint="http://127.0.0.1:9")  # no server
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), expected)
         self.fresh_cache()
         with self.assertRaisesRegex(ConnectionError, f"about {NAME}.*Check the connection"):
@@ -282,7 +282,7 @@ class HubTest(helpers.TestCase):
         self.assertEqual(sorted(self.hub.served), sorted(["card.json", "config.json", *OF_FACTORS]))
 
     def assertRefused(self, message):
-        """Loading raises the error, and no file was read."""
+        """Loading raises the error before reading any file."""
         with self.assertRaisesRegex(ValueError, message):
             pa.load(NAME)
         self.assertEmpty(self.hub.served)

@@ -1,4 +1,4 @@
-"""Tests of loading the model of a workdir, and of refusals."""
+"""Tests of loading a workdir's model, and of errors."""
 
 import json
 from unittest import mock
@@ -27,7 +27,7 @@ class LoadTest(helpers.TestCase):
         helpers.make_run(self.folder, helpers.shared_model(), trained)
 
     def assertRefused(self, *fragments):
-        """`load` raises an error with all fragments, and changes nothing."""
+        """`load` raises an error with all fragments, and changes no files."""
         before = helpers.contents(self.folder)
         with self.assertRaises(ValueError) as caught:
             pa.load(self.folder)
@@ -63,7 +63,7 @@ class LoadTest(helpers.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, "'grayscale' not trained yet.*--factor gray"):
                 needs_all()
-        # What does not need it works.
+        # Anything that does not need it works.
         self.assertEqual(model.sample(SEEDS, given={"grayscale": GRAYS})["image"].shape[0], 3)
         model.untrained = ("image",)
         with self.assertRaisesRegex(ValueError, "'image' not trained yet.*--factor image"):
@@ -97,7 +97,7 @@ class LoadTest(helpers.TestCase):
             self.assertRefused(self.folder, "description of a model")
 
     def test_entries_that_would_build_something_else(self):
-        """Keras would build objects of any class and size for them, before it fails: nothing is built."""
+        """Nothing is built, where Keras would build objects of any class and size before failing."""
         self.make_run("grayscale", "image")
         file = self.folder / "config.json"
         config = json.loads(file.read_text())
@@ -125,7 +125,9 @@ class LoadTest(helpers.TestCase):
         ):
             for part in ("network", "embedding", None):
                 config = json.loads(honest)
-                factor = config["model"]["config"]["factors"][-1]  # checked before any is built
+                factor = config["model"]["config"]["factors"][
+                    -1
+                ]  # checked before factors are built
                 described = factor["config"][part] if part else factor
                 described["config"][entry] = value
                 file.write_text(json.dumps(config))

@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 
 HOST = "127.0.0.1"
-TOKEN = "hf_writer"  # of the only user who may write, and read private repositories
+TOKEN = "hf_writer"  # the only user who may write and read private repositories
 NOT_FOUND = {"X-Error-Code": "RepoNotFound"}
 
 
@@ -84,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             return self.answer(404)
         if name not in self.hub.commits or (name in self.hub.private and not self.allowed()):
-            # The Hub does not tell these two apart to those who are not logged in.
+            # Without a login, the Hub does not distinguish these two.
             return self.answer(404 if self.allowed() else 401, headers=NOT_FOUND)
         commit, files = self.hub.revision(name, revision or "main")
         if files is None:

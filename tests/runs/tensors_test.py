@@ -1,4 +1,4 @@
-"""Tests of sealed files of arrays: damaged and hostile ones are refused before they are interpreted."""
+"""Tests of sealed files of arrays: damaged and hostile ones are rejected before they are interpreted."""
 
 import json
 from unittest import mock
@@ -12,7 +12,7 @@ from pixelcnn_aux.runs import tensors
 from tests import helpers
 
 ARRAYS = {
-    "kernel": np.arange(6, dtype=np.float32).reshape(2, 3).T,  # of no C order
+    "kernel": np.arange(6, dtype=np.float32).reshape(2, 3).T,  # not in C order
     "half": np.array([1.5, -2.0], np.float16),
     "step": np.array(7, np.int64),
     "seed": np.array([1, 2], np.uint32),
@@ -23,7 +23,7 @@ FLOATS = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
 def sealed(header, data=bytes(8)):
-    """The bytes of a file of this header, a dict or bytes, with the digest that such a file must have."""
+    """Bytes of a file with this header, a dict or bytes, and the matching digest."""
     if isinstance(header, dict):
         notes = json.dumps({"sha256": "0" * 64, **NOTES})
         header = json.dumps({"__metadata__": {"pixelcnn_aux": notes}, **header}).encode()
@@ -31,7 +31,7 @@ def sealed(header, data=bytes(8)):
 
 
 def resealed(contents):
-    """The bytes of a file that was changed, with the digest of what it is now; as they are if it has none."""
+    """A changed file's bytes with their digest updated, if they have one."""
     if not (seal := tensors._seal(contents)):
         return contents
     digest = tensors._digest(contents, *seal.span(1)).encode()

@@ -1,4 +1,4 @@
-"""Tests of the trained models of the package: how they are packed, found by name, and evaluated."""
+"""Tests of the package's trained models: packing, finding by name, and evaluation."""
 
 import contextlib
 import json
@@ -24,8 +24,8 @@ ROW = dict.fromkeys(metrics.FIELDS, 1) | {"seconds": 30.0}
 
 
 def make_run(folder, condition=None):
-    """A run that is trained and evaluated, as far as the files say. Returns its model."""
-    # Two resolutions, so that some kernels are of transposed convolutions.
+    """Writes files of a trained and evaluated run. Returns its model."""
+    # Two resolutions include kernels of transposed convolutions.
     shape = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
     model = helpers.tiny_model(topology=shape, condition=condition)
     helpers.make_run(folder, model)
@@ -40,7 +40,7 @@ def make_run(folder, condition=None):
 
 
 def pack_run(folder, name, *others):
-    """The output of packing a run by that name; its images are made up."""
+    """Output of packing a run under that name, with random images."""
     facts = {"dataset": "photos", "name": name, "data": "pictures", "license": "no license"}
     facts |= {"machine": "this", "command": "a command", "purpose": "tests"}
     arguments = [*(f"--{key}={value}" for key, value in facts.items()), *others]
@@ -62,7 +62,7 @@ class TrainedTest(helpers.TestCase):
         pack_run(cls.mine, "tiny")
 
     def changed(self, file, **changes):
-        """Until the end of the test, a file of JSON has other values."""
+        """Changes values of a JSON file until the test ends."""
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
         file.write_text(json.dumps({**json.loads(whole), **changes}))
@@ -101,7 +101,7 @@ class TrainedTest(helpers.TestCase):
         factors = [x.factors["image"].as_keras() for x in (pa.load("small"), self.model)]
         for layer, expected in zip(*map(layers.normalized_layers, factors)):
             kernel, kept = np.asarray(layer.kernel()), np.asarray(expected.kernel())
-            # Half a step of 127 of the largest, and the 11 bits of lengths.
+            # Half a step of 1/127 of the largest, and lengths of 11 bits.
             self.assertAllClose(kernel, kept, rtol=0, atol=0.005 * np.abs(kept).max())
         with self.assertRaisesRegex(ValueError, "Expected a factor of .* Received: 'gray'"):
             pack_run(self.mine, "another", "--in_8_bits=gray")
@@ -134,17 +134,17 @@ class TrainedTest(helpers.TestCase):
         self.assertEqual(packed.config(), expected)
 
     def assertNotPacked(self, error, message, folder=None, name="another"):
-        """Packing a run raises the error, and leaves the models as they are."""
+        """Packing a run raises the error and leaves the models unchanged."""
         before = helpers.contents(trained.FOLDER)
         with self.assertRaisesRegex(error, message):
             pack_run(folder or self.mine, name)
         self.assertEqual(helpers.contents(trained.FOLDER), before)
 
     def test_the_cost_of_rounding(self):
-        """Of the first images; weights that it makes better are kept."""
+        """Measured on the first images; packing that improves the bits is accepted."""
         self.assertNotPacked(ValueError, "Expected a new name. Received: tiny", name="tiny")
         with mock.patch.object(splits, "mean_bits", side_effect=[2.0, 3.0]):  # the run's, packed
-            self.assertNotPacked(ValueError, "bits per dimension at most.*Received: 1.0")
+            self.assertNotPacked(ValueError, "at most 0.001 bits per dimension.*Received: 1.0")
         with mock.patch.object(splits, "mean_bits", side_effect=RuntimeError):
             self.assertNotPacked(RuntimeError, "")
         self.addCleanup(shutil.rmtree, trained.FOLDER / "better")
@@ -153,7 +153,7 @@ class TrainedTest(helpers.TestCase):
             mock.patch.object(pack, "NUM_IMAGES", 4),
         ):
             output = pack_run(self.mine, "better")
-        self.assertIn("packed: -1.00000 bits per dimension on 4 validation images\n", output)
+        self.assertIn("packing: -1.00000 bits per dimension on 4 validation images\n", output)
         self.assertIn("better", trained.pretrained())
 
     def test_weights_beyond_those_of_16_bits_are_refused_by_name(self):
@@ -216,7 +216,7 @@ class TrainedTest(helpers.TestCase):
         self.assertEqual(trained.outputs(mine), mine)
 
     def test_programs_without_a_run(self):
-        """They take the default and photographs, say so, and write beside the runs, not into the package."""
+        """They choose and report the default models, and write beside runs, not into the package."""
         before = helpers.contents(trained.FOLDER)
         for arguments, expected in (([], "photos"), (["--dataset=cifar10"], "cifar10")):
             with (

@@ -1,4 +1,4 @@
-"""Tests of colored photographs, in float64 so that what should be equal is equal to the last pixel."""
+"""Tests of colored photographs, in float64 so that equal pictures agree in every pixel."""
 
 import functools
 import itertools
@@ -19,21 +19,21 @@ BROWN, BLUE = np.array([[110, 80, 60], [150, 190, 250]])  # of lumas 86 and 184
 
 @functools.cache
 def tiny_model():
-    """Of 4 x 6 pixels; its draws are confetti, some of whose colors are too strong for their gray."""
+    """A model of 4 x 6 pixels; its draws are confetti, with some colors too strong for their gray."""
     model = helpers.tiny_model(exact=True, dtype="float64")
     helpers.randomize(model.factors["image"])
     return model
 
 
 def two_halves(step):
-    """A picture of 90 x 120 pixels, left of a column brown and right of it blue."""
+    """A picture of 90 x 120 pixels, brown left of a column and blue right of it."""
     return (
         np.where(np.arange(120)[:, None] < step, BROWN, BLUE)[None].repeat(90, 0).astype(np.uint8)
     )
 
 
 def drawing(noise):
-    """Draws brown where grays are 5, blue where they are 11, between them between; plus [32, 1, 1, 3]."""
+    """Mocks draws: brown at grays of 5, blue at 11, linear in between; plus noise [32, 1, 1, 3]."""
 
     def sample(model, request, given, known, mask):
         [grays] = given.values()
@@ -66,7 +66,7 @@ class PicturesTest(helpers.TestCase):
         self.assertAllClose(found[:, far], picture[:, far], rtol=0, atol=5)
 
     def test_colors_are_those_of_a_mean_twice_as_strong(self):
-        """Whatever all draws together have none of."""
+        """Noise that cancels out in the mean makes no difference."""
         noise = np.random.default_rng(0).integers(-40, 40, (16, 1, 1, 3))
         found = []
         for each in (0, np.concatenate([noise, -noise])):
@@ -87,13 +87,13 @@ class PicturesTest(helpers.TestCase):
 
 
 class SeveralTest(helpers.TestCase):
-    """Colorings of gray pictures whose draws are of four uniform colors and a little noise, 24 of each."""
+    """Colorings of gray pictures by draws of four uniform colors, 24 of each, with a little noise."""
 
     LUMA, TINTS = 120, np.array([[20, -8], [-25, 12], [-60, 35], [80, -60]])  # of red and blue
     PICTURE = np.full((8, 12, 1), LUMA, np.uint8)
 
     def colored(self, nats=lambda reds: -abs(reds), tints=TINTS, noise=1, **how):
-        """What red and blue of three colorings have more than their luma, [3, 2], and the colorings.
+        """Red and blue of three colorings minus their luma, [3, 2], and the colorings.
 
         `nats` are the log-likelihoods of uniform pictures by their red tint.
         """
@@ -114,8 +114,8 @@ class SeveralTest(helpers.TestCase):
         self.assertEqual(found.shape, (3, 8, 12, 3))
         return found[:, 4, 5, ::2].astype(float) - self.LUMA, found
 
-    def test_they_are_of_groups_of_draws(self):
-        """The nearest to the mean of all first, where hues and likelihoods do not say otherwise."""
+    def test_colorings_are_clusters_of_draws(self):
+        """Closest to the mean first, for equal hues and likelihoods."""
         for seeds in (None, [3, 4]):
             tints, _ = self.colored(seeds=seeds)
             self.assertAllClose(tints, self.TINTS[:3], rtol=0, atol=2)
@@ -138,7 +138,7 @@ class SeveralTest(helpers.TestCase):
         self.assertAllEqual(first, again)
         self.assertNotAllEqual(first, other)
 
-    def test_draws_that_are_all_alike(self):
+    def test_identical_draws(self):
         tints, _ = self.colored(tints=self.TINTS[:1], noise=0)
         self.assertAllClose(tints, self.TINTS[[0, 0, 0]], rtol=0, atol=1)
 
@@ -174,7 +174,7 @@ class AsSeenWholeTest(helpers.TestCase):
         ((70, 500), (8, 58)),
     )
     def test_sizes(self, size, expected):
-        """They are multiples of 2, as the network needs."""
+        """Sides are multiples of 2, as the network needs."""
         network = {"topology": pa.networks.topology.pixelcnn_pp(1, 2), "filters": 4}
         model = helpers.random_chain([Grayscale()], (8, 8), network)
         images = helpers.pictures(1, size=size)

@@ -1,4 +1,4 @@
-"""Incremental evaluation is exact: a network computes for each pixel what it computes for whole images."""
+"""Tests that incremental evaluation is exact: pixel by pixel, parameters are those of whole images."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from tests.factors.causality_test import (
 
 
 def down_twice(head):
-    """A network that goes down again after it has come up, and in between to a quarter."""
+    """A network that goes down, up, and down again, to a quarter of the resolution."""
     down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
     steps = (down, block, up, block, down, down, block, up, block, up, block)
     shape = topology.Topology(steps, (11, 9, 7))
@@ -29,9 +29,9 @@ def down_twice(head):
 
 
 def random_inputs(factor, height, width):
-    """`Inputs` of two images, with all that the factor is given."""
-    given, ratio = factor.auxiliary_likelihood, factor.auxiliary_ratio
-    auxiliary = given and random_images(given, 2, height // ratio, width // ratio)
+    """`Inputs` of two images, with auxiliary images and conditions as the factor needs."""
+    likelihood, ratio = factor.auxiliary_likelihood, factor.auxiliary_ratio
+    auxiliary = likelihood and random_images(likelihood, 2, height // ratio, width // ratio)
     condition = factor.condition and np.array([-1, 2], factor.condition.dtype)
     return Inputs(random_images(factor.likelihood, 2, height, width), auxiliary, condition)
 
@@ -39,8 +39,8 @@ def random_inputs(factor, height, width):
 class ExactnessTest(helpers.TestCase):
     def assertExact(self, factor, inputs):
         inputs = Inputs.of(inputs)
-        full = factor(inputs, training=False).numpy()  # by Keras, the others in NumPy
-        # If pixels hardly differed, it would not show which of them a parameter was computed from.
+        full = factor(inputs, training=False).numpy()  # by Keras; the others by NumPy
+        # Parameters must differ between pixels, to show which pixel they were computed from.
         self.assertGreater(np.std(full, axis=(1, 2)).mean(), 0.1)
         for method in METHODS:
             found = factor.params(inputs, method=method)
@@ -49,7 +49,6 @@ class ExactnessTest(helpers.TestCase):
             self.assertLess(error.max(), 1e-4)
 
     @parameterized.named_parameters(
-        # A width of 7 or 3 is none of those at which several columns are taken at a time.
         ("flat_rgb", (5, 7), flat, RGB),
         ("flat_gray_given_rgb", (8, 12), flat, GRAY, RGB),
         ("flat_rgb_seeing_a_row", (3, 8), flat, RGB, None, ((1, 3), (1, 2))),
@@ -59,7 +58,7 @@ class ExactnessTest(helpers.TestCase):
         ("pixelcnn_pp_3_of_classes", (16, 16), pixelcnn_pp, 3, RGB, GRAY, KERNELS, Classes(3)),
         ("down_twice_gray", (8, 12), down_twice, GRAY),
     )
-    def test_the_parameters_met_on_the_way_through_given_images(self, size, make, *arguments):
+    def test_parameters_of_given_images(self, size, make, *arguments):
         factor = make(*arguments)
         helpers.randomize(factor)
         self.assertExact(factor, random_inputs(factor, *size))
@@ -68,7 +67,7 @@ class ExactnessTest(helpers.TestCase):
         factor = flat(GRAY)
         images = random_inputs(factor, 4, 5).images
         factor.initialize_from_data(images)
-        # Before training too, since what was traced then must not keep the weights of then.
+        # Also before training: graphs traced then must not keep the old weights.
         self.assertExact(factor, images)
         before = factor.get_weights()
         factor.compile(keras.optimizers.Adam(1e-2), GRAY.bits_per_dim, run_eagerly=True)

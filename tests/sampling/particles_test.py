@@ -1,4 +1,4 @@
-"""Tests of completions by particles: their distribution, the state that follows particles, and refusals."""
+"""Tests of completions by particles: their distribution, resampled state, and wrong arguments."""
 
 import functools
 from unittest import mock
@@ -22,7 +22,7 @@ SEEDS = np.array([[1, 2], [3, 4], [1, 2]], np.int32)
 
 @functools.cache
 def parallel():
-    """A pyramid that decides groups of pixels, of the size of `particles.tiny`."""
+    """A pyramid that decides groups of pixels, with the size of `particles.tiny`."""
     bits = {"channels": 1, "bits": particles.BITS}
     made = pa.parallel_pyramid(particles.SIZE, halvings=1, num_components=2, **SMALL, **bits)
     for factor in helpers.randomized(made).factors.values():
@@ -38,12 +38,14 @@ def several_resolutions():
     network = {"topology": shape, "filters": 4}
     made = helpers.random_chain([Grayscale(2)], (8, 8), network)
     for factor in made.factors.values():
-        factor.network.last.g.assign(4.0 * factor.network.last.g)  # much depends on other pixels
+        factor.network.last.g.assign(
+            4.0 * factor.network.last.g
+        )  # strong dependence on other pixels
     return made
 
 
 def completed(model, count, seeds=SEEDS, **how):
-    """dict, name -> images, completed by so many particles."""
+    """dict, name -> images, completed by `count` particles."""
     height, width = model.image_size
     shape, last = (len(SEEDS), height, width), model.likelihood.num_values - 1
     channels = model.likelihood.num_channels
@@ -58,7 +60,7 @@ def completed(model, count, seeds=SEEDS, **how):
 
 class DistributionTest(helpers.TestCase):
     def assertTends(self, model, condition=None):
-        """From another distribution, by one particle, to that given all that is known."""
+        """Many particles draw from the distribution given all known pixels, one particle from another."""
         images, probs = particles.completions(model, condition)
         shares = (particles.shares(model, condition, images, 400, count) for count in (1, 64))
         one, many = (particles.variation(x, probs) for x in shares)
@@ -74,7 +76,7 @@ class DistributionTest(helpers.TestCase):
 
     @parameterized.parameters(True, False)
     def test_grays_and_their_colors(self, exact):
-        """Of a bound: pairs of images, which need not agree."""
+        """Without exactness: pairs of images, which need not agree."""
         how = {"channels": 3, "bits": 1, "exact": exact, "centered": exact}
         model = helpers.random_chain([custom.SmallGray()], (1, 3), **how)
         for factor in model.factors.values():
@@ -100,17 +102,17 @@ class DistributionTest(helpers.TestCase):
 
 
 class StateTest(helpers.ImagesTestCase):
-    """Particles take all that a scan knows about them along."""
+    """Resampling moves the complete state of a particle."""
 
     @parameterized.parameters("colors", "deep_chain", "classes", "bound", "several_resolutions")
-    def test_as_by_a_scan_that_knows_pixels_alone(self, name):
+    def test_same_as_a_scan_without_state(self, name):
         model = several_resolutions() if name == "several_resolutions" else build(name)
         how = {key: x[:3] for key, x in labels(name).items()}
 
         def row_by_row(network, features, shape, _):
             return DiagonalScan(network, features, shape, shape[2])
 
-        # Particles are resampled at other moments where rows go on at once.
+        # Row by row, since a diagonal scan resamples at other times.
         with mock.patch("pixelcnn_aux.factors.array_factor.DiagonalScan", row_by_row):
             found = completed(model, 8, **how)
         self.assertSameImages(completed(model, 8, **how, method="full"), found)
@@ -135,7 +137,7 @@ class StateTest(helpers.ImagesTestCase):
 
     @parameterized.parameters("bound", "deep_chain", "classes", "parallel")
     def test_weights_of_images_that_are_known(self, name):
-        """They are the model's own probabilities."""
+        """They are the model's probabilities."""
         model, how = build(name), {key: x[:3] for key, x in labels(name).items()}
         images = helpers.pictures(3, size=model.image_size)
         with mock.patch.object(Particles, "weigh", autospec=True) as weigh:
@@ -145,12 +147,12 @@ class StateTest(helpers.ImagesTestCase):
         self.assertAllClose(nats[1::2], nats[::2], rtol=1e-9)
 
     def test_one_particle_is_a_draw(self):
-        """Without particles: nothing is weighed."""
+        """Nothing is weighed."""
         with mock.patch("pixelcnn_aux.sampling.particles.Particles", side_effect=AssertionError):
             self.assertEqual(list(completed(build("colors"), 1)), ["x0", "x1"])
 
     def test_noise(self):
-        """That of the first particle is that of a draw; none has another's."""
+        """The first particle has the noise of a draw; all particles have different noise."""
         made = Particles(SEEDS[:2], 3)
         factor, seeds = build("colors").factors["x1"], made.each(SEEDS[:2])
         found = sampling.noise(factor, seeds, made.streams(1), (2, 3))
@@ -158,7 +160,7 @@ class StateTest(helpers.ImagesTestCase):
         self.assertLen(set(found.ravel()), found.size)
 
     def test_resampling(self):
-        """As often as weights say, of those requests alone that have few; all that is theirs follows."""
+        """In proportion to weights, for depleted requests only; all state follows."""
         made, rows = Particles(SEEDS[:2], 4), np.arange(8)
         made.weigh(np.log([0.25, 1e-9, 0.5, 0.25, 1, 1, 1, 1]))
         self.assertAllClose(made.effective(), [8 / 3, 4.0])

@@ -1,4 +1,4 @@
-"""Tests of pictures of any size, in float64 so that what should be equal is equal to the last pixel."""
+"""Tests of pictures of any size, in float64 so that equal pictures agree in every pixel."""
 
 import functools
 from unittest import mock
@@ -48,7 +48,7 @@ def mask_of(images):
 
 
 class ModelsSizeTest(helpers.TestCase):
-    """A picture of the model's size is drawn as by `sample`."""
+    """A picture of the model's size is the draw of `sample`."""
 
     def test_colors(self):
         images, how = helpers.pictures(2), {"log_scale_shift": [-1.0, 0.0], "mode": "map"}
@@ -59,7 +59,7 @@ class ModelsSizeTest(helpers.TestCase):
 
     @parameterized.parameters(2, 4)
     def test_enlargements(self, times):
-        """Scales in between are drawn at lower log-scales."""
+        """Intermediate scales have lower log-scales."""
         images, shifts = halved(helpers.pictures(2, size=(8, 8)), times), np.array([0.5, -1.0])
         given = {f"{8 // times}x{8 // times}": images}
         if times == 4:
@@ -76,7 +76,7 @@ class ModelsSizeTest(helpers.TestCase):
 
 
 class AnySizeTest(helpers.TestCase):
-    """Exact models draw what agrees with what they are given."""
+    """Draws of exact models agree with given images."""
 
     @parameterized.parameters((1, 1), (3, 17), (9, 11))
     def test_completions(self, *size):
@@ -98,7 +98,7 @@ class AnySizeTest(helpers.TestCase):
 
 
 class WholeTest(helpers.TestCase):
-    """A model of one size draws larger pictures as one of that size does."""
+    """A model draws larger pictures like a model of the larger size."""
 
     def test_enlargements(self):
         whole = pyramid().with_image_size((20, 24))  # PICTURES, padded to whole blocks
@@ -123,17 +123,17 @@ def scenes():
 
 @functools.cache
 def photographs():
-    """Images of any size, with a half and a quarter of it."""
+    """A model of images of any size, halves and quarters."""
     parts = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
     made = pa.parallel_pyramid(halvings=2, base_blocks=1, num_components=2, **parts)
     return helpers.randomized(made)
 
 
 class ScenesTest(helpers.TestCase):
-    """The small picture around a hole is drawn by another model."""
+    """Another model draws the small picture around a hole."""
 
     def completed(self, images, mask, model=None, **how):
-        """The completions, and the calls that drew their parts: the small ones, and the enlargements."""
+        """The completions, the calls that drew small pictures, and the calls that enlarged them."""
         model = model or photographs()
         spied = mock.patch.object(pictures, "draw", side_effect=pictures.draw)
         with spied as draw:
@@ -150,7 +150,7 @@ class ScenesTest(helpers.TestCase):
         return small.args[1].size, large.args[1].size
 
     def test_the_part_around_a_hole(self):
-        """It takes half of what scenes see where it can, and twice that as far as the model enlarges."""
+        """The hole takes at most half of what scenes see, as far as the model enlarges."""
         rows = slice(20, 24)
         self.assertEqual(self.sizes(np.s_[20:24, 20:22]), ((4, 4), (8, 8)))
         self.assertEqual(self.sizes(np.s_[20:25, 20:22]), ((4, 4), (16, 16)))
@@ -158,14 +158,14 @@ class ScenesTest(helpers.TestCase):
         self.assertEqual(self.sizes(np.s_[15:32, 20:21]), ((8, 4), (32, 16)))
         self.assertEqual(self.sizes(np.s_[:, rows]), ((10, 4), (40, 16)))
         self.assertEqual(self.sizes(np.s_[2:3, 1:2], (3, 5)), ((2, 4), (4, 8)))
-        # Several are one.
+        # Several holes count as one.
         self.assertEqual(self.sizes([np.s_[5:6, 20:22], np.s_[20:22, 23:24]]), ((8, 4), (32, 16)))
         # A model of one size takes larger pictures.
         self.assertEqual(self.sizes(np.s_[20:24, 20:22], model=pyramid()), ((4, 4), (8, 8)))
 
     @parameterized.parameters(True, False)
-    def test_the_small_picture_is_what_known_pixels_leave(self, exact):
-        """Scenes draw it within these bounds, and it is what the model enlarges."""
+    def test_small_picture_agrees_with_known_pixels(self, exact):
+        """Scenes draw it within their bounds, and the model enlarges it."""
         images, mask = helpers.pictures(1, size=(8, 8)), np.ones((1, 8, 8, 1), np.uint8)
         mask[:, 3:6, 3:7] = 0
         how = {"model": pyramid(exact), "log_scale_shift": -0.5, "particles": 4}
@@ -184,8 +184,8 @@ class ScenesTest(helpers.TestCase):
         rows = sampling.checked(scenes(), request)._replace(size=(4, 4)), {}, {"image": own}
         self.assertAllEqual(sampling.draw(scenes(), *rows, 4)["image"], given)
 
-    def test_what_is_drawn_joins_what_is_around_it(self):
-        """At every scale: pixels that are off the grid of blocks make up for no other ones."""
+    def test_draws_join_their_surroundings(self):
+        """At every scale: pixels off the grid of blocks do not compensate for others."""
         images, mask = np.full((1, 8, 8, 3), 100, np.uint8), np.ones((1, 8, 8, 1), np.uint8)
         mask[:, 3:6, 3:8] = 0
         steps = np.array([[1, 1, 1, 1, 1], [1, 2, 2, 2, 2], [1, 1, 1, 1, 1]])[..., np.newaxis]
@@ -197,12 +197,12 @@ class ScenesTest(helpers.TestCase):
             self.assertAllEqual(halved(found, 8 // given.shape[1]), given)
 
     def shifts(self, images, mask, model=None, **how):
-        """Those of the full pictures' log-scales, [B, H, W]."""
+        """The shifts of log-scales of the full pictures, [B, H, W]."""
         _, _, calls = self.completed(images, mask, model, **how)
         return np.concatenate([call.args[3]["image"]["log_scale_shift"] for call in calls])
 
-    def test_what_is_drawn_varies_as_what_is_around_it(self):
-        """As what is nearby, and of the same brightness; unknown pixels do not matter."""
+    def test_draws_vary_like_their_surroundings(self):
+        """Like nearby pixels of the same brightness; unknown pixels do not matter."""
         random = np.random.default_rng(0)
         noise = random.integers(-30, 31, (1, 32, 64, 3))
         noise[:, :, 32:] = 0
@@ -218,7 +218,7 @@ class ScenesTest(helpers.TestCase):
         self.assertAllClose(mirrored[9:15, 9:15], np.full((6, 6), -0.7))
         self.assertAllClose(mirrored[9:15, 49:55], np.zeros((6, 6)))
 
-    def test_one_particle_where_nothing_is_known_after_the_first_pixel_to_draw(self):
+    def test_one_particle_without_known_pixels_after_the_first_drawn_one(self):
         for known, count in (((4, 0), 1), ((5, 0), 4), ((4, 1), 4)):
             images, mask = helpers.pictures(1, size=(8, 8)), np.zeros((1, 8, 8, 1), np.uint8)
             mask[:, : known[0]], mask[:, -1, : known[1]] = 1, 1

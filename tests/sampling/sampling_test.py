@@ -1,6 +1,6 @@
-"""Tests of draws: seeds, modes, shifts, noise, completions of exact models, and refusals.
+"""Tests of draws: seeds, modes, shifts, noise, completions of exact models, and wrong arguments.
 
-That every way to draw gives the same images is in agreement_test.
+agreement_test checks that all methods of drawing give the same images.
 """
 
 import functools
@@ -41,7 +41,7 @@ def exact(name, **how):
 
 @functools.cache
 def drawn(mode="sample", log_scale_shift=0.0):
-    """The images of `SEEDS`: dict, name -> array."""
+    """The images drawn from `SEEDS`: dict, name -> array."""
     images = model().sample(SEEDS, log_scale_shift=log_scale_shift, mode=mode)
     return {name: np.array(x) for name, x in images.items()}
 
@@ -60,7 +60,7 @@ class SampleTest(helpers.ImagesTestCase):
         for name, images in model().sample(SEEDS + 1).items():
             self.assertNotAllEqual(drawn()[name], images)
 
-    def test_a_number_is_that_of_the_seeds(self):
+    def test_number_of_seeds(self):
         seeds = [[0, 0], [0, 1], [0, 2], [0, 3]]
         self.assertSameImages(model().sample(4), model().sample(seeds))
         self.assertSameImages(model().sample(np.int64(1)), model().sample(seeds[:1]))
@@ -71,7 +71,7 @@ class SampleTest(helpers.ImagesTestCase):
 
     def test_images_are_drawn_as_often_as_they_are_likely(self):
         made = helpers.random_chain([custom.SmallGray()], (1, 2), channels=3, bits=1)
-        for factor in made.factors.values():  # pixels depend more on those before
+        for factor in made.factors.values():  # stronger dependence on earlier pixels
             factor.network.last.g.assign(3.0 * factor.network.last.g)
         seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (20_000, 2)).astype(np.int32)
         values = made.sample(seeds)["x1"].reshape(-1, 6)
@@ -90,7 +90,9 @@ class SampleTest(helpers.ImagesTestCase):
 
     def test_map_takes_locations_of_the_same_components(self):
         images = drawn("map")
-        self.assertAllEqual(images["grayscale"], drawn()["grayscale"])  # a categorical as usual
+        self.assertAllEqual(
+            images["grayscale"], drawn()["grayscale"]
+        )  # a categorical is unaffected
         self.assertNotAllEqual(images["image"], drawn()["image"])
         factor = model().factors["image"]
         params = factor.params(images["image"], images["grayscale"])
@@ -119,11 +121,11 @@ class SampleTest(helpers.ImagesTestCase):
 
     def test_noise(self):
         noise = noise_of("image")
-        self.assertEqual(noise.shape, (3, *helpers.SIZE, 2 + 3))  # for components and for channels
+        self.assertEqual(noise.shape, (3, *helpers.SIZE, 2 + 3))  # components and channels
         self.assertEqual(noise.dtype, tf.float64)
         single = helpers.shared_model("float32").factors["image"]
         self.assertEqual(sampling.noise(single, SEEDS, 1, helpers.SIZE).dtype, tf.float32)
-        # Neither images nor pixels nor factors share any; nor do seeds of one hash of 32 bits.
+        # Images, pixels and factors share no numbers, nor do seeds with the same 32-bit hash.
         noise = np.concatenate([np.ravel(noise_of(name)) for name in model().factors])
         self.assertLen(set(noise), noise.size)
         factor, seeds = model().factors["grayscale"], tf.constant([[0, 45520], [0, 47586]])
@@ -136,11 +138,11 @@ class SampleTest(helpers.ImagesTestCase):
         some = sampling.Noise(factor, seeds.numpy(), 1, helpers.SIZE)
         self.assertAllClose(in_graph(seeds), noise, rtol=1e-12)
         self.assertAllEqual(some[:, 1:3, 2:], noise[:, 1:3, 2:])
-        with mock.patch.object(chains, "_AT_ONCE", 5):  # a row at a time
+        with mock.patch.object(chains, "_CHUNK", 5):  # a row at a time
             again = sampling.Noise(factor, seeds.numpy(), 1, helpers.SIZE)
             self.assertAllEqual(again[:, :, :], noise)
             self.assertAllEqual(again[:, 1:3, 2:], noise[:, 1:3, 2:])
-        # Seeds mean the same in every version.
+        # Seeds keep their meaning in all versions.
         noise = sampling.noise(factor, tf.constant([[0, 1]]), 2, (1, 2))
         uniforms = np.array([0.040145529201251806, 0.5612506988834305])
         self.assertAllClose(noise[0, 0, 0, :2], -np.log(-np.log(uniforms)), rtol=1e-12)
@@ -166,7 +168,7 @@ class SampleTest(helpers.ImagesTestCase):
 
     @parameterized.parameters(*EXACT)
     def test_draws_of_exact_models_agree(self, name):
-        """In every mode, and with whatever is given."""
+        """In every mode, and for any given image."""
         made, random = exact(name), np.random.default_rng(0)
         shifts, images = np.linspace(-1.0, 0.0, len(SEEDS)), {}
         for mode in likelihoods.MODES:
@@ -193,7 +195,7 @@ class CompletionTest(helpers.ImagesTestCase):
             self.assertAgree(made, images)
             [*_, full] = images.values()
             self.assertAllEqual(np.where(mask, known, full), full)
-        if name == "halves":  # XLA compiles the last factor alone
+        if name == "halves":  # XLA compiles only the last factor
             given = {"x0": images["x0"]}
             how = {"given": given, "known": known, "mask": mask, "mode": mode}
             self.assertSameImages(made.sample(SEEDS, **how, jit_compile=True), images)
@@ -205,15 +207,15 @@ class CompletionTest(helpers.ImagesTestCase):
             found = made.sample(SEEDS, known=KNOWN, mask=np.zeros_like(MASK))
             self.assertSameImages(found, made.sample(SEEDS))
 
-    def test_centered_alone_keeps_what_is_known_and_no_more(self):
-        """Known pixels leave intervals for the sums of their blocks, which nothing has to agree with."""
+    def test_centered_model_keeps_known_pixels_only(self):
+        """Auxiliary images need not agree with known pixels if the model is not exact."""
         made, mask = exact("halves", exact=False), np.ones_like(MASK)
         mask[:, 1::2, 1::2] = 0  # one pixel of each block
         images = made.sample(SEEDS, known=KNOWN, mask=mask)
         self.assertAllEqual(images["x0"], made.sample(SEEDS)["x0"])
         self.assertAllEqual(np.where(mask, KNOWN, images["x1"]), images["x1"])
 
-    def test_given_what_they_contradict(self):
+    def test_given_images_that_contradict_known_pixels(self):
         made, known, mask = exact("halves"), KNOWN.copy(), MASK.copy()
         mask[2, 2:4, :2] = [[[1], [1]], [[0], [1]]]
         known[2, 2:4, :2] = [[[9] * 3, [0, 20, 30]], [[9] * 3, [1, 2, 4]]]  # sums of 10, 31, 43
@@ -278,7 +280,7 @@ class WrongArgumentsTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             model().sample(**{"seeds": SEEDS, **arguments})
 
-    def test_what_is_no_array_of_numbers(self):
+    def test_arguments_that_are_no_arrays_of_numbers(self):
         masked = np.ma.masked_array(SEEDS, mask=True)
         for wrong in (None, "ab", [[1], [2, 3]], {}, object(), [1j], np.datetime64("now"), masked):
             for name in ("seeds", "log_scale_shift"):

@@ -11,14 +11,14 @@ from pixelcnn_aux.scores import detection
 
 class DetectionTest(tf.test.TestCase):
     def test_by_hand(self):
-        # Of those that belong, 95 of 100 are at most 94, as are 4 of the 10 others.
+        # 95 of the 100 that belong are at most 94, as are 4 of the 10 others.
         others = [93.0, 94.0, 94.0, 2.0, 94.5, 95.0, 99.0, 99.0, 200.0, np.inf]
         found = scores.detect(np.random.default_rng(0).permutation(100), others)
         self.assertAllClose(found.false_positives, 0.4)
         found = scores.detect([0.0, 1.0], [2.0, 3.0, 4.0])
         self.assertEqual(found, (1.0, (1.0, 1.0), 0.0, (0.0, 0.0)))
 
-    def test_as_by_all_pairs(self):
+    def test_agrees_with_all_pairs(self):
         random = np.random.default_rng(0)
         belonging, others = random.integers(0, 9, 50), random.integers(3, 12, 70)
         higher = np.mean(others[:, None] > belonging) + np.mean(others[:, None] == belonging) / 2

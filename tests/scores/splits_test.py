@@ -9,7 +9,7 @@ from tests import helpers
 
 
 class BitsPerDimTest(helpers.TestCase):
-    def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
+    def test_every_image_counts_once_even_in_a_ragged_last_batch(self):
         model, images = helpers.shared_model(), helpers.pictures(5)
         batches = [images[:2], images[2:4], images[4:]]
         found = splits.summary(splits.bits(model, batches))

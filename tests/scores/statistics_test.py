@@ -1,4 +1,4 @@
-"""Tests of scores: entropies are expected bits, and the others follow their definitions."""
+"""Tests of scores: entropies are expected bits, and other scores follow their definitions."""
 
 import math
 from unittest import mock
@@ -36,18 +36,18 @@ class EntropyTest(helpers.TestCase):
         entropy = -probs @ np.log2(probs) / 4
         self.assertAllClose(probs @ found["bits"]["total"], entropy, rtol=1e-6)
 
-    def test_what_is_drawn(self):
-        """Over draws of an exact model, bits equal entropies to 1 %; under another model they do not."""
+    def test_draws(self):
+        """Over draws of an exact model, bits equal entropies to 1 %; under another model they differ."""
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = helpers.randomized(pa.pyramid((4, 4), (2, 2), **small))
         for factor in model.factors.values():
-            # Narrow, so that not all draws are the lowest or highest value.
+            # Narrow, so that few draws are the lowest or highest value.
             factor.network.last.g.assign(0.3 * factor.network.last.g)
         seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (COUNT, 2)).astype(np.int32)
         [*_, images] = model.sample(seeds).values()
         for name, (bits, entropy) in means(model, images).items():
             self.assertAllClose(bits, entropy, rtol=0.01, msg=name)
-        # An entropy without the bounds differs.
+        # An entropy without bounds differs.
         bits, _ = means(model, images)["4x4"]
         _, entropy = means(model.with_exact(False), images)["4x4"]
         self.assertGreater(entropy / bits, 1.02)
@@ -103,8 +103,8 @@ class BitsTest(helpers.TestCase):
             mean = sum(x.bits.sum() for x in pixels.values()) / self.images[0].size
             self.assertAllClose(mean, own["total"][0], rtol=1e-5)
 
-    def test_of_a_model_in_numpy(self):
-        """All that scores ask of a model are methods from arrays of NumPy to such."""
+    def test_scores_of_a_model_in_numpy(self):
+        """Scores call only methods of the model that map NumPy arrays to NumPy arrays."""
         model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
         expected, methods = scores.score(model, self.images), {}
         for name in ("pixel_nats", "auxiliaries", "log_probs", "log_probs_by_class"):

@@ -10,7 +10,7 @@ from pixelcnn_aux import scores
 
 
 def normal(count, seed=0):
-    """`scores.bits` of two factors: correlated, of scales that differ by a factor of 100."""
+    """`scores.bits` of two correlated factors, with scales that differ by a factor of 100."""
     random = np.random.default_rng(seed)
     x, noise = random.normal(size=(count, 2)), random.normal(size=(count, 2))
     bits = np.stack([3 + x[:, 0], 5 + 0.01 * (x[:, 0] + x[:, 1])], axis=1)
@@ -35,7 +35,7 @@ class TypicalTest(tf.test.TestCase):
             nats = distance**2 / 2 + size * np.log(2 * np.pi) / 2
             self.assertAllClose(received["density_of_states"][name], nats, atol=0.2)
 
-    def test_bits_less_entropy_tell_where_bits_do_not(self):
+    def test_bits_less_entropy_detect_changes_that_bits_do_not(self):
         typical, others = scores.Typical(normal(500)), normal(20, seed=1)
         for by_factor in others["bits_less_entropy"].values():
             by_factor += 5.0

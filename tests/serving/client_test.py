@@ -1,4 +1,4 @@
-"""Tests of the client: requests, refused inputs, and distrust of servers."""
+"""Tests of the client: requests, rejected inputs, and untrusted servers."""
 
 import concurrent.futures
 import importlib
@@ -159,7 +159,7 @@ class ClientTest(toy.ServedTest):
             spy.assert_not_called()
 
     def test_without_the_package(self):
-        """The client needs it, an export does not."""
+        """Only the client needs the package, exports do not."""
         self.addCleanup(importlib.reload, grpc_client)
         absent = {x: None for x in sys.modules if x.startswith("tensorflow_serving")}
         self.enter_context(mock.patch.dict(sys.modules, absent))
@@ -169,10 +169,10 @@ class ClientTest(toy.ServedTest):
 
 
 class HostileTest(toy.ServedTest):
-    """Servers that answer wrongly."""
+    """Servers with wrong answers."""
 
     def assert_refused(self, address, signature, message):
-        """Asserts that a request soon ends in an error of one line."""
+        """Asserts that a request soon raises a one-line error."""
         inputs = {"image": IMAGE} if signature in ("log_prob", "auxiliaries") else HOW
         start = time.monotonic()
         with self.subTest(message), self.assertRaisesRegex(RuntimeError, message) as caught:
@@ -207,7 +207,7 @@ class HostileTest(toy.ServedTest):
             ("sample", "grayscale", image[..., :1] + 16, "grayscale from 0 to 15.* Received: 16"),
             ("auxiliaries", "num_values", counts - counts, r"1 to \[256, 256\]"),
             ("auxiliaries", "num_values", counts, r"1 to \[256, 256\]"),
-            ("auxiliaries", "max_batch", np.zeros(1, np.int32), "max_batch from 1 on.* 0"),
+            ("auxiliaries", "max_batch", np.zeros(1, np.int32), "max_batch of at least 1.* 0"),
             *(("auxiliaries", "factors", np.array([x], object), "factors of") for x in factors),
         ):
             self.toys["toy"].changes = {signature: {name: array}}
@@ -222,7 +222,7 @@ class HostileTest(toy.ServedTest):
         address, served = self.serve(), self.toys["toy"].signature_defs
         original = meta_graph_pb2.SignatureDef()
         original.CopyFrom(served["auxiliaries"])
-        # Its answers stay as they are.
+        # Its answers stay unchanged.
         self.toys["toy"].changes = {"auxiliaries": self.toys["toy"].auxiliaries(IMAGE[:1])}
 
         def gray(*shape, dtype=tf.uint8):
@@ -253,7 +253,7 @@ class HostileTest(toy.ServedTest):
             self.assert_refused(address, "sample", message)
 
     def answering(self, metadata=None, answer=None, compression=None):
-        """HOST:PORT of a server that answers with these bytes, and to `auxiliaries` correctly."""
+        """HOST:PORT of a server that answers with these bytes, except to `auxiliaries`."""
         if metadata is None:
             right = model_server.metadata_response(self.toys["toy"].signature_defs)
             metadata = right.SerializeToString()
@@ -309,7 +309,7 @@ class HostileTest(toy.ServedTest):
         other.metadata["signature_def"].Pack(tf.make_tensor_proto(0))
         spoiled.metadata["signature_def"].value = b"\xff"
         response = self.response(self.toys["toy"].log(IMAGE))
-        # A field of no use.
+        # An unused field.
         large = response.SerializeToString() + b"\x3a\x80\x80\x40" + bytes(2**20)
         for served, message in (
             ({"metadata": b"\xff"}, "INTERNAL"),
@@ -325,7 +325,7 @@ class HostileTest(toy.ServedTest):
             self.assert_refused(self.answering(**served), "log_prob", message)
 
     def test_limits(self):
-        """The largest answers of an export fit."""
+        """An export's largest answers fit."""
         random = np.random.default_rng(0)
         for shape in ((1, 1, 1), (1, 1, 3), (40, 40, 1), (1, 1600, 3), (1600, 1, 1)):
             images = random.integers(100, 256, [10, *shape], np.uint8)

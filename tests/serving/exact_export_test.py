@@ -1,4 +1,4 @@
-"""Tests of exports of an exact chain with classes: draws agree with auxiliary images, which is verified."""
+"""Tests of exports of an exact chain with classes, whose draws agree with auxiliary images."""
 
 import functools
 import tempfile
@@ -25,11 +25,11 @@ HOW = {
     "condition": LABELS,
 }
 FLAT = {"topology": topology.flat(1), "filters": 4}
-FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
+FOLDER = tempfile.TemporaryDirectory()  # removed when the process ends
 
 
 def model():
-    """A new model: exports take no traced ones."""
+    """A new model, since exports do not support traced ones."""
     how = {"embedding": FLAT, "names": ["gray", "image"], "condition": pa.conditions.Classes(3)}
     return helpers.randomized(pa.chain([Grayscale()], SIZE, FLAT, **how))
 
@@ -43,7 +43,7 @@ def exported():
 
 
 class Coins(Grayscale):
-    """Grays of two values, whose likelihood has no bounds."""
+    """Two-valued grays with a likelihood without bounds."""
 
     name = "coins"
 
@@ -80,7 +80,7 @@ class ExactExportTest(helpers.TestCase):
         self.assertAllClose(found, model().log_prob(images, LABELS), rtol=1e-5)
         with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "condition from -1 to 2"):
             self.call("log_prob", image=images[:1], condition=np.int32([3]))
-        # The same seeds: these draws differ by their labels alone.
+        # With the same seeds, these draws differ only by their labels.
         same = {"seed": SEEDS[:1].repeat(3, axis=0), "log_scale_shift": np.zeros(3, np.float32)}
         drawn = self.call("sample", **same, condition=np.int32([0, 1, 0]))["image"].numpy()
         self.assertAllEqual(drawn[0], drawn[2])
@@ -103,9 +103,9 @@ class ExactExportTest(helpers.TestCase):
         verify.verify(FOLDER.name, model(), names, max_batch=8)
         contradicting = "agree with their .*by sample, images of 'image' that do not"
         for fixed_sum, message in (
-            (Grayscale().fixed_sum(256).with_exact(False), "of which the model draws"),
+            (Grayscale().fixed_sum(256).with_exact(False), "of the pixels different"),
             (Grayscale(5).fixed_sum(256), contradicting),
-            (None, "of which the model draws"),
+            (None, "of the pixels different"),
         ):
             other = model()
             if fixed_sum is None:  # other classes

@@ -1,4 +1,4 @@
-"""Tests of exports: their answers and refusals, in Python and under the server's C++ loader."""
+"""Tests of exports: answers and errors, in Python and under the server's C++ loader."""
 
 import base64
 import contextlib
@@ -68,7 +68,7 @@ NAMES = [*requests()][1:]  # of all signatures, but for serving_default
 
 @functools.cache
 def exported():
-    """A run, its export and the answers to requests of verification: made once, since it is slow."""
+    """A run, its export and the answers to verification requests, made once since it is slow."""
     kept = tempfile.TemporaryDirectory()
     run, model = pathlib.Path(kept.name) / "tiny", helpers.randomized(helpers.tiny_model())
     helpers.make_run(run, model, ["grayscale", "image"])
@@ -90,7 +90,7 @@ class ExportTestCase(helpers.TestCase):
         cls.model = pa.load(cls.run_folder)
 
     def call(self, signature, **inputs):
-        """The outputs of a signature in this process: dict of arrays."""
+        """Outputs of a signature in this process: dict of arrays."""
         inputs = {name: tf.constant(x) for name, x in inputs.items()}
         return {k: v.numpy() for k, v in exported().signatures[signature](**inputs).items()}
 
@@ -174,7 +174,7 @@ class SignaturesTest(ExportTestCase):
         self.assertIs(functions["serving_default"], functions["auxiliaries"])
 
     def test_models_of_images_of_any_size(self):
-        """They are exported at one size."""
+        """Models of any size are exported at one size."""
         run = self.folder / "any_size"
         few = {"parts": (1, 1, 1, 1), "base_parts": 1}
         model = helpers.make_run(run, codec_helpers.model(**few))
@@ -199,8 +199,8 @@ class SignaturesTest(ExportTestCase):
                 signatures(model)
 
     def test_compiled_and_one_row_a_request(self):
-        """It is compared with the model in a process without this package."""
-        # One factor is exported sooner.
+        """The export is compared with the model in a process without this package."""
+        # One factor exports faster.
         size = {"filters": 2, "blocks": 1, "resolutions": 1, "num_components": 1}
         model = pa.pixelcnn_pp(helpers.SIZE, **size)
         helpers.randomize(model.factors["image"])
@@ -243,7 +243,7 @@ class LoaderTest(ExportTestCase):
         super().setUpClass()
         asked = list(requests().items())
         for name, inputs, _ in BAD:
-            # After each bad request, a good one.
+            # A good request follows each bad one.
             asked += [(name, {**requests()[name], **inputs}), (name, requests()[name])]
         cls.served = loader.run(cls.path, asked).results
 
@@ -334,7 +334,7 @@ class VerifyTest(ExportTestCase):
 
     def test_other_weights(self):
         self.verify(self.model)
-        # A change of many draws, and one of hardly any.
+        # Changes of many draws, and of hardly any.
         for size, expected in ((1.0, "draws as the model does"), (2e-3, "log-likelihoods")):
             other = pa.load(self.run_folder)
             head = other.factors["grayscale"].as_keras().network.last
@@ -350,12 +350,12 @@ class VerifyTest(ExportTestCase):
             *(("complete", "complete", x) for x in ({}, {"mask": MASK[:4] * 0})),
             *(("map", x, {}) for x in ("map", "sample")),
         ):
-            # Verification runs `map` only without `sample`.
+            # Verification skips `map` next to `sample`.
             names = [signature] if signature == "map" else NAMES
             request = verify._requests(self.model, names)[signature]
             drawn = self.call(drawn_by, **{**request, **changed})
             drawn.pop("image_png_bytes")
-            message = f"by {signature}, images of '.*' of which the model draws"
+            message = f"by {signature}, images of '.*' with .* of the pixels different"
             refused = self.assertRaisesRegex(RuntimeError, message)
             with refused if changed or drawn_by != signature else contextlib.nullcontext():
                 self.verify(self.model, signature, names, **drawn)
@@ -364,7 +364,7 @@ class VerifyTest(ExportTestCase):
         damaged = exported().received["sample"]["image"].copy()
         damaged[:, -1, -1] ^= 128
         with mock.patch.object(verify, "MAX_MISMATCHED", 0.5):  # as these images are small
-            with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):
+            with self.assertRaisesRegex(RuntimeError, "'image' with .* of the pixels different"):
                 self.verify(self.model, image=damaged)
 
     def test_other_likelihoods_and_auxiliary_images(self):
@@ -381,7 +381,7 @@ class VerifyTest(ExportTestCase):
         for program, received in (
             ("raise SystemExit('no such op')", "no such op"),
             ("import os; os._exit(3)", "exit status 3"),
-            ("import os; os.kill(os.getpid(), 9)", "a process that was killed, .*too little"),
+            ("import os; os.kill(os.getpid(), 9)", "a killed process, .*memory"),
         ):
             message = f"Expected an export that a new process can run. Received: {received}"
             with mock.patch.object(verify, "_RUN_EXPORT", program):
@@ -398,10 +398,10 @@ class FolderTest(ExportTestCase):
             said = helpers.run_program(export_program, *asked, chosen)
         how = {"max_batch": 7, "jit_compile": True, "names": ["log_prob", "sample"]}
         made.assert_called_once_with("run", "models", **how, image_size=[8, 12])
-        self.assertIn("client cannot ask for it: add auxiliaries", said)
+        self.assertIn("client needs the signature auxiliaries", said)
 
     def test_versions_count_up_and_nothing_else_is_left(self):
-        """An export that is refused leaves nothing, and what a killed one left is removed."""
+        """A failed export leaves nothing, and leftovers of killed ones are removed."""
         base = self.folder / "several" / "tiny"
         for name in ("7", ".writing-x/variables"):
             (base / name).mkdir(parents=True)
@@ -424,7 +424,7 @@ class FolderTest(ExportTestCase):
         self.assertEqual(os.listdir(out / "tiny"), [".lock"])
 
     def test_a_run_that_is_still_training(self):
-        """Verification uses the weights that were exported, not those of a later step."""
+        """Verification uses the exported weights, not those of a later step."""
         run, save = self.folder / "training", tf.saved_model.save
         helpers.make_run(run, self.model)
 
@@ -458,7 +458,7 @@ class FolderTest(ExportTestCase):
         return model
 
     def test_no_folder_to_write_to(self):
-        """It is refused before the model is loaded."""
+        """Raises an error before the model is loaded."""
         file = self.folder / "file"
         file.write_text("mine")
         self.enter_context(mock.patch.object(exporting, "load", self.fail))
@@ -482,7 +482,7 @@ class FolderTest(ExportTestCase):
         self.assertFalse(out.exists())
 
     def test_what_the_server_takes_besides(self):
-        """Warm-up requests are answered; a server runs as a user of its own."""
+        """Warm-up requests are answered; the server may run as another user."""
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o755)
         names = []
         for request in warm_up_requests(self.path):

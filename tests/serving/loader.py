@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
-# Dtypes of outputs, by their numbers in protocol buffers.
+# Dtypes of outputs by protocol buffer number.
 DTYPES = {1: np.float32, 3: np.int32, 4: np.uint8}
 STRING = 7
 CODES = {0: "OK", 3: "INVALID_ARGUMENT", 5: "NOT_FOUND"}
 
 
 class Result(NamedTuple):
-    """The answer to a request. `outputs` are arrays, of objects for strings; empty unless `code` is OK."""
+    """A request's answer. `outputs` are arrays, of objects for strings; empty unless `code` is OK."""
 
     code: str
     message: str
@@ -70,7 +70,7 @@ def run(export_dir, requests):
 
 
 def meta_graph(export_dir):
-    """The MetaGraphDef of a SavedModel."""
+    """MetaGraphDef of a SavedModel."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     contents = (pathlib.Path(export_dir) / "saved_model.pb").read_bytes()
@@ -79,14 +79,14 @@ def meta_graph(export_dir):
 
 
 def graph_ops(export_dir):
-    """set of str, the types of all ops in a SavedModel's graph and its functions."""
+    """Types of all ops in a SavedModel's graph and its functions: set of str."""
     graph = meta_graph(export_dir).graph_def
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     return {node.op for body in bodies for node in body}
 
 
 class Pointer(ctypes.c_void_p):
-    """A pointer that ctypes does not turn into a number."""
+    """A pointer that ctypes does not convert to int."""
 
 
 class Output(ctypes.Structure):
@@ -115,7 +115,7 @@ class Session:
         return function(*arguments)
 
     def said(self):
-        """The code and the message of the last call."""
+        """(code, message) of the last call."""
         code = self.call("GetCode", self.status, returns=ctypes.c_int)
         message = self.call("Message", self.status, returns=ctypes.c_char_p).decode()
         return CODES.get(code, str(code)), message

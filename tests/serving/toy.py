@@ -35,12 +35,12 @@ def coarse(images):
 
 
 def green(images):
-    """uint8 [N, H, W, 3] -> uint8 [N, H, W, 1], of all 256 values, likewise."""
+    """uint8 [N, H, W, 3] -> uint8 [N, H, W, 1], values 0 .. 255: no transform of the package either."""
     return images[..., 1:2]
 
 
 class Toy:
-    """Stands in for a `Servable` of an export. It adds classes to shifts.
+    """Stand-in for an export's `Servable`, which adds classes to shifts.
 
     `factors` is a dict, factor name -> (function of color images that gives its own, their num_values), and
     `changes` one of signature -> dict, output -> array in its place, or None to leave it out.
@@ -66,7 +66,7 @@ class Toy:
                     infos[name].tensor_shape.CopyFrom(shape)
 
     def predict(self, signature, inputs):
-        """As `Servable.predict`: calls the method that the signature's name begins with."""
+        """`Servable.predict`: calls the method whose name begins the signature's."""
         inputs = dict(inputs)
         label = inputs.pop("condition", 0)
         if "log_scale_shift" in inputs:
@@ -128,7 +128,7 @@ def toys():
     full, grayscale = (lambda x: x, 256), (gray, 16)
     factors = {"grayscale": grayscale, "image": full}
     few = {"image": (lambda x: x[..., :1] % np.uint8(16), 16)}
-    # Not in the order of the alphabet, nor of size.
+    # In neither alphabetical order nor order of size.
     wide = {"green": (green, 256), "coarse": (coarse, 5), "4x6": full}
     return {
         "toy": Toy("toy", factors),
@@ -144,7 +144,7 @@ def seeds(*pairs):
 
 
 class ServedTest(helpers.TestCase):
-    """Tests of served toys, new ones for each test."""
+    """Test case that serves new toys for each test."""
 
     def setUp(self):
         super().setUp()
@@ -158,7 +158,7 @@ class ServedTest(helpers.TestCase):
         return Client(address or self.serve(model), model, timeout)
 
     def spy(self, model="toy", **kwargs):
-        """A mock of `Toy.predict`, which wraps it unless `kwargs` say otherwise."""
+        """Mock of `Toy.predict`, which wraps it by default."""
         toy = self.toys[model]
         how = {"wraps": toy.predict, **kwargs}
         return self.enter_context(mock.patch.object(toy, "predict", **how))

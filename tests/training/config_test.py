@@ -42,7 +42,7 @@ class TrainingTest(tf.test.TestCase):
             ("condition_dropout", 1.5, "condition_dropout from 0 to 1"),
             ("decay", 1.5, "decay above 0, of at most 1.*=1.5"),
             ("fall", 1.5, "fall above 0, of at most 1.*=1.5"),
-            ("fall", 0.5, "a decay or a fall.*both"),
+            ("fall", 0.5, "decay or fall of.*both"),
             ("mixed_precision", "False", "mixed_precision of True or False"),
         ):
             with self.assertRaisesRegex(ValueError, message):
@@ -50,7 +50,7 @@ class TrainingTest(tf.test.TestCase):
 
 
 class StopTest(tf.test.TestCase):
-    """In loop_test.py is where signals stop training."""
+    """loop_test.py has tests of signals during training."""
 
     def test_a_second_signal_ends_the_process(self):
         with (
@@ -61,7 +61,7 @@ class StopTest(tf.test.TestCase):
         ):
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
-        ended.assert_called_once_with(130)  # as of a process that Ctrl-C ends
+        ended.assert_called_once_with(130)  # the exit status after Ctrl-C
 
     def test_a_signal_that_is_noted_says_so(self):
         with mock.patch("os.write") as written, self.assertRaises(training.Stopped):

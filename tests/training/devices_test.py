@@ -25,14 +25,14 @@ from pixelcnn_aux.training import Training, metrics, steps
 from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers
 
-# 50 steps: what rounding makes of a difference would show.
+# 50 steps, which would amplify differences.
 SETTINGS = Training(
     epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, muon_ratio=1.0, decay=0.99
 )
 
 
 class Stopping(keras.callbacks.Callback):
-    """Ends a run of three epochs after the second one."""
+    """Stops a run of three epochs after the second."""
 
     def on_epoch_end(self, epoch, logs=None):
         self.model.stop_training = epoch == 1
@@ -43,7 +43,7 @@ def labeled_images(count, seed=0):
 
 
 def train(folder, strategy=None, dropout=0.0, remat=False, callbacks=None, **changes):
-    """A model of classes, whose steps take labels beside images."""
+    """A class-conditional model, whose steps take labels too."""
     with contextlib.redirect_stdout(io.StringIO()):
         return helpers.train(
             helpers.tiny_model(dropout=dropout, condition=Classes(3)),
@@ -147,7 +147,7 @@ class DevicesTest(helpers.TestCase):
         for name, context, target, arguments in (
             ("devices", helpers.PROCESSES, train_on_two_devices, (cls.folder / "devices",)),
             ("host 0", helpers.PROCESSES, train_on_a_host, (hosts, 0, addresses)),
-            # It computes convolutions in another way, as another processor would: TensorFlow is imported so.
+            # Computes convolutions differently, like another processor; TensorFlow reads this on import.
             ("host 1", spawn, train_on_a_host, (hosts, 1, addresses)),
         ):
             cls.processes[name] = context.Process(target=target, args=arguments, daemon=True)
@@ -163,7 +163,7 @@ class DevicesTest(helpers.TestCase):
         found, expected = (self.state(self.folder / run) for run in (folder, "one"))
         self.assertEqual(set(found), set(expected))
         for key, value in expected.items():
-            # The optimizer's moments are sums of what rounding makes of 50 gradients.
+            # The optimizer's moments accumulate the rounding of 50 gradients.
             tolerance = 1e-5 if key.startswith("factor") else 1e-4
             self.assertAllClose(found[key], value, rtol=tolerance, atol=tolerance, msg=key)
         found, expected = (self.rows(self.folder / run) for run in (folder, "one"))
@@ -194,7 +194,7 @@ class DevicesTest(helpers.TestCase):
             self.assertAllEqual(weights[1][key], weights[0][key])
 
     def test_hosts_that_were_given_different_arguments(self):
-        """All of them say what differs, before the chief has written anything."""
+        """All hosts report the difference before the chief has written anything."""
         for index in range(2):
             self.processes[f"host {index}"].join(300)
             here = f"here with seed={index}, decay=[{0.5 + index / 4}, {0.5 + index / 4}]. Start"
@@ -249,10 +249,12 @@ class DefaultTest(helpers.TestCase):
                     training.default_strategy()
 
     def test_jax_refuses_several_hosts(self):
-        """Each of them would train the whole run."""
+        """Each host would train the whole run."""
         with mock.patch.object(backend, "NAME", "jax"), mock.patch.dict(os.environ):
             os.environ.pop("TF_CONFIG", None)
             self.assertIsNone(training.default_strategy())
             os.environ["TF_CONFIG"] = "{}"
-            with self.assertRaisesRegex(ValueError, "Expected one host.*Received: a TF_CONFIG"):
+            with self.assertRaisesRegex(
+                ValueError, "Expected a single host.*Received: a TF_CONFIG"
+            ):
                 training.default_strategy()

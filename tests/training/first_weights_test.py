@@ -1,4 +1,4 @@
-"""Tests of first weights from a run: those with the same meaning, not only of the same shapes."""
+"""Tests of initial weights from a run: they need the same meaning, not only the same shapes."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ NETWORK = {"topology": pa.networks.topology.flat(1), "filters": 4}
 
 @keras.saving.register_keras_serializable(package="tests")
 class Darkness(pa.auxiliary.Grayscale):
-    """The negative of the grays."""
+    """Inverted grayscale images."""
 
     def __call__(self, images):
         return 15 - super().__call__(images)
@@ -26,10 +26,10 @@ class Darkness(pa.auxiliary.Grayscale):
 
 
 class FittingTest(helpers.TestCase):
-    """Of networks most of which have weights of the same shapes."""
+    """Networks that mostly have weights of the same shapes."""
 
     def fitting(self, earlier, model, names=None):
-        """(the names of the factors that start from a model's weights, the output)."""
+        """(names of factors that start from a model's weights, output)."""
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder, earlier)
         names = names or list(model.factors)
@@ -64,7 +64,7 @@ class FittingTest(helpers.TestCase):
 
 class TrainTest(helpers.TestCase):
     def train(self, folder, init=None, model=None):
-        """The model and the output."""
+        """(model, output)."""
         training = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9)
         model, images = model or helpers.tiny_model(), helpers.images(8)
         with contextlib.redirect_stdout(io.StringIO()) as output, helpers.eagerly():
@@ -72,7 +72,7 @@ class TrainTest(helpers.TestCase):
         return model, output.getvalue()
 
     def test_a_run_keeps_the_first_weights_that_it_had(self):
-        """From the run that its model was loaded from, which is not read again, or from `init`."""
+        """From the run that the model was loaded from, read only once, or from `init`."""
         folder = helpers.temporary_folder(self)
         earlier, run, again = str(folder / "earlier"), folder / "run", folder / "again"
         other = helpers.tiny_model()
@@ -84,9 +84,9 @@ class TrainTest(helpers.TestCase):
         trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
         self.assertAllClose(trained, expected, atol=1e-7)
         with self.assertRaisesRegex(
-            ValueError, f"'grayscale' with the weights of the run.*, {earlier}. Received: others"
+            ValueError, f"'grayscale' with the weights of the run.*, {earlier}. Received: changed"
         ):
-            self.train(again, model=model)  # trained since
+            self.train(again, model=model)  # since trained
         self.assertFalse(again.exists())
         RunFolder(earlier)["image"].save_weights(other.factors["image"])
         for options in ({"model": model}, {"model": pa.load(run)}):

@@ -1,4 +1,4 @@
-"""Tests of training: that it can be stopped anywhere, what it leaves, and its callbacks."""
+"""Tests of training: stopping and resuming anywhere, files, and callbacks."""
 
 import collections
 import contextlib
@@ -36,7 +36,7 @@ from pixelcnn_aux.training import (
 from pixelcnn_aux.training.state import TrainingState, find_checkpoints
 from tests import helpers
 
-# Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
+# Three epochs of three steps, each of 8 of 10 images: batches span passes over the images.
 TINY = Training(
     epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, muon_ratio=1.0, decay=0.99
 )
@@ -55,7 +55,7 @@ def found_in(folder, name="grayscale"):
 
 
 def saved(folder, name="grayscale"):
-    """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
+    """All arrays in the last checkpoint: weights, averages, optimizer and dropout generators: dict."""
     arrays, _ = tensors.read(found_in(folder, name)[0][1])
     return {key: array for key, array in arrays.items() if not key.startswith("seconds")}
 
@@ -69,7 +69,7 @@ def rows(folder):
 
 
 def in_each_step(act):
-    """Context in which `act` is called as each step takes its images, with its number, from 1 on."""
+    """Context that calls `act` with each step's number, from 1, as it takes its images."""
     take, steps = data.Prefetched.__next__, itertools.count(1)
 
     def act_and_take(batches):
@@ -80,7 +80,7 @@ def in_each_step(act):
 
 
 class Interrupting(data.Images):
-    """Images that call a function once seven batches are read."""
+    """Images that call a function after seven batches."""
 
     def __init__(self, act):
         super().__init__(helpers.images(10).pixels)
@@ -121,7 +121,7 @@ class StoppedRunTest(helpers.TestCase):
                 train(folder, images=images, stop=stop)
             self.assertEqual(stop.signal, number)
             self.assertIs(signal.getsignal(number), before)
-            # It was sent while the eighth batch was made, up to five ahead of the steps.
+            # The signal came while the eighth batch was prefetched, up to five steps ahead.
             self.assertIn(saved(folder)["optimizer/0"], range(2, 9))
         self.assertEndsAsUninterrupted(train(folder), folder)
 
@@ -138,14 +138,14 @@ class StoppedRunTest(helpers.TestCase):
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
     def test_checkpoints_in_the_middle_of_long_epochs(self):
-        """Where a run is killed in one, the steps since the last of them are lost."""
+        """A killed run loses only the steps since its last checkpoint within an epoch."""
         killed = mock.Mock(side_effect=KeyboardInterrupt)
         with mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
             with self.assertRaises(KeyboardInterrupt):
                 train(self.folder, images=Interrupting(killed))
         self.assertEqual(saved(self.folder)["optimizer/0"], 7)
         seconds = [tensors.read(file)[0]["seconds/0"] for _, file in found_in(self.folder)]
-        self.assertGreater(seconds[0], seconds[1])  # of both epochs, not of the second one alone
+        self.assertGreater(seconds[0], seconds[1])  # of both epochs, not only the second
         self.assertGreater(seconds[0], rows(self.folder)[-1]["seconds"])
         self.assertEndsAsUninterrupted(train(self.folder))
 
@@ -165,7 +165,7 @@ class StoppedRunTest(helpers.TestCase):
         self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
 
     def test_finished(self):
-        """Perhaps killed after its last checkpoint and before it wrote the weights."""
+        """Like a run killed between its last checkpoint and its weights."""
         shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
         RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
@@ -217,7 +217,7 @@ class StoppedRunTest(helpers.TestCase):
 
 
 class NotFiniteTest(helpers.TestCase):
-    """A run that diverges ends with an error, and leaves what was good."""
+    """A diverging run raises an error and keeps its good files."""
 
     @classmethod
     def setUpClass(cls):
@@ -225,7 +225,7 @@ class NotFiniteTest(helpers.TestCase):
         cls.enterClassContext(helpers.eagerly())
 
     def test_a_loss(self):
-        # An epoch at small rates; that of the ninth step is 1e36.
+        # An epoch at low rates; the ninth step's is 1e36.
         rates = keras.optimizers.schedules.ExponentialDecay(1e-12, decay_steps=1, decay_rate=1e6)
         with (
             mock.patch.object(optimizer, "learning_rate", return_value=rates),
@@ -244,7 +244,7 @@ class NotFiniteTest(helpers.TestCase):
             self.assertTrue(np.isfinite(value).all())
 
     def assertWritesNothing(self, message):
-        """A run whose first metrics are not finite leaves none of its own, nor any weights."""
+        """A run whose first metrics are not finite leaves neither metrics nor weights."""
         with self.assertRaisesRegex(RuntimeError, message):
             train(self.folder)
         files = {x for x in helpers.contents(self.folder / "grayscale") if "logs/" not in x}
@@ -284,7 +284,7 @@ class NotFiniteTest(helpers.TestCase):
 
 
 class TrainTest(helpers.TestCase):
-    """One folder, three calls: one factor, then the others, then nothing is left to do."""
+    """One folder, three calls: one factor, the remaining ones, and nothing left."""
 
     setting = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1, batch_size=4)
     images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
@@ -362,15 +362,15 @@ class TrainTest(helpers.TestCase):
             mock.patch.object(layers, "context", wraps=layers.context) as context,
         ):
             train(helpers.temporary_folder(self), training=settings, remat=True)
-        self.assertEqual(flips, [False, False])  # of the first weights, and of the steps
+        self.assertEqual(flips, [False, False])  # of initial weights and of steps
         remat = sum(call.kwargs.get("remat", False) for call in context.call_args_list)
-        self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both parts of each
+        self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both micro-batches of each
         self.assertEqual(make.call_args.kwargs["policy"], "mixed_bfloat16")
 
     def test_another_run_and_a_second_process_are_refused(self):
         before, more, few = helpers.contents(self.folder), helpers.pictures(7), helpers.pictures(2)
         validation = "grayscale.validation_images: 2 instead of 3"
-        others = "Expected the {} of the run in .*, in the same order.*others or in another order"
+        others = "Expected the {} of the run in .*, in the same order.*different or reordered"
         decay = dataclasses.replace(self.setting, decay=0.5)
         for model, changes, message in (
             (self.first, {"seed": 1}, "seed: 1 instead of 0"),
@@ -415,7 +415,7 @@ class TrainTest(helpers.TestCase):
 
 
 class Events(keras.callbacks.Callback):
-    """Records its calls: [(name, number, logs)]. Raises at the end of the epoch `fails`, if any."""
+    """Records calls as (name, number, logs); raises at the end of the epoch `fails`, if any."""
 
     def __init__(self, fails=None):
         super().__init__()
@@ -476,16 +476,16 @@ class CallbacksTest(helpers.TestCase):
         self.assertEqual(loaded.name, "grayscale")
 
     def test_a_run_that_one_has_ended_resumes_exactly(self):
-        """On purpose after its second epoch, and by an error after the third."""
+        """By `stop_training` after the second epoch, and by an error after the third."""
         folder = helpers.temporary_folder(self) / "run"
-        # Bits get fewer: none after the first are the most.
+        # Bits decrease, so the first are the largest.
         stopping = keras.callbacks.EarlyStopping("val_bits_per_dim", mode="max", patience=0)
         with contextlib.redirect_stdout(io.StringIO()) as output:
             self.train(folder, stopping)
         self.assertIn("stopped by a callback after step 4", output.getvalue())
         with self.assertRaisesRegex(KeyError, "the server is gone"):
             self.train(folder, failing := Events(fails=2))
-        self.assertEqual([x for x, _ in found_in(folder)], [6, 4])  # written before it was called
+        self.assertEqual([x for x, _ in found_in(folder)], [6, 4])  # written before the call
         average = self.train(folder, events := Events())
         ends = [x for kind, x, _ in failing.calls + events.calls if kind == "epoch ends"]
         self.assertEqual(ends, [2, 3])

@@ -1,4 +1,4 @@
-"""Tests of the table of metrics, and of the meter of an epoch's steps."""
+"""Tests of the metrics table and the meter of an epoch's steps."""
 
 import math
 import time
@@ -43,7 +43,7 @@ class TableTest(helpers.TestCase):
 
 class EpochMeterTest(helpers.TestCase):
     def test_metrics_are_those_of_its_steps_alone(self):
-        """Without the waiting before it, and the norm of a step that overflowed."""
+        """Excludes earlier waiting, and the norm of an overflowed step."""
         batches = types.SimpleNamespace(waited=50.0)
         meter = metrics.EpochMeter(3, batches, lambda step, bits, norm: None, shows=False)
         for step, outcome in enumerate([(3.0, math.nan), (4.0, 2.0), (5.0, 4.0)]):
@@ -64,7 +64,7 @@ class MeanBitsTest(helpers.TestCase):
         factor = helpers.shared_model().factors["image"]
         images = helpers.pictures(5)
         grays = pa.auxiliary.Grayscale()(images)
-        images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
+        images[4] = 255 - images[4] // 2  # unlike its gray, and far from the others
         batches = [Inputs(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
         dimensions = math.prod(helpers.SIZE) * 3
         bits = -factor.log_prob(images, grays) / (dimensions * math.log(2))

@@ -1,4 +1,4 @@
-"""Tests of the optimizers: the average of the weights, and which weights Muon moves, and how."""
+"""Tests of the optimizers: averages of weights, and Muon's steps and kernels."""
 
 import keras
 import numpy as np
@@ -27,18 +27,18 @@ class AverageTest(helpers.TestCase):
         [average] = optimizer.averages
 
         def after(step, value):
-            """The average, once the weight of that step is `value`."""
+            """The average after that step sets the weight to `value`."""
             weight.assign([value])
             optimizer.iterations.assign(step - 1)
             optimizer.apply([tf.constant([3.0])])
             return average.numpy()[0]
 
-        self.assertAllClose(average, [1.0])  # the first weights
+        self.assertAllClose(average, [1.0])  # the initial weights
         self.assertAllClose(after(1, 12.0), 10.0)  # 2/11 + 9/11 * 12
         self.assertAllClose(after(2, 2.0), 4.0)  # 3/12 * 10 + 9/12 * 2
         self.assertAllClose(after(90, 14.0), 4.9)  # 91/100 * 4 + 9/100 * 14
         average.assign([0.0])
-        self.assertAllClose(after(10**6, 1000.0), 0.5, rtol=1e-4)  # no further than 0.9995
+        self.assertAllClose(after(10**6, 1000.0), 0.5, rtol=1e-4)  # at most 0.9995
 
     def test_it_is_of_the_weights_after_the_step(self):
         starts = [[1.0, 2.0], [[3.0]]]
@@ -55,7 +55,7 @@ class AverageTest(helpers.TestCase):
         """Of Kingma & Ba, 2015, section 2: algorithm 1 in the order of its last paragraph."""
         random = np.random.default_rng(0)
         gradients = random.normal(size=(5, 3, 4))
-        for amsgrad in (False, True):  # the latter as Keras has it
+        for amsgrad in (False, True):  # amsgrad as in Keras
             for dtype, rtol in (("float32", 1e-5), ("float64", 1e-12)):
                 weight = keras.Variable(random.normal(size=(3, 4)), dtype=dtype)
                 expected, m, v, largest = weight.numpy().astype(float), 0.0, 0.0, 0.0
@@ -104,7 +104,7 @@ class MuonTest(helpers.TestCase):
         self.assertAllEqual(orthogonalized(tf.zeros([1, 4, 3])), np.zeros([1, 4, 3]))
 
     def test_steps(self):
-        """Kernels as Jordan et al., 2024, have it; the others as Adam; averages of both."""
+        """Kernels follow Jordan et al., 2024, other weights Adam; both are averaged."""
         random = np.random.default_rng(0)
         shapes = [(2, 3, 4), (5,), (2, 3, 4), (6, 4)]
         starts = [random.normal(size=shape) for shape in shapes]
@@ -126,7 +126,7 @@ class MuonTest(helpers.TestCase):
         self.assertAllEqual(weights[1], others[1])
         self.assertAllEqual(muon.averages[1], adam.averages[1])
         self.assertNotAllClose(muon.averages[0], weights[0])
-        # A kernel has no velocity: the count of steps, momenta, one velocity, and averages.
+        # Kernels have no velocity: step count, momenta, one velocity, and averages.
         self.assertLen(muon.variables, 1 + 4 + 1 + 4)
 
     def test_hidden_kernels_are_those_within_streams(self):

@@ -1,4 +1,4 @@
-"""Tests of the presets: the paper's hyper-parameters, and how large its networks are."""
+"""Tests of the presets: the paper's hyper-parameters and network sizes."""
 
 import dataclasses
 import pathlib
@@ -9,7 +9,7 @@ from pixelcnn_aux import data, layers
 from pixelcnn_aux.training import Training, presets
 
 PROGRAMS = (presets.GRAYSCALE, presets.PIXELCNN, presets.PYRAMID)
-# All networks are as narrow and as shallow as they get, so that they are built in seconds.
+# Minimal widths and depths, so that networks are built in seconds.
 LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
     ("blocks", "gray_blocks", "image_blocks", "embedding_blocks", "image_embedding_blocks"), 1
 )
@@ -17,7 +17,7 @@ LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
 
 class PresetsTest(tf.test.TestCase):
     def test_every_preset_is_one_that_its_program_can_run(self):
-        # They are made in the tests of the constructors.
+        # The constructors' tests build them.
         self.enter_context(layers.counting_parameters())
         for by_name in PROGRAMS:
             self.assertEqual(by_name["demo"].dataset, "photos")  # the default needs no download
@@ -32,7 +32,7 @@ class PresetsTest(tf.test.TestCase):
                 }
                 model = preset.constructor(**{**preset.model, **least})
                 self.assertEqual(list(preset.training), list(model.factors), name)
-                # Of those with auxiliary images, the paper's own are bounds.
+                # Among models with auxiliary images, only the paper's own are bounds.
                 is_bound = name in ("cifar10", "celeba") and len(model.factors) > 1
                 self.assertEqual(model.exact, not is_bound, name)
                 self.assertEqual(model.centered, len(model.factors) > 1 and not is_bound, name)
@@ -45,14 +45,14 @@ class PresetsTest(tf.test.TestCase):
 
 
 class PaperTest(tf.test.TestCase):
-    """Section 4.1 of the paper. Models are made without their hundred million weights."""
+    """Section 4.1 of the paper; models are built without their hundred million weights."""
 
     def setUp(self):
         super().setUp()
         self.enter_context(layers.counting_parameters())
 
     def test_optimization(self):
-        """Every epoch has as many steps as there are whole batches in the paper's training images."""
+        """An epoch's steps are the whole batches in the paper's training images."""
         color = Training(
             epochs=200, steps_per_epoch=781, batch_size=64, learning_rate=1e-3, decay=0.99999
         )
@@ -89,7 +89,7 @@ class PaperTest(tf.test.TestCase):
         self.assertEqual([len(network.topology.steps) for network in networks], [36, 24, 24])
 
     def test_parameters_of_pixelcnn_pp(self):
-        """As many as OpenAI's implementation has with its defaults."""
+        """As many as in OpenAI's implementation with its defaults."""
         preset = presets.PIXELCNN["cifar10"]
         model = preset.constructor(**preset.model)
         self.assertEqual(model.factors["image"].num_parameters, 53_659_080)

@@ -1,4 +1,4 @@
-"""Tests of pictures of samples and of traces, which change nothing in a run."""
+"""Tests of sample pictures and traces, which do not affect a run."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ SIDE = image_grid.SIDE // max(helpers.SIZE)  # of a pixel, enlarged
 
 
 def train(folder, **options):
-    """The averaged weights of a factor with dropout, and the output."""
+    """(averaged weights of a factor with dropout, output)."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         average = helpers.train(
@@ -37,7 +37,7 @@ def train(folder, **options):
 
 
 def tiles(file):
-    """[rows, columns, H, W, 3], the images of a picture."""
+    """The images of a picture: [rows, columns, H, W, 3]."""
     (height, width), picture = helpers.SIZE, np.asarray(Image.open(file))[::SIDE, ::SIDE]
     rows, columns = picture.shape[0] // (height + 2), picture.shape[1] // (width + 2)
     framed = picture.reshape(rows, height + 2, columns, width + 2, 3).swapaxes(1, 2)
@@ -45,7 +45,7 @@ def tiles(file):
 
 
 class RunTest(helpers.TestCase):
-    """A run with samples after each epoch and a trace, beside one without."""
+    """Compares a run with samples after each epoch and a trace with one without."""
 
     @classmethod
     def setUpClass(cls):
@@ -88,18 +88,18 @@ class RunTest(helpers.TestCase):
                     steps.append(event.step)
         self.assertEqual(steps, [8, 16])
         traces = logs / "plugins" / "profile"
-        self.assertIn(f"Traced steps 11 to 15 of this factor: in {traces}; tensor", self.output)
+        self.assertIn(f"Traced steps 11 to 15 of this factor into {traces}; tensor", self.output)
         [trace] = traces.glob("*/*.xplane.pb")
-        for name in (b"train", b"step_num"):  # how the trace shows a step
+        for name in (b"train", b"step_num"):  # labels of steps in the trace
             self.assertIn(name, trace.read_bytes())
-        # One that is done has nothing to trace, and one that was not asked for is not there.
+        # A finished run has nothing to trace, and traces are optional.
         _, output = train(self.folder / "without", profile=True)
         self.assertIn("image: no steps are left to trace\n", output)
         self.assertFalse((RunFolder(self.folder / "without")["image"].logs / "plugins").exists())
 
 
 class SamplesTest(helpers.TestCase):
-    """Without training: the clock is the test's."""
+    """Without training, by a fake clock."""
 
     def setUp(self):
         super().setUp()
@@ -117,7 +117,7 @@ class SamplesTest(helpers.TestCase):
         self.pictures.parent.mkdir()
 
     def draw_each_minute(self, epochs):
-        """(The epochs that have pictures, the output)."""
+        """(epochs with pictures, output)."""
         with contextlib.redirect_stdout(io.StringIO()) as output:
             for epoch in range(1, epochs + 1):
                 self.now = 60.0 * epoch
@@ -161,11 +161,11 @@ class SamplesTest(helpers.TestCase):
 
 class ProfileTest(helpers.TestCase):
     def test_a_run_that_ends_before_the_trace_begins_or_ends(self):
-        few = "Expected more than 10 steps, to trace those after. Received: "
+        few = "Expected more than 10 steps, to trace the later ones. Received: "
         for count, expected, number in (
             (4, f"{few}4\n", 0),
             (10, f"{few}10\n", 2),
-            (12, "Traced steps 11 to 12 of this factor: in ", 2),
+            (12, "Traced steps 11 to 12 of this factor into ", 2),
         ):
             toggles = []
             with (

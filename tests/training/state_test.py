@@ -1,4 +1,4 @@
-"""Tests of checkpoints: damage is found, and the one before it is used."""
+"""Tests of checkpoints: damage is detected, and the previous one is used."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ class CheckpointsTest(helpers.TestCase):
         return [step for step, _ in find_checkpoints(self.folder)]
 
     def assertRestores(self, step, warned=None):
-        """The checkpoint of this step is restored; a warning names that of the step `warned`, if any."""
+        """Expects this step's checkpoint to be restored; a warning names that of step `warned`, if any."""
         named = variables()
         named["weights/0"].assign([9.0, 9.0])
         with mock.patch.object(training_state.logging, "warning") as warning:
@@ -79,7 +79,7 @@ class CheckpointsTest(helpers.TestCase):
             last.write_bytes(contents)
             self.assertRestores(1, warned=2)
         first.write_bytes(b"not a checkpoint")
-        self.assertRefused(r"whole checkpoint.*step-2\.s.*step-1\.s.*remove the folder")
+        self.assertRefused(r"intact checkpoint.*step-2\.s.*step-1\.s.*remove the folder")
 
     def test_a_signal_and_errors_of_the_machine_are_no_damage(self):
         self.save(1, 2)

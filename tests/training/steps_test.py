@@ -1,4 +1,4 @@
-"""Tests of a training step: the bits of its batch, and the norm of their gradient."""
+"""Tests of a training step: the bits of its batch, and the norm of its gradient."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ class GradientNormTest(helpers.TestCase):
         self.images = helpers.pictures(8)
 
     def step(self, model, accumulate=1, policy=None):
-        """Of a factor whose weights are all random."""
+        """Step of a factor with all weights random."""
         factor = model.new_factor("image")
         helpers.randomize(factor)
         training = dataclasses.replace(TRAINING, accumulate=accumulate)
@@ -25,7 +25,7 @@ class GradientNormTest(helpers.TestCase):
         return steps.make(model, "image", weights, training, strategy=strategy, policy=policy)
 
     def bits_and_norm(self, model, factor):
-        """Of the gradient of the mean bits per dimension, by hand."""
+        """Norm of the gradient of the mean bits per dimension, by hand."""
         image, auxiliary, _ = model.inputs(self.images)["image"]
         with tf.GradientTape() as tape:
             nats = factor.log_prob(image, auxiliary)
@@ -43,7 +43,7 @@ class GradientNormTest(helpers.TestCase):
                 self.assertAllClose(step(self.images), expected, rtol=1e-12, atol=0.0)
 
     def test_where_the_loss_does_not_depend_on_some_weights(self):
-        # After its last step the vertical stream goes nowhere.
+        # The vertical stream's last output is unused.
         model = helpers.tiny_model(topology=[[["block", None], ["conv", None]], [2]])
         outcomes = []
         for accumulate in (1, 2):
