@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         data as data,
         information as information,
         interop as interop,
+        jobs as jobs,
         layers as layers,
         likelihoods as likelihoods,
         networks as networks,
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    "auxiliary base.arrays base.backend base.serialization codec conditions data information interop layers "
-    "likelihoods networks scores sums training training.presets"
+    "auxiliary base.arrays base.backend base.serialization codec conditions data information interop jobs "
+    "layers likelihoods networks scores sums training training.presets"
 )
 _NAMES = {  # module: public names in it
     "factors.factor": "Factor",

@@ -24,6 +24,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, sampling
 from pixelcnn_aux.base import arguments, serialization
 from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs import tensors
@@ -273,7 +274,9 @@ def run_program(program, *arguments):
     output = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
     with own_flags() as values, contextlib.redirect_stdout(output):
         program.define_flags()
+        flags.DEFINE_multi_string("plugin", [], "", flag_values=values)
         _, *others = values([program.__name__, *map(str, arguments)])
+        chosen_run.loaded.cache_clear()  # as in a new process
         program.main(*others)
     return output.buffer.getvalue().decode()
 

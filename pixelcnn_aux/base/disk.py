@@ -167,6 +167,13 @@ def replacing(file, then=RETRY, if_new=False):
             raise
 
 
+def write_once(file, data):
+    """Writes a new file, or keeps one of the same bytes. Raises ValueError for any other one, and OSError."""
+    if not exists(file) or contents(file) != data:
+        with new_file(file) as opened:
+            opened.write(data)
+
+
 def _rename_if_new(aside, file):
     """Renames `aside` to `file` unless another process was first."""
     try:

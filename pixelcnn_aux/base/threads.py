@@ -10,7 +10,25 @@ from typing import Any
 
 import threadpoolctl
 
-cores = os.cpu_count() or 1  # threads to use; fewer in `factors.processes`
+# Cores available to this process; fewer in workers of `jobs`.
+cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Limit(threading.local):
+    most: int | None = None
+
+
+_limit = _Limit()
+
+
+@contextlib.contextmanager
+def limited(most: int | None) -> Iterator[None]:
+    """Context in which this thread computes in at most `most` threads; None for all cores."""
+    before, _limit.most = _limit.most, most
+    try:
+        yield
+    finally:
+        _limit.most = before
 
 
 @functools.cache
@@ -20,7 +38,7 @@ def _pool():
 
 def in_slices(function: Callable[[slice], Any], count: int, at_once: int) -> None:
     """Calls a function of slices that cover range(count), `at_once` items each, in several threads."""
-    share = max(-(-count // cores), at_once)  # items per thread
+    share = max(-(-count // (_limit.most or cores)), at_once)  # items per thread
 
     def evaluate(start):
         stop = min(start + share, count)

@@ -22,7 +22,7 @@ from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import restated
 from pixelcnn_aux.base.progress import pixel_bar, progress_bar
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
@@ -35,16 +35,12 @@ def main():
     codec = pa.codec.Codec(model) if FLAGS.bytes else None  # raises early for float models
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    model = chosen_run.for_work(model, chosen_run.pixels(images, count))
     uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition
-    if model.condition is None or uses_labels:
-        condition = images.condition(model.condition)
-    else:
-        condition = model.condition.unknown(images.num_images)
-        if FLAGS.condition is None:
-            print("The images have no labels; evaluating without a condition", flush=True)
+    if uses_labels:
+        images.condition(model.condition)  # raises early for images without labels
+    elif model.condition is not None and FLAGS.condition is None:
+        print("The images have no labels; evaluating without a condition", flush=True)
     batches = functools.partial(chosen_run.batches, images, count)
-    progress = functools.partial(progress_bar, count, "image")
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
     # Fail before the evaluation if the folder is not writable or the records are damaged.
     out = chosen_run.outputs(folder)
@@ -54,7 +50,10 @@ def main():
     names = [n for n, factor in model.factors.items() if lossless_files.holding(factor.likelihood)]
     codecs = recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
-    results = splits.summarize(model, batches(), progress=progress(), condition=condition)
+    source = {**chosen_run.images_options(folder, model, FLAGS.split), "crc32": images.crc32}
+    shard_bits = functools.partial(image_bits, images=source, uses_labels=uses_labels)
+    shards = jobs.run_images(shard_bits, range(count), model, images, best=FLAGS.best)
+    results = splits.summary(shards.joined())
     # Print now: writing the results and compressing the images may fail.
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
@@ -65,7 +64,7 @@ def main():
     disk.write_json(file, report)
     if to_compress:
         print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
-        codecs = mean_file_bits(model, names, batches(), progress=progress())
+        codecs = mean_file_bits(model, names, batches(), progress=progress_bar(count, "image"))
     print_table(model, results, codecs)
     if to_compress:
         record(records, measured, crc32=crc32, bits=codecs)
@@ -79,6 +78,16 @@ def main():
         print(f"{size:,} bytes, {bits:.4f} bits per dimension")
         disk.write_json(file, {**report, "bytes": size})
     print(f"Wrote {file}")
+
+
+def image_bits(model, indices, *, images, uses_labels):
+    """`splits.bits` of the images of a shard."""
+    part = chosen_run.part(indices, **images)
+    condition = None
+    if model.condition is not None:
+        unknown = model.condition.unknown(len(indices))
+        condition = part.condition(model.condition) if uses_labels else unknown
+    return splits.bits(model, chosen_run.batches(part), condition)
 
 
 def identity(model):
@@ -158,6 +167,7 @@ def print_table(model, results, codecs):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_part()
+    jobs.define_flags()
     condition = (
         "Whether a conditional model uses the labels; by default, if the images have labels. "
         "--nocondition evaluates without them."

@@ -1,8 +1,7 @@
 """The run a program works on: the flags that choose it, its model, its images and their class."""
 
-import importlib.util
+import functools
 import math
-import os
 import re
 
 import numpy as np
@@ -12,7 +11,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.batches import MAX_PIXELS, MUCH
+from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
 from pixelcnn_aux.runs import trained
@@ -103,15 +102,6 @@ def load(best=False):
     return folder, model if exact is None else model.with_exact(exact)
 
 
-def for_work(model, pixels):
-    """Returns the model, switched to graphs if that pays off for `pixels` pixels over all calls."""
-    if pixels < MUCH or not importlib.util.find_spec("keras"):
-        return model
-    backend = os.environ.get("KERAS_BACKEND", "TensorFlow")
-    print(f"Starting {backend}: graphs evaluate {pixels:,} pixels faster", flush=True)
-    return model.computing("graph")
-
-
 def outputs(folder):
     """`trained.outputs`, checked to be writable; call it before work that could be lost."""
     return disk.writable(trained.outputs(folder))
@@ -151,21 +141,37 @@ def depth(model):
 
 def images(folder, model, split):
     """Loads a split of the chosen data set, or of the one the run was trained on: `data.Images`."""
+    options = images_options(folder, model, split)
+    print(f"On the {split} images of {options['name']}", flush=True)
+    return loaded(**options)
+
+
+def images_options(folder, model, split):
+    """The arguments of `data.load` for `images`: dict."""
     options = {**image_flags(), **source(folder), **depth(model)}
-    dataset = options.pop("dataset")
-    print(f"On the {split} images of {dataset}", flush=True)
-    return data.load(dataset, split, model.image_size, **options)
+    size = model.image_size and tuple(model.image_size)
+    return {"name": options.pop("dataset"), "split": split, "image_size": size, **options}
+
+
+@functools.lru_cache(2)
+def loaded(**options):
+    """`data.load`, once for the same arguments."""
+    return data.load(**options)
+
+
+def part(indices, *, crc32, **options):
+    """The images of a shard, in a worker: `data.Images`. Raises ValueError if its files differ."""
+    images = loaded(**options)
+    remedy = "Copy the files to the worker's machine again"
+    expect(images.crc32 == crc32, f"images with the checksum {crc32}", images.crc32, remedy)
+    labels = None if images.labels is None else images.labels[indices]
+    return data.Images([images.pixels[index] for index in indices], labels=labels)
 
 
 def batches(images, num_images=None):
     """Like `data.Images.batches`, with as many images per batch as are evaluated at once."""
     size = images.image_size or (1, 1)  # images of different sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
-
-
-def pixels(images, count):
-    """The number of pixels in the first `count` of `data.Images`."""
-    return sum(math.prod(image.shape[:2]) for image in images.pixels[:count])
 
 
 def class_names(model):

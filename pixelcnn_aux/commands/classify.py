@@ -5,12 +5,13 @@ leading factors, which show, for instance, how much 8 x 8 pixels tell about the 
 WORKDIR/classify.json, and a reliability diagram (accuracy against confidence) to WORKDIR/classify.png.
 """
 
+import functools
+
 import numpy as np
 from absl import flags
 
 from pixelcnn_aux.base import disk
-from pixelcnn_aux.base.progress import progress_bar
-from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.commands import chosen_run, jobs, plots
 
 FLAGS = flags.FLAGS
 
@@ -21,17 +22,12 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    num_classes = getattr(model.condition, "num_classes", 1)
-    model = chosen_run.for_work(model, num_classes * chosen_run.pixels(images, count))
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
-    bar = progress_bar(count, "image")
-    done = 0
-    nats = []
-    for batch in images.batches(64, count):
-        nats.append({k: np.asarray(x) for k, x in model.log_probs_by_class(batch).items()})
-        bar(done := done + len(batch))
-    nats = {name: np.concatenate([x[name] for x in nats]) for name in model.factors}
+    source = {**chosen_run.images_options(folder, model, FLAGS.split), "crc32": images.crc32}
+    shard_nats = functools.partial(nats_by_class, images=source)
+    shards = jobs.run_images(shard_nats, range(count), model, images, best=FLAGS.best)
+    nats = shards.joined()
     calibrations = results(nats, labels)
     for name, result in calibrations.items():
         print(
@@ -45,6 +41,12 @@ def main():
     disk.write_json(out / "classify.json", {**measured, "best": FLAGS.best, "up_to": calibrations})
     plots.write(out / "classify.png", diagram(calibrations), bbox_inches="tight")
     print(f"Wrote {out / 'classify.json'} and {out / 'classify.png'}")
+
+
+def nats_by_class(model, indices, *, images):
+    """`AuxiliaryModel.log_probs_by_class` of the images of a shard."""
+    nats = model.log_probs_by_class(chosen_run.part(indices, **images).pixels)
+    return {name: np.asarray(x) for name, x in nats.items()}
 
 
 def results(nats, labels):
@@ -97,3 +99,4 @@ def diagram(calibrations):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_part()
+    jobs.define_flags()

@@ -8,10 +8,16 @@
 F may be - for standard input or output. compress uses the model photographs, or the rounded model named by
 --workdir: files of rounded models decode on any machine. To read F, give the run that wrote it by --workdir,
 unless it is a trained model of the package. Models of any image size code pictures whole, others in tiles.
+
+compress --out ARCHIVE, a name without a suffix, writes a folder of files with up to 64 pictures each, which
+decompress and verify take as F. The same command continues a stopped one.
 """
 
 import contextlib
+import functools
+import io
 import itertools
+import json
 import math
 import pathlib
 import sys
@@ -24,7 +30,7 @@ from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.codec import container, pictures
-from pixelcnn_aux.commands import plots
+from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.runs import trained
@@ -34,7 +40,15 @@ FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "FILE..."]
 
 # flag -> commands that accept it
-_OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "metadata": ("compress",)}
+_OWN_FLAGS = {
+    "out": ("compress", "decompress"),
+    "map": ("inspect",),
+    "metadata": ("compress",),
+    "shards": ("verify",),
+}
+SUFFIX = ".pxa"  # of the files of an archive
+_MAX_GROUPED = 64  # pictures of such a file
+_MAX_BYTES = 2**24  # of the image files of such a file
 MAPPED = 16  # pictures side by side, at most
 _MAX_PIPED = 2**30  # bytes read from standard input, which may never end
 
@@ -53,7 +67,8 @@ def compress(files):
     _check_usage(FLAGS.out and files, expected, received, "Give both")
     output = sys.stdout
     is_stream = FLAGS.out == "-"
-    if not is_stream:
+    is_archive = not is_stream and not pathlib.Path(FLAGS.out).suffix
+    if not is_stream and not is_archive:
         disk.check_place("--out", FLAGS.out)
         disk.check_new(FLAGS.out)
     # Keep printed lines out of the compressed bytes.
@@ -62,17 +77,17 @@ def compress(files):
         folder = trained.find(FLAGS.workdir or "photographs")
         print(f"Compressing with {folder}", flush=True)
         model = pa.load(folder)
-        codec = pa.codec.Codec(model, RunFolder(folder).name)
-        channels = model.likelihood.num_channels
-        loaded = [pictures.read(path, channels=channels, metadata=FLAGS.metadata) for path in paths]
-        images = [picture.pixels for picture in loaded]
-        named = [(name, *x.shape[:2]) for name, x in zip(pictures.names(paths), images)]
-        if model.image_size is not None:
-            images = np.concatenate([container.cut(image, model.image_size) for image in images])
-        progress = pixel_bar(sum(math.prod(image.shape[:2]) for image in images))
-        extras = [picture.extras for picture in loaded]
-        extras = extras if any(extras) else []
-        data = codec.compress(images, pictures=named, progress=progress, extras=extras)
+        items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
+        settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
+        if is_archive:
+            function = functools.partial(compressed, **settings)
+            options = {"folder": FLAGS.out, "size": 1, "suffix": SUFFIX, "unit": "file"}
+            shards = jobs.run(function, [*_groups(items)], model, **options)
+            size = sum(shards.file(k).stat().st_size for k in range(len(shards)))
+            count = f"{len(paths):,} pictures in {len(shards):,} files"
+            print(f"Wrote {FLAGS.out}: {count}, {size:,} bytes")
+            return
+        data = compressed(model, [items], **settings, bar=pixel_bar)
         if is_stream:
             # Not by `output`, which drops writes that fail.
             with disk.explained("to write to standard output"):
@@ -81,34 +96,114 @@ def compress(files):
         else:
             with disk.new_file(FLAGS.out) as opened:
                 opened.write(data)
-        bits = 8 * len(data) / sum(picture.pixels.size for picture in loaded)
+        contents = container.read(data)
+        pixels = sum(height * width for _, height, width in contents.named_sizes)
+        bits = 8 * len(data) / (pixels * model.likelihood.num_channels)
         print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
+
+
+def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):
+    """The compressed file of a shard, one group of pictures, each `jobs.described` and a name: bytes."""
+    [group] = groups
+    codec = pa.codec.Codec(model, name)
+    channels = model.likelihood.num_channels
+    loaded = [pictures.read(path, channels=channels, metadata=metadata) for path, *_ in group]
+    images = [picture.pixels for picture in loaded]
+    named = [(name, *x.shape[:2]) for (*_, name), x in zip(group, images)]
+    if model.image_size is not None:
+        images = np.concatenate([container.cut(image, model.image_size) for image in images])
+    progress = bar(sum(math.prod(image.shape[:2]) for image in images))
+    extras = [picture.extras for picture in loaded]
+    extras = extras if any(extras) else []
+    return codec.compress(images, pictures=named, progress=progress, extras=extras)
 
 
 def decompress(files):
     is_folder = FLAGS.out and FLAGS.out != "-"
     _check_usage(is_folder, "--out, a folder for the pictures", FLAGS.out, "Name one")
-    data, contents = _read(files)
     out = pathlib.Path(FLAGS.out)
+    if archive := _archive(files):
+        function = functools.partial(decompressed, out=str(out.absolute()))
+        shards = _run(function, archive, folder=out / "shards", suffix=".json")
+        count = sum(len(json.loads(shard)) for shard in shards)
+        print(f"Wrote {out}: {count:,} pictures")
+        return
+    data, contents = _read(files)
     for name, *_ in contents.named_sizes:
         disk.check_new(out / name)
     codec = _codec(contents)
-    channels = codec.model.likelihood.num_channels
-    remedy = "Decompress the file in Python, with pixelcnn_aux.codec.Codec"
-    expect(channels in (1, 3), "pictures of 1 or 3 channels, for PNG files", channels, remedy)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    images = (image for image, _ in codec.decoded(data, pixel_bar(contents.num_pixels)))
-    for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
-        with disk.new_file(out / name) as opened:
-            pictures.write(opened, pictures.Picture(pixels, extras))
+    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels)):
         print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
 
 
+def decompressed(model, files, *, out):
+    """Writes the pictures of a shard, one file of an archive, and returns their names as JSON."""
+    [(path, *_)] = files
+    data = disk.contents(pathlib.Path(path))
+    found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None)
+    return json.dumps([name for name, _ in found]).encode()
+
+
+def _written(codec, data, out, progress):
+    """Writes the pictures of a file to a folder; yields the name and the pixels of each."""
+    contents = container.read(data)
+    channels = codec.model.likelihood.num_channels
+    remedy = "Decompress the file in Python, with pixelcnn_aux.codec.Codec"
+    expect(channels in (1, 3), "pictures of 1 or 3 channels, for PNG files", channels, remedy)
+    images = (image for image, _ in codec.decoded(data, progress))
+    for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
+        pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras))
+        disk.write_once(out / name, file.getvalue())
+        yield name, pixels
+
+
 def verify(files):
+    if archive := _archive(files):
+        shards = _run(verified, archive, suffix=".json")
+        count = sum(map(json.loads, shards))
+        print(f"{count:,} pictures in {len(archive):,} files: reproduced exactly")
+        return
     data, contents = _read(files)
     _codec(contents).verify(data, pixel_bar(contents.num_pixels))
     print(f"{_counts(contents)}: reproduced exactly")
+
+
+def verified(model, files):
+    """Checks a shard, one file of an archive, and returns the number of its pictures as JSON."""
+    [(path, *_)] = files
+    data = disk.contents(pathlib.Path(path))
+    pa.codec.Codec(model).verify(data)
+    return json.dumps(len(container.read(data).pictures)).encode()
+
+
+def _archive(files):
+    """The files of the archive that `files` names; None if it names a file."""
+    if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
+        return None
+    found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
+    expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress wrote")
+    return found
+
+
+def _run(function, archive, **kwargs):
+    """`jobs.run` of the files of an archive, one per shard."""
+    model = _codec(container.read(disk.contents(archive[0]))).model
+    return jobs.run(function, jobs.described(archive), model, size=1, unit="file", **kwargs)
+
+
+def _groups(items):
+    """Yields lists of pictures small enough for memory, for one file each."""
+    group, size = [], 0
+    for item in items:
+        _, more, *_ = item
+        if group and (len(group) == _MAX_GROUPED or size + more > _MAX_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += more
+    yield group
 
 
 def inspect(files):
@@ -212,6 +307,8 @@ def define_flags():
         "wrote the file, unless it is a trained model of the package."
     )
     flags.DEFINE_string("workdir", None, text)
-    flags.DEFINE_string("out", None, "The file to write; for decompress, the folder.")
+    out = "The file or archive to write; for decompress, the folder."
+    flags.DEFINE_string("out", None, out)
     flags.DEFINE_string("map", None, "inspect: writes a picture of the bits per pixel.")
     flags.DEFINE_bool("metadata", False, "compress: also keeps color profiles and EXIF.")
+    jobs.define_flags()

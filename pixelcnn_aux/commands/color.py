@@ -17,7 +17,11 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-colored", lambda x: ("colorize", x), num=FLAGS.num)
+    photographs.draw_each(files, "-colored", call, num=FLAGS.num)
+
+
+def call(photographs):
+    return "colorize", photographs
 
 
 def define_flags():

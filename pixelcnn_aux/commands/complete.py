@@ -8,6 +8,9 @@ the upper half is known. Each result is written as NAME-completed.png to the cur
 fills the hole at low resolution, by --particles weighted samples, and --workdir enlarges that.
 """
 
+import functools
+import pathlib
+
 import numpy as np
 from absl import flags
 
@@ -22,17 +25,21 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    mask = FLAGS.mask and read_mask(FLAGS.mask)
-
-    def call(images):
-        known = upper_half(images) if mask is None else np.repeat(mask, len(images), axis=0)
-        return "complete", images, known
-
+    if FLAGS.mask:
+        read_mask(FLAGS.mask)
     scenes = FLAGS.scenes
     if scenes is None and FLAGS["workdir"].using_default_value:
         scenes = "cifar10-pixelcnn"
-    particles = 1 if FLAGS.jit else FLAGS.particles
-    photographs.draw_each(files, "-completed", call, scenes=scenes, particles=particles)
+    options = {"scenes": scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
+    mask = FLAGS.mask and str(pathlib.Path(FLAGS.mask).absolute())
+    photographs.draw_each(files, "-completed", functools.partial(call, mask=mask), **options)
+
+
+def call(photographs, *, mask):
+    """The method that draws, and its arguments; `mask` is a path, or None for the upper half."""
+    if mask is None:
+        return "complete", photographs, upper_half(photographs)
+    return "complete", photographs, np.repeat(read_mask(mask), len(photographs), axis=0)
 
 
 def read_mask(file):

@@ -7,6 +7,8 @@ Each result is written as NAME-enlarged.png to the current folder or --out. A di
 details; a negative --log_scale_shift makes them vary less.
 """
 
+import functools
+
 from absl import flags
 
 from pixelcnn_aux.commands import photographs
@@ -16,7 +18,11 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-enlarged", lambda x: ("enlarge", x, FLAGS.times))
+    photographs.draw_each(files, "-enlarged", functools.partial(call, times=FLAGS.times))
+
+
+def call(photographs, *, times):
+    return "enlarge", photographs, times
 
 
 def define_flags():

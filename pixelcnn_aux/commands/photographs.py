@@ -1,10 +1,10 @@
 """Draws pictures from photographs, for the commands color, enlarge and complete."""
 
-import contextlib
 import functools
+import io
 import itertools
+import json
 import pathlib
-import time
 
 import numpy as np
 from absl import app, flags
@@ -15,9 +15,10 @@ from pixelcnn_aux import sampling
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.codec import pictures
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, jobs
+from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.factors import processes
+from pixelcnn_aux.jobs import Source
 
 FLAGS = flags.FLAGS
 
@@ -30,50 +31,56 @@ def define_flags(workdir, num=1, log_scale_shift=-0.3):
     flags.DEFINE_integer("num", num, "Pictures per photograph, the likeliest first.", 1)
     chosen_run.define_draws(log_scale_shift=log_scale_shift)
     flags.DEFINE_bool("jit", False, "Compiles drawing with XLA: minutes at first, then faster.")
+    jobs.define_flags()
 
 
-def draw_each(files, ending, call, scenes=None, **options):
-    """Draws --num pictures from each photograph, and writes them as new PNG files.
+def draw_each(paths, ending, call, scenes=None, **options):
+    """Draws --num pictures from each photograph, of files and folders, and writes them as new PNG files.
 
     `call(photographs)`, for [B, H, W, 3] copies of a photograph, returns the name of a drawing method and its
     positional arguments; `options` are keyword arguments. With `num`, one call draws all pictures in order.
-    `scenes` is the name of a model.
+    `scenes` is the name of a model. Workers import `call` by its name.
     """
-    expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
-    photographs = [read_image(file) for file in files]
+    expect(paths, "photographs", "none", "Name image files, or folders", kind=app.UsageError)
+    files = list(itertools.chain.from_iterable(map(image_files, paths)))
     outputs = _outputs(files, ending)
     model = pa.load(FLAGS.workdir)
+    options |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode}
+    options |= {"jit_compile": FLAGS.jit}
+    settings = {"call": call, "seed": FLAGS.seed, "count": FLAGS.num, "scenes": scenes}
+    condition = jobs.condition(model)
+    function = functools.partial(drawn, condition=condition, options=options, **settings)
+    absolute = [[str(place.absolute()) for place in places] for places in outputs]
+    items = [[*x, places] for x, places in zip(jobs.described(files), absolute)]
+    shards = jobs.run(function, items, model, size=1, suffix=".json", unit="photograph")
+    for places, shard in zip(outputs, shards):
+        for output, (height, width, bits) in zip(places, json.loads(shard)):
+            score = f", {bits:.3f} bits/dim" if FLAGS.num > 1 else ""
+            print(f"Wrote {output}: {height} x {width}{score}")
+
+
+def drawn(model, items, *, call, seed, count, condition, scenes, options):
+    """Writes the pictures from a shard's photographs; returns the H, W and bits of each as JSON."""
+    batch = 1 if "num" in options else count
+    seeds = [[seed, k] for k in range(batch)]
+    options = {**options, "seeds": seeds, "condition": jobs.repeated(condition, batch)}
     if scenes:
-        options["scenes"] = pa.load(scenes)
-    count = 1 if "num" in options else FLAGS.num
-    options = {
-        "seeds": [[FLAGS.seed, k] for k in range(count)],
-        "log_scale_shift": FLAGS.log_scale_shift,
-        "mode": FLAGS.mode,
-        "jit_compile": FLAGS.jit,
-        "condition": chosen_run.label_condition(model, count),
-        **options,
-    }
-    repeated = (np.broadcast_to(x, (count, *x.shape)) for x in photographs)
-    draw = functools.partial(sampling.drawn_with_bits, how=options, has_bits=count > 1)
-    calls = [functools.partial(draw, call=call(x)) for x in repeated]
-    start = time.perf_counter()
-    with contextlib.closing(processes.in_order(model, calls)) as results:
-        for file, paths in zip(files, outputs):
-            print(f"Drawing from {file} with {FLAGS.workdir} ...", flush=True)
-            drawn, bits = next(results)
-            for output, k in zip(paths, np.argsort(bits, kind="stable")):
-                with disk.new_file(output) as opened:
-                    Image.fromarray(drawn[k]).save(opened, "PNG")
-                height, width, _ = drawn[k].shape
-                score = f", {bits[k]:.3f} bits/dim" if count > 1 else ""
-                seconds = time.perf_counter() - start
-                text = f"{height} x {width}{score}, after {seconds:.1f} s"
-                print(f"Wrote {output}: {text}", flush=True)
+        options["scenes"] = Source(scenes, by=None).load()
+    written = []
+    for path, _, _, places in items:
+        photograph = read_image(path)
+        photographs = np.broadcast_to(photograph, (batch, *photograph.shape))
+        call_with_args = call(photographs)
+        images, bits = sampling.drawn_with_bits(model, call_with_args, options, batch > 1)
+        for place, k in zip(places, np.argsort(bits, kind="stable")):
+            Image.fromarray(images[k]).save(file := io.BytesIO(), "PNG")
+            disk.write_once(pathlib.Path(place), file.getvalue())
+            written.append([*images[k].shape[:2], float(bits[k])])
+    return json.dumps(written).encode()
 
 
 def _outputs(files, ending):
-    """New paths for each photograph's pictures; makes their folder."""
+    """Paths for each photograph's pictures, new ones unless --shards is set; makes their folder."""
     out = pathlib.Path(FLAGS.out or ".")
     if out.suffix and not out.is_dir():
         expected, remedy = "one photograph for one picture", "Name a folder with --out"
@@ -88,5 +95,6 @@ def _outputs(files, ending):
         outputs = [[x.with_stem(f"{x.stem}-{k}") for k in numbers] for [x] in outputs]
     for output in itertools.chain(*outputs):
         disk.check_place("--out", output, (".png",))
-        disk.check_new(output)
+        if not FLAGS.shards:
+            disk.check_new(output)
     return outputs

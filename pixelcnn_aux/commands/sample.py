@@ -14,9 +14,16 @@ class-conditional model draws the class --label, or no class. --image_file PICTU
 images with your own picture; a model of any image size takes it at its own size:
 
     pixelcnn-aux sample --workdir runs/mine --image_file PICTURE.jpg --given half
+
+--out FOLDER, a name without a suffix, writes any number of draws in files of some hundreds: arrays in
+000000.npz and so on, or with --format tar PNG files and classes, which WebDataset reads. Classes take turns
+unless --label chooses one. The same command continues a stopped one.
 """
 
+import functools
+import io
 import pathlib
+import tarfile
 import time
 
 import numpy as np
@@ -26,7 +33,8 @@ from pixelcnn_aux import image_grid
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import upper_half
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
 
@@ -37,6 +45,10 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 
 def main():
+    if FLAGS.out and not pathlib.Path(FLAGS.out).suffix:
+        sample_shards()
+        return
+    _check_picture()
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out, image_grid.SUFFIXES)
     present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
@@ -65,6 +77,69 @@ def main():
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     image_grid.write(out, image_grid.labeled(in_colors(model, rows)))
     print(f"Wrote {out}")
+
+
+def _check_picture():
+    remedy = "Name a folder by --out, which takes any number"
+    expect(FLAGS.num <= MAX_NUM, f"--num up to {MAX_NUM:,} for a picture", FLAGS.num, remedy)
+    present = [f"--{x}" for x in ("format", "jobs", "scheduler") if FLAGS[x].present]
+    remedy = "Name a folder by --out, or leave them out"
+    expect(not present, "flags of a picture", " and ".join(present), remedy)
+
+
+def sample_shards():
+    """Writes --num draws to a folder."""
+    present = [f"--{x}" for x in ("given", "known", "sweep", "image_file") if FLAGS[x].present]
+    expected = "a picture as --out, since images are drawn from others"
+    expect(not present, expected, " and ".join(present), "Leave these out")
+    _, model = chosen_run.load(FLAGS.best)
+    condition = jobs.condition(model)
+    if isinstance(model.condition, Classes) and FLAGS.label is None:
+        condition = "in turn"
+    size = None if model.image_size else [FLAGS.side] * 2
+    options = {"image_size": size, "log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode}
+    settings = {"seed": FLAGS.seed, "condition": condition, "as_tar": FLAGS.format == "tar"}
+    shards = jobs.run(
+        functools.partial(draws, options=options, **settings),
+        range(FLAGS.num),
+        model,
+        folder=FLAGS.out,
+        size=jobs.at_once(size or model.image_size),
+        suffix=f".{FLAGS.format}",
+        unit="image",
+        best=FLAGS.best,
+    )
+    print(f"Wrote {FLAGS.out}: {FLAGS.num:,} images in {len(shards):,} files")
+
+
+def draws(model, indices, *, seed, condition, as_tar, options):
+    """Draws of a shard: arrays "image" [n, H, W, C] and, with classes, "label" [n]; or a tar file."""
+    conditions = jobs.repeated(condition, len(indices))
+    if condition == "in turn":
+        conditions = [index % model.condition.num_classes for index in indices]
+    seeds = np.array([[seed, index] for index in indices], np.int32)
+    *_, images = model.sample(seeds, condition=conditions, **options).values()
+    arrays = {"image": np.asarray(images)}
+    if isinstance(model.condition, Classes):
+        arrays["label"] = np.array(conditions)
+    return _tar(indices, **arrays) if as_tar else arrays
+
+
+def _tar(indices, image, label=None):
+    """The bytes of a tar file of images as PNG, and of their classes."""
+    with tarfile.open(fileobj=(file := io.BytesIO()), mode="w") as tar:
+
+        def add(name, data):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+        for position, index in enumerate(indices):
+            pictures.write(picture := io.BytesIO(), pictures.Picture(image[position], {}))
+            add(f"{index:08}.png", picture.getvalue())
+            if label is not None:
+                add(f"{index:08}.cls", str(label[position]).encode())
+    return file.getvalue()
 
 
 def test_images(folder, model):
@@ -166,12 +241,14 @@ def in_colors(model, rows):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_draws()
-    flags.DEFINE_integer("num", 16, "The number of images per row.", 1, MAX_NUM)
-    side = "The height and width of images drawn by a model of any image size."
+    flags.DEFINE_integer("num", 16, "How many images of each kind.", 1)
+    side = "The height and width of images that a model of images of any size draws."
     flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)
     flags.DEFINE_string("given", None, "Draws given this auxiliary image of test images.")
     flags.DEFINE_enum("known", None, ["half"], "Keeps the upper half of test images.")
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
-    flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each makes its own picture
-    out = f"The picture ({', '.join(image_grid.SUFFIXES)}); a file in WORKDIR if unset."
+    flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
+    out = f"The picture, {', '.join(image_grid.SUFFIXES)}, or a folder; a picture in WORKDIR if unset."
     flags.DEFINE_string("out", None, out)
+    flags.DEFINE_enum("format", "npz", ["npz", "tar"], "Of the files of a folder --out.")
+    jobs.define_flags(shards=False)

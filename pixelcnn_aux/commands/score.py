@@ -19,9 +19,10 @@ Each file is a row; a folder stands for all image files below it, sorted by path
 If the table goes to standard output, all other lines go to standard error.
 """
 
-import codecs
 import contextlib
 import csv
+import functools
+import io
 import itertools
 import math
 import pathlib
@@ -33,8 +34,7 @@ from absl import app, flags
 from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk, resizing
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.progress import progress_bar
-from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.data import decoding, files
 
 FLAGS = flags.FLAGS
@@ -51,13 +51,23 @@ def main(*paths):
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         images = list(itertools.chain.from_iterable(map(image_files, paths)))
         _, model = chosen_run.load()
+        check(model)
         size = model.image_size or _TYPICAL_SIZE
-        model = chosen_run.for_work(model, len(images) * math.prod(size))
-        # Opened after all imports: Ctrl-C ends these at once, and would leave an unfinished file.
+        shards = jobs.run(
+            functools.partial(rows, condition=jobs.condition(model)),
+            [(str(path), *x) for path, x in zip(images, jobs.described(images))],
+            model,
+            size=jobs.at_once(size),
+            suffix=".csv",
+            unit="file",
+        )
         with opening as opened:
-            # File names may be arbitrary bytes.
-            table = codecs.getwriter("utf-8")(opened, "backslashreplace")
-            count = write(csv.writer(table, lineterminator="\n"), model, images)
+            header = ["file", "width", "height", "prepared", *columns(model).values(), "error"]
+            opened.write(f"{','.join(header)}\n".encode())
+            for shard in shards:
+                opened.write(shard)
+        table = csv.reader(io.StringIO(b"".join(shards).decode()))
+        count = sum(not error for *_, error in table)
         size = model.image_size or "their own sizes"
         print(f"Scored {count:,} of {len(images):,} files, at {size}")
     if FLAGS.out:
@@ -83,44 +93,48 @@ def image_files(path):
     return [path / name for name in images]
 
 
-def write(table, model, paths):
-    """Writes the table of image files, `pathlib.Path`s, and returns the number of scored ones."""
-    from pixelcnn_aux import batches
-
-    likelihood, size = model.likelihood, model.image_size
+def check(model):
+    """Raises ValueError for a model whose images are not those of color files."""
+    likelihood = model.likelihood
     channels, values = likelihood.num_channels, likelihood.num_values
     expected = "a model of color images, uint8 [H, W, 3] below 256, to score files"
     received = f"one of {channels} channels below {values}"
     expect((channels, values) == (3, 256), expected, received, "Call its bits_per_dim")
-    names = [*model.factors, "total"]
-    bits_columns = [f"{summaries.bits_kind(model)}_bits_per_dim_{name}" for name in names]
-    table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
-    count = 0
-    bar = progress_bar(len(paths), "file")
+
+
+def columns(model):
+    """The columns of bits: dict, name of a factor or "total" -> str."""
+    kind = summaries.bits_kind(model)
+    return {name: f"{kind}_bits_per_dim_{name}" for name in (*model.factors, "total")}
+
+
+def rows(model, items, *, condition):
+    """The table's rows of a shard, bytes. An item is a path, as it is shown, and `jobs.described`."""
+    from pixelcnn_aux import batches
+
+    size, names = model.image_size, columns(model)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
-    with files.in_threads(lambda file: read(file, size), paths) as pictures:
-        for first in range(0, len(paths), batch):
-            chunk = list(itertools.islice(pictures, batch))
+    with files.in_threads(lambda x: read(x[0], x[1], size), items) as pictures:
+        while chunk := list(itertools.islice(pictures, batch)):
             images = [image for _, image, _ in chunk if image is not None]
             bits = dict.fromkeys(names, ())
             if images:
-                condition = chosen_run.label_condition(model, len(images))
-                bits = model.bits_per_dim(np.stack(images), condition)
-            rows = zip(*(np.asarray(bits[name]) for name in names))
+                bits = model.bits_per_dim(np.stack(images), jobs.repeated(condition, len(images)))
+            scores = zip(*(np.asarray(bits[name]) for name in names))
             for row, image, error in chunk:
-                scores = (
-                    map("{:.6f}".format, next(rows)) if image is not None else [""] * len(names)
-                )
-                table.writerow([*row, *scores, error])
-            count += len(images)
-            bar(first + len(chunk))
-    return count
+                blank = [""] * len(names)
+                cells = blank if image is None else map("{:.6f}".format, next(scores))
+                table.writerow([*row, *cells, error])
+    # File names may be arbitrary bytes.
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def read(file, size):
+def read(file, path, size):
     """Reads a file: (row up to the bits, image uint8 [H, W, 3] at `size` or None, error message)."""
     try:
-        pixels = decoding.decode(decoding.contents(file))
+        pixels = decoding.decode(decoding.contents(pathlib.Path(path)))
     except (OSError, ValueError) as error:
         return [file, "", "", ""], None, str(error)
     height, width, _ = pixels.shape
@@ -133,6 +147,6 @@ def define_flags():
     chosen_run.define_workdir()
     chosen_run.define_label()
     chosen_run.define_exact()
-    flags.DEFINE_string(
-        "out", None, "The table, replacing an older one; if unset, standard output."
-    )
+    out = "The table, replacing an older one; if unset, standard output."
+    flags.DEFINE_string("out", None, out)
+    jobs.define_flags()

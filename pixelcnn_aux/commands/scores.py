@@ -18,8 +18,8 @@ Writes to WORKDIR:
 
 import codecs
 import csv
+import functools
 import io
-import math
 import pathlib
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from pixelcnn_aux import data, image_grid, scores
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.resizing import fit
-from pixelcnn_aux.commands import chosen_run, plots
+from pixelcnn_aux.commands import chosen_run, jobs, plots
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.scores import typical
 
@@ -47,9 +47,11 @@ class ScoredSet(NamedTuple):
     """Images of one size."""
 
     name: str
-    pixels: np.ndarray  # uint8 or uint16 [N, H, W, C]
+    source: dict  # arguments of `chosen_run.part`
     indices: list[int]  # of the images within their split
     prepared: str  # how the images were brought to this size
+    sizes: tuple = ()  # (H, W) of each resizing, in order
+    as_jpeg: bool = False  # whether they are compressed then
 
 
 def main():
@@ -58,16 +60,19 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     mapped = None if FLAGS.map is None else images.take([FLAGS.map])[0]
-    sets = compared_sets(model, images)
+    sets = compared_sets(folder, model, images)
     for scored in sets.values():
-        print(f"{scored.name}: {len(scored.pixels):,} images, {scored.prepared}", flush=True)
-    pixels = sum(math.prod(scored.pixels.shape[:3]) for scored in sets.values())
-    model = chosen_run.for_work(model, pixels)
+        print(f"{scored.name}: {len(scored.indices):,} images, {scored.prepared}", flush=True)
     out = chosen_run.outputs(folder)
-    fitted = fit_typical(folder, model) if FLAGS.num_training else None
+    fitted = None
+    if FLAGS.num_training:
+        bits = compute(training(folder, model), model, images, "training", bits_only=True)
+        fitted = scores.Typical(bits)
     results = {}
-    for name, scored in sets.items():
-        results[name] = scores.score(model, scored.pixels, typical=fitted)
+    for number, (name, scored) in enumerate(sets.items()):
+        results[name] = compute(scored, model, images, f"set-{number}", bits_only=False)
+        if fitted:
+            results[name] |= fitted.scores(results[name])
         print(f"Scored {name}", flush=True)
     write_table(out / "scores.csv", sets, results)
     [_, *compared] = results
@@ -82,7 +87,7 @@ def main():
         "num_training": FLAGS.num_training,
         "seed": FLAGS.seed,
         "sets": {
-            name: {"num_images": len(scored.pixels), "prepared": scored.prepared}
+            name: {"num_images": len(scored.indices), "prepared": scored.prepared}
             for name, scored in sets.items()
         },
     }
@@ -93,20 +98,50 @@ def main():
     print(f"Wrote scores.csv, scores.json and pictures to {out}")
 
 
-def compared_sets(model, images):
+def compute(scored, model, images, name, bits_only):
+    """Runs the job of a set: its `Scores`. `name` is that of its folder in --shards."""
+    settings = {"sizes": scored.sizes, "as_jpeg": scored.as_jpeg, "bits_only": bits_only}
+    function = functools.partial(shard_scores, source=scored.source, **settings)
+    folder = FLAGS.shards and pathlib.Path(FLAGS.shards, name)
+    shards = jobs.run_images(
+        function, scored.indices, model, images, folder=folder, best=FLAGS.best
+    )
+    by_score: dict = {}
+    for key, values in shards.joined().items():
+        score, _, factor = key.partition("/")
+        by_score.setdefault(score, {})[factor] = values
+    return by_score
+
+
+def shard_scores(model, indices, *, source, sizes, as_jpeg, bits_only):
+    """`scores.score`, or `scores.bits`, of the images of a shard, prepared as those of its set."""
+    pixels = list(chosen_run.part(indices, **source).pixels)
+    for size in sizes:
+        pixels = [fit(image, size) for image in pixels]
+    if as_jpeg:
+        pixels = [after_jpeg(image) for image in pixels]
+    by_score = (scores.bits if bits_only else scores.score)(model, np.stack(pixels))
+    return {f"{score}/{name}": by_score[score][name] for score, name in _columns(by_score)}
+
+
+def compared_sets(folder, model, images):
     """The in-distribution set, the sets --against it, and the controls: dict, name -> `ScoredSet`."""
-    own = belonging(images, FLAGS.num_images)
-    folders = {"data_dir": FLAGS.data_dir, "cache_dir": FLAGS.cache_dir}
+    source = chosen_run.images_options(folder, model, FLAGS.split)
+    size = images.image_size
+    own = belonging(source, images)
     sets = [own]
+    shared = ("split", "data_dir", "cache_dir", "channels", "num_values")
     for place in FLAGS.against:
         name, dataset, path = find_set(place)
-        depth = chosen_run.depth(model)
-        other = data.load(dataset, FLAGS.split, None, **path, **folders, **depth)
-        sets.append(of_size(name, other, images.image_size))
+        options = {"name": dataset, "image_size": None, **path}
+        sets.append(of_size(name, options | {key: source[key] for key in shared}, size))
     if FLAGS.control:
-        sets.append(resized_twice(own))
+        larger = tuple(length * 5 // 4 + 1 for length in size)  # a little more than 5/4
+        twice = own._replace(prepared=f"{own.name} resized to {_by(larger)}, and back")
+        sets.append(twice._replace(name=f"{own.name} resized twice", sizes=(larger, size)))
         if "WebP" in lossless_files.holding(model.likelihood):  # 8-bit images, which fit JPEG, too
-            sets.append(as_jpeg(own))
+            jpeg = own._replace(prepared=f"{own.name} as JPEG files of quality {JPEG_QUALITY}")
+            sets.append(jpeg._replace(name=f"{own.name} as JPEG", as_jpeg=True))
     names = [scored.name for scored in sets]
     are_unique = len(set(names)) == len(names)
     received, remedy = ", ".join(names), "Rename a file or a folder"
@@ -114,16 +149,20 @@ def compared_sets(model, images):
     return dict(zip(names, sets))
 
 
-def belonging(images, num_images):
-    """The in-distribution set: `num_images` images spread evenly over `data.Images`, or all if None."""
+def belonging(source, images):
+    """The in-distribution set: --num_images spread evenly over `data.Images`, or all."""
     expected = "images of one size for --dataset, since the model takes any size"
     remedy = "Cut them, and save them as arrays (--dataset arrays)"
     expect(images.image_size is not None, expected, "images of different sizes", remedy)
-    indices = images.spread_indices(num_images or images.num_images)
     name = images.source["dataset"]
     if file := images.source["image_file"]:
         name = pathlib.Path(file).stem
-    return ScoredSet(name, images.take(indices), indices, "as training has them")
+    return _set(name, source, images, "as training has them")
+
+
+def _set(name, source, images, prepared, num_images=None):
+    indices = images.spread_indices(num_images or FLAGS.num_images or images.num_images)
+    return ScoredSet(name, {**source, "crc32": images.crc32}, indices, prepared)
 
 
 def find_set(place):
@@ -143,13 +182,13 @@ def find_set(place):
     return dataset or path.stem, dataset or default, {flag: path}
 
 
-def of_size(name, images, size):
-    """The set of `data.Images` at a size (H, W); with --resize, others are cropped and resized."""
-    indices = images.spread_indices(FLAGS.num_images or images.num_images)
-    pixels = [images.pixels[index] for index in indices]
-    sizes = dict.fromkeys(image.shape[:2] for image in pixels)
+def of_size(name, source, size):
+    """The set of a data set at a size (H, W); with --resize, others are cropped and resized."""
+    images = chosen_run.loaded(**source)
+    whole = _set(name, source, images, "as they are")
+    sizes = dict.fromkeys(images.pixels[index].shape[:2] for index in whole.indices)
     if set(sizes) == {tuple(size)}:
-        return ScoredSet(name, np.stack(pixels), indices, "as they are")
+        return whole
     listed = ", ".join(map(_by, list(sizes)[:MAX_SIZES])) + ", ..." * (len(sizes) > MAX_SIZES)
     remedy = "Resizing leaves traces that scores detect: give images of that size, or --resize"
     expect(FLAGS.resize, f"sets of images of {_by(size)}", f"{name}, of {listed}", remedy)
@@ -157,28 +196,15 @@ def of_size(name, images, size):
         f"from {listed}: the largest centered crop of the same aspect ratio, resized to {_by(size)}, "
         "each pixel the mean of the area that it covers"
     )
-    return ScoredSet(name, np.stack([fit(image, size) for image in pixels]), indices, prepared)
+    return whole._replace(prepared=prepared, sizes=(size,))
 
 
-def resized_twice(scored):
-    """The set resized to a little more than 5/4 of its size, and back."""
-    size = scored.pixels.shape[1:3]
-    larger = tuple(length * 5 // 4 + 1 for length in size)
-    pixels = np.stack([fit(fit(image, larger), size) for image in scored.pixels])
-    prepared = f"{scored.name} resized to {_by(larger)}, and back"
-    return scored._replace(name=f"{scored.name} resized twice", pixels=pixels, prepared=prepared)
-
-
-def as_jpeg(scored):
-    """The set, of 8-bit colors or grays, after JPEG compression."""
+def after_jpeg(image):
+    """An image, of 8-bit colors or grays, after JPEG compression."""
+    picture = image if image.shape[-1] == 3 else image[..., 0]
     options = {"format": "JPEG", "quality": JPEG_QUALITY}
-    pixels = np.empty_like(scored.pixels)
-    for index, image in enumerate(scored.pixels):
-        picture = image if image.shape[-1] == 3 else image[..., 0]
-        file = io.BytesIO(lossless_files.encoded(picture, options))
-        pixels[index] = np.asarray(Image.open(file)).reshape(image.shape)
-    prepared = f"{scored.name} as JPEG files of quality {JPEG_QUALITY}"
-    return scored._replace(name=f"{scored.name} as JPEG", pixels=pixels, prepared=prepared)
+    file = io.BytesIO(lossless_files.encoded(picture, options))
+    return np.asarray(Image.open(file)).reshape(image.shape)
 
 
 def _by(size):
@@ -186,15 +212,16 @@ def _by(size):
     return " x ".join(map(str, size))
 
 
-def fit_typical(folder, model):
-    """Fits `scores.Typical` to images of the training split of --dataset."""
+def training(folder, model):
+    """The set of --num_training images of the training split of --dataset."""
     expected = "images of the training split, for the typicality scores"
     remedy = "Give a data set with a training split, or --num_training 0 to omit these scores"
     with restated(expected, "none", remedy, FileNotFoundError, ValueError):
         images = chosen_run.images(folder, model, "train")
-    pixels = images.spread(FLAGS.num_training)
-    print(f"Fitting typicality to {len(pixels):,} training images", flush=True)
-    return scores.Typical(scores.bits(model, pixels))
+    source = chosen_run.images_options(folder, model, "train")
+    scored = _set("training", source, images, "as training has them", FLAGS.num_training)
+    print(f"Fitting typicality to {len(scored.indices):,} training images", flush=True)
+    return scored
 
 
 def _columns(by_score):
@@ -316,5 +343,6 @@ def define_flags():
     flags.DEFINE_bool("control", False, control)
     training = "Training images that define typicality, spread evenly over their split; 0 for none."
     flags.DEFINE_integer("num_training", 1000, training, lower_bound=0)
-    flags.DEFINE_integer("map", None, "The index of the image of --dataset to map.", 0)
-    flags.DEFINE_integer("seed", 0, "The seed of bootstrap and exchanged labels.", 0)
+    flags.DEFINE_integer("map", None, "The image of --dataset, by its index, that is mapped.", 0)
+    flags.DEFINE_integer("seed", 0, "Of the bootstrap, and of exchanged labels.", 0)
+    jobs.define_flags()

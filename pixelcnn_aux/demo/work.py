@@ -7,7 +7,7 @@ import time
 
 from pixelcnn_aux.base import threads
 from pixelcnn_aux.demo.actions import PERIOD, Models, Step
-from pixelcnn_aux.factors import processes
+from pixelcnn_aux.jobs import workers
 
 MAX_SECONDS = 600  # of an action: others wait for it
 
@@ -20,11 +20,11 @@ class Worker:
         self._begin()
 
     def _begin(self):
-        self._connection, remote = processes.SPAWN.Pipe()
-        watched, self._lifeline = processes.SPAWN.Pipe(duplex=False)
+        self._connection, remote = workers.SPAWN.Pipe()
+        watched, self._lifeline = workers.SPAWN.Pipe(duplex=False)
         args = remote, watched, self._workdirs
-        self._process = processes.SPAWN.Process(target=_work, args=args)
-        with processes.uninterrupted():
+        self._process = workers.SPAWN.Process(target=_work, args=args)
+        with workers.uninterrupted():
             self._process.start()
         remote.close()
 
@@ -82,7 +82,7 @@ def _since(start):
 
 def _work(connection, watched, workdirs):
     """Runs received actions; sends (changes to the step or an error, whether the action ended)."""
-    processes.begin(threads.cores, watched)
+    workers.begin(threads.cores, watched)
     models = Models(workdirs)
     while True:
         try:

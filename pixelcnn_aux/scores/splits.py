@@ -7,33 +7,43 @@ import numpy as np
 from pixelcnn_aux.summaries import bits_kinds
 
 
-def summarize(model, batches, *, progress=lambda count: None, condition=None):
-    """Mean bits per dimension of the full image, over batches of images of any size.
+def bits(model, batches, condition=None):
+    """Bits per dimension of each image of batches, with conditions [N, ...]: dict of float64 [N].
 
-    Returns a dict from each of `summaries.bits_kinds` to {"factors": {name: float}, "total": float,
-    "std_error": float}. The standard error is that of the total's mean over independent images; None for one
-    image.
+    The keys are a kind of `summaries.bits_kinds`, and a factor or "total", such as "exact/total".
     """
-    exact, count = model.with_exact(True), 0
-    by_kind = {kind: {} for kind in bits_kinds(model)}
+    exact = model.with_exact(True)
+    parts: dict = {}
+    count = 0
     for images in batches:
         part = None if condition is None else condition[count : count + len(images)]
-        for bits, batch_bits in zip(by_kind.values(), exact.bound_and_exact(images, part)):
-            for name, values in batch_bits.items():
-                bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
+        for kind, by_name in zip(bits_kinds(model), exact.bound_and_exact(images, part)):
+            for name, values in by_name.items():
+                parts.setdefault(f"{kind}/{name}", []).append(np.asarray(values, np.float64))
         count += len(images)
-        progress(count)
-    for kind, bits in by_kind.items():
-        *factors, total = (np.concatenate(values) for values in bits.values())
-        means = {name: float(values.mean()) for name, values in zip(bits, factors)}
-        std_error = float(total.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-        by_kind[kind] = {"factors": means, "total": sum(means.values()), "std_error": std_error}
+    return {key: np.concatenate(values) for key, values in parts.items()}
+
+
+def summary(bits):
+    """Means of `bits`: dict, kind -> {"factors": {name: float}, "total": float, "std_error": float}.
+
+    The standard error is that of the total's mean over independent images; None for one image.
+    """
+    by_kind: dict = {}
+    for key, values in bits.items():
+        kind, _, name = key.partition("/")
+        means = by_kind.setdefault(kind, {"factors": {}})
+        if name != "total":
+            means["factors"][name] = float(values.mean())
+            continue
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+        means |= {"total": sum(means["factors"].values()), "std_error": error}
     return by_kind
 
 
 def mean_bits(model, batches, condition=None):
-    """The total of `summarize`, of exact bits if there are any: float."""
-    return summarize(model, batches, condition=condition)[bits_kinds(model)[-1]]["total"]
+    """The total of `summary`, of exact bits if there are any: float."""
+    return summary(bits(model, batches, condition))[bits_kinds(model)[-1]]["total"]
 
 
 def shares(model):

@@ -10,9 +10,7 @@ import threadpoolctl
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import threads
-from pixelcnn_aux.factors import processes
 from tests import helpers
-from tests.factors import work
 
 FORK = multiprocessing.get_context("fork")
 
@@ -58,15 +56,6 @@ class ThreadsTest(helpers.TestCase):
             found = forked(lambda: (self.model.log_prob(self.pictures), blas_threads()))
         self.assertAllEqual(found[0], expected)
         self.assertEqual(found[1], blas_threads())
-
-    def test_forked_processes_have_processes_of_their_own(self):
-        def numbers():
-            with contextlib.closing(processes.in_order(self.model, [work.process] * 3)) as found:
-                return {number for number, _ in found}
-
-        ours, theirs = numbers(), forked(numbers)
-        self.assertNotEmpty(theirs)
-        self.assertEmpty(theirs & ours)
 
     def test_keras_computes_in_no_fork_of_a_process_in_which_it_has(self):
         """It would wait for threads that a fork lacks."""

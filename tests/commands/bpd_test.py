@@ -76,7 +76,7 @@ class ProgramTest(helpers.TestCase):
             RunFolder(run)[name].save_if_best(factor, step=1, val_bits_per_dim=1.0)
         images = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
         arguments = [f"--workdir={run}", "--dataset=photos", "--split=validation"]
-        load = mock.Mock(side_effect=lambda _, split, *args, **kwargs: images[split])
+        load = mock.Mock(side_effect=lambda *, split, **kwargs: images[split])
         with mock.patch.object(data, "load", load):
             for model, count, flags in (
                 (self.model, 4, ["--nobest", "--num_images=4"]),
@@ -134,7 +134,7 @@ class ProgramTest(helpers.TestCase):
 
     def test_what_hinders_writing_is_found_out_before_the_evaluation(self):
         file, codecs = self.run_folder / "config.json", self.run_folder / "codecs.json"
-        self.enterContext(mock.patch.object(splits, "summarize", side_effect=AssertionError))
+        self.enterContext(mock.patch.object(splits, "bits", side_effect=AssertionError))
         with (
             mock.patch.object(trained, "outputs", return_value=file / "new"),
             self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
@@ -210,7 +210,7 @@ class TableTest(helpers.TestCase):
         model = helpers.random_chain(transforms, helpers.SIZE)
         self.assertEqual([factor.exact for factor in model.factors.values()], [False, False, True])
         images = helpers.pictures(3)
-        results = splits.summarize(model, [images])
+        results = splits.summary(splits.bits(model, [images]))
         expected = np.mean(model.bits_per_dim(images)["total"])
         self.assertEqual(list(results), ["bound", "restricted"])
         found = results[summaries.bits_kind(model)]["total"]

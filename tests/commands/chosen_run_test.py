@@ -68,7 +68,7 @@ class ChosenRunTest(helpers.TestCase):
         places = {"image_dir": "/images", "cache_dir": "c", "channels": 1, "num_values": 4096}
         places |= dict.fromkeys(("image_file", "data_dir", "labels"))
         places |= dict.fromkeys(("validation_share", "test_share"))
-        load.assert_called_once_with("folder", "test", (4, 6), **places)
+        load.assert_called_once_with(name="folder", split="test", image_size=(4, 6), **places)
 
     def test_exact_or_as_it_was_trained(self):
         model = helpers.tiny_model(exact=True)

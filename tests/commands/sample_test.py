@@ -133,7 +133,9 @@ class SamplesTest(helpers.TestCase):
             (ValueError, "Expected --out as a name.*missing/a.png", "--out=missing/a.png"),
             (ValueError, "ends in .png, .jpg, .webp, .pdf, in a folder.*a.svg", "--out=a.svg"),
             (flags.IllegalFlagValueError, "seed", f"--seed={2**40}"),
-            (flags.IllegalFlagValueError, "num", f"--num={2**40}"),
+            (ValueError, "--num up to 1,024 for a picture", "--num=2000"),
+            (ValueError, "flags of a picture. Received: --jobs", "--jobs=2"),
+            (ValueError, "a picture as --out.*Received: --sweep", "--out=folder", "--sweep"),
             (flags.IllegalFlagValueError, "num", "--num=0"),
             (flags.IllegalFlagValueError, "known", "--known=half", "--sweep"),
         ):

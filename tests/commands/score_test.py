@@ -10,7 +10,6 @@ import numpy as np
 from absl import app
 
 from pixelcnn_aux import batches, data
-from pixelcnn_aux.base import disk
 from pixelcnn_aux.commands import chosen_run, score
 from tests import helpers
 from tests.data.helpers import encoded
@@ -37,14 +36,7 @@ class ScoreTest(helpers.TestCase):
     def run_program(self, *arguments):
         """Its (standard output, standard error)."""
         loaded = self.folder, self.model
-
-        def start_keras(model, pixels):
-            """Which Ctrl-C ends at once, and nothing is cleaned up."""
-            self.assertEmpty([*self.folder.glob(f"{disk.ASIDE}*")])
-            return model
-
         with (
-            mock.patch.object(chosen_run, "for_work", start_keras),
             mock.patch.object(batches, "MAX_PIXELS", 48),  # batches of two images
             mock.patch.object(chosen_run, "load", return_value=loaded),
             contextlib.redirect_stderr(io.StringIO()) as errors,
@@ -82,7 +74,9 @@ class ScoreTest(helpers.TestCase):
     def test_images_of_any_size(self):
         model = helpers.tiny_parallel()
         with mock.patch.object(self, "model", model):
-            printed, errors = self.run_program(self.images / "b.jpg", self.images / "a.png")
+            printed, errors = self.run_program(
+                self.images / "b.jpg", self.images / "a.png", "--jobs=1"
+            )
         self.assertStartsWith(printed, "file,")  # and nothing but the table
         self.assertIn("Scored 2 of 2 files, at their own sizes", errors)
         for row, name in zip(read(printed), ("b.jpg", "a.png")):
@@ -105,7 +99,7 @@ class ScoreTest(helpers.TestCase):
         gray = types.SimpleNamespace(num_channels=1, num_values=256)
         model = types.SimpleNamespace(likelihood=gray, image_size=(4, 4))
         with self.assertRaisesRegex(ValueError, "color images.*one of 1 channels below 256"):
-            score.write(csv.writer(io.StringIO()), model, [])
+            score.check(model)
 
 
 def read(table):

@@ -121,6 +121,6 @@ class SetsTest(helpers.TestCase):
     def test_some_are_evenly_over_a_set(self):
         images = pa.data.Images(np.arange(10, dtype=np.uint8).repeat(48).reshape(10, 4, 4, 3))
         images.source["dataset"] = "mine"
-        found = scores.belonging(images, 5)
+        with mock.patch.object(scores, "FLAGS", mock.Mock(num_images=5)):
+            found = scores.belonging({}, images)
         self.assertEqual(found.indices, [0, 2, 4, 6, 8])
-        self.assertAllEqual(found.pixels[:, 0, 0, 0], [0, 2, 4, 6, 8])

@@ -105,7 +105,10 @@ class LoadTest(FilesTest):
             mock.patch.object(os, "scandir", refused(os.scandir, closed.parent)),
             mock.patch.object(os, "open", refused(os.open, closed)),
         ):
-            with patch, self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"):
+            with (
+                patch,
+                self.assertRaisesRegex(PermissionError, "Permission denied.*Check its permissions"),
+            ):
                 self.load()
         exhausted = mock.patch.object(decoding, "decode", side_effect=MemoryError)
         with exhausted, self.assertRaises(MemoryError):

@@ -49,7 +49,10 @@ def wrong_pictures():
         "one.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500),
     }
     return {name: (data, "damaged, or no PNG") for name, data in damaged.items()} | {
-        "claims.png": (claiming(2**31 - 1, 2**31 - 1), "far more pixels than 16,777,216,"),
+        "claims.png": (
+            claiming(2**31 - 1, 2**31 - 1),
+            "far more pixels than the limit of 16,777,216",
+        ),
         "wide.png": (claiming(2**14, 2**13), "16384 x 8192 pixels, 16,777,216 at most"),
         "large.png": (black, "16,777,216 at most"),
         "bomb.tiff": (bomb, "pixels"),

@@ -78,7 +78,7 @@ class PlacesTest(helpers.TestCase):
                 (self.gray.recorded_training, self.gray.training),
                 (self.gray.run.config, self.gray.run.config_file),
             ):
-                message = f"Expected to read {file}.*yourself the right"
+                message = f"Expected to read {file}.*Check its permissions"
                 with self.assertRaisesRegex(PermissionError, message):
                     act()
 

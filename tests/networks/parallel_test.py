@@ -75,7 +75,7 @@ class ParallelTest(helpers.TestCase):
             (lambda: model.sample(seeds), "Expected image_size"),
             (lambda: model.with_image_size(None), "Expected image_size"),
             (lambda: model.sizes((2**14, 2**12 + 1)), "from 1, of at most 67,108,864 pixels. Rec"),
-            (lambda: pa.codec.Codec(model), "with floats in quarter, half, image"),
+            (lambda: pa.codec.Codec(model), "floats in quarter, half, image"),
             (lambda: ParallelPixelCNN(**network, parts=(1, 1, 1)), "each place.*Received: 3"),
             (lambda: ParallelPixelCNN(**network, parts=(1, 1, 0, 1)), "1 to 16.*: parts=0"),
             (lambda: ParallelPixelCNN(**{**network, "blocks": [1, 2]}), "4, one for each place"),

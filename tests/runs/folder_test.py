@@ -95,7 +95,7 @@ class ReadTest(helpers.TestCase):
             (b'{"model": %s%s}' % (b"[" * 100, b"]" * 100), f"{json_of}more than 64 deep"),
             (b"[" * 100_000, f"{json_of}recursion"),
             (b'{"model": 1, "model": 2}', f"{json_of}a duplicate key among .'model', 'model'."),
-            (b'{"model": NaN}', f"{json_of}NaN, which is no number"),
+            (b'{"model": NaN}', f"{json_of}NaN, which is not a JSON number"),
             (b'{"model": %s}' % (b"1" * 5000), f"{json_of}limit"),
             (b'{"model": 1, "image_dir": []}', f"Expected image_dir in {file} as text or null"),
             (b"[]", f"description of a run in {file}"),

@@ -1,6 +1,7 @@
 """Tests of loading a workdir's model, and of errors."""
 
 import json
+import pickle
 from unittest import mock
 
 import keras
@@ -83,6 +84,13 @@ class LoadTest(helpers.TestCase):
         self.assertAllClose(factor.params(inputs), factor(inputs), rtol=1e-4, atol=1e-4)
         for x in (factor.params(inputs, by="graph"), other.factors["image"].params(inputs)):
             self.assertAllClose(x, factor.params(inputs), rtol=1e-4, atol=1e-4)
+
+    def test_a_loaded_model_can_be_pickled(self):
+        """For processes of users: its weights are arrays."""
+        self.make_run("grayscale", "image")
+        model = pa.load(self.folder)
+        again = pickle.loads(pickle.dumps(model))
+        self.assertAllEqual(again.log_prob(IMAGES), model.log_prob(IMAGES))
 
     def test_damaged_weights(self):
         self.make_run("grayscale", "image")

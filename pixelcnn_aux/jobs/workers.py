@@ -1,0 +1,73 @@
+"""Processes of this machine, which start at their first call, and end with this one, however it ends."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from pixelcnn_aux.base import threads
+
+SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
+
+
+class Processes(futures.Executor):
+    """An executor of `count` processes, each with its share of the cores. It outlives a process that dies.
+
+    Each calls `prepare` first. Processes import the main module of a script, which has to guard its work by
+    `if __name__ == "__main__":`.
+    """
+
+    def __init__(self, count: int, prepare: Callable[[], Any] = int):
+        self.count, self._prepare = count, prepare
+        self._pool = self._lifeline = None
+
+    def submit(self, function, /, *args, **kwargs):
+        with uninterrupted():
+            if self._pool is not None:
+                with contextlib.suppress(BrokenProcessPool):
+                    return self._pool.submit(function, *args, **kwargs)
+            watched, self._lifeline = SPAWN.Pipe(duplex=False)
+            arguments = max(1, threads.cores // self.count), watched, self._prepare
+            self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, arguments)
+            return self._pool.submit(function, *args, **kwargs)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        if self._pool is not None:
+            if cancel_futures:
+                self._lifeline.close()  # which ends the processes at once
+            self._pool.shutdown(wait, cancel_futures=cancel_futures)
+            self._lifeline.close()
+
+    def __exit__(self, kind, *_):
+        self.shutdown(cancel_futures=kind is not None)
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Processes that start within inherit that Ctrl-C is blocked: this process alone handles it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def begin(cores, watched, prepare=int):
+    """Prepares a process for its work, which ends once the other end of a pipe is closed."""
+    prepare()
+    threads.cores = cores
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, str(cores))
+    sys.stdout = open(os.devnull, "w")  # progress bars would mix
+
+    def watch():
+        watched.poll(None)  # until the other end is closed
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
