@@ -224,7 +224,7 @@ class TrainedTest(helpers.TestCase):
                 mock.patch.object(data, "load", return_value=helpers.images(3)) as load,
             ):
                 output = helpers.run_program(bpd, "--split=test", *arguments)
-            self.assertEqual(load.call_args.args[0], expected)
+            self.assertEqual(load.call_args.kwargs["name"], expected)
             self.assertIn(f"On the test images of {expected}\n", output)
         self.assertIn(f"Evaluating {trained.FOLDER / 'tiny'}", output)
         self.assertIn(f"Wrote {RunFolder.RUNS / 'tiny' / 'bpd.json'}", output)
