@@ -6,6 +6,9 @@ that is a power of two changes nothing. Every number of a rounded network is the
 of two:
 
     activations    of 1 / 64, up to 255 of them in size
+    pixels         of 1 / 256 of half the range, up to 256 of them
+    deviations     of 1 / 4 pixel value or 1 / 256 of the likelihood's unit, whichever is more, up to 1,020
+                   of them; multiples of 4 of them from 255 on
     kernels        of 2 ** -e, up to 127 of them, with an exponent e for each output channel
     biases         of 2 ** -e / 64, up to 2 ** 21 of them
     sums           exact; then rounded to multiples of 1 / 256
@@ -14,6 +17,7 @@ The activation function is not exact, but rounded where no machine's error matte
 (straight through).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +29,9 @@ ACTIVATIONS = 64  # units of an activation in 1
 MOST = 255  # the largest activation, in units
 SUMS = 256  # units of a sum in 1
 CENTERS = 4  # units of a center in 1 pixel value
+PIXELS = 256  # units of a pixel in half the range of values
+DEVIATIONS = 256  # the most units of a deviation from a center in 1
+FARTHEST = 4 * MOST  # the largest deviation, in units
 KERNEL = 127  # the largest number in a kernel, in units
 BIAS = 2**21 - 1  # the largest bias, in units
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
@@ -70,6 +77,28 @@ def straight(x: Tensor, units: float | Tensor) -> Tensor:
         return arrays.round(x * units) / units, gradient
 
     return straight(x)
+
+
+def whole_pixels(x: Tensor, num_values: int) -> Tensor:
+    """Pixel values as floats from -1 to 1: the highest 9 bits, all that a product in bfloat16 keeps."""
+    power = 2.0 ** math.ceil(math.log2(num_values))
+    if power <= PIXELS:
+        return (2 * x - (num_values - 1)) / power
+    return (arrays.floor(x * (2 * PIXELS / power)) - MOST) / PIXELS
+
+
+def deviation_units(unit: float) -> float:
+    """Units of a deviation from a center in 1, for a likelihood whose unit is a power of two of values."""
+    return min(CENTERS * unit, DEVIATIONS)
+
+
+def whole_deviations(x: Tensor, unit: float) -> Tensor:
+    """Deviations from centers in pixel values -> in `unit`, rounded to `deviation_units` of 8 bits."""
+    units = deviation_units(unit)
+    x = arrays.round(x * (units / unit))
+    far = CENTERS * arrays.round(x / CENTERS)
+    x = arrays.where(arrays.absolute(far) < PIXELS, x, far)
+    return arrays.clip(x, -FARTHEST, FARTHEST) / units
 
 
 def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:

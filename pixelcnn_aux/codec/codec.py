@@ -73,8 +73,8 @@ class Codec:
         """Compresses images to the bytes of a file.
 
         Args:
-          images: uint8 [N, H, W, C] of the model's size; for a model of any size also a list of [H, W, C]
-            with different sizes.
+          images: uint8, or uint16 above 8 bits, [N, H, W, C] of the model's size; for a model of any size
+            also a list of [H, W, C] with different sizes.
           pictures: list of (name, H, W), str and ints, if the images are pictures, or tiles of pictures from
             `container.cut`. The names must be valid and unique as files in one folder.
           progress: function, called with the number of finished pixels.
@@ -123,7 +123,7 @@ class Codec:
     def decompress(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> np.ndarray | list[np.ndarray]:
-        """Restores the images passed to `compress`: uint8 [N, H, W, C] or a list of [H, W, C].
+        """Restores the images passed to `compress`: uint8 or uint16 [N, H, W, C] or a list of [H, W, C].
 
         Arguments and errors are those of `decoded`.
         """
@@ -141,15 +141,16 @@ class Codec:
             return images, bits
         shape = (-1, *size)  # there may be no images
         channels = self.model.likelihood.num_channels
+        dtype = arguments.pixel_dtype(self.model.likelihood.num_values)
         return (
-            np.array(images, np.uint8).reshape(*shape, channels),
+            np.array(images, dtype).reshape(*shape, channels),
             np.array(bits, np.float32).reshape(shape),
         )
 
     def decoded(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields each decoded image, uint8 [H, W, C], with the bits of its pixels, float32 [H, W].
+        """Yields each decoded image, uint8 or uint16 [H, W, C], with the bits of its pixels, float32 [H, W].
 
         A pixel's bits include its share of auxiliary images' bits. `progress` is called with the number of
         finished pixels. Raises ValueError for a file that is damaged or of another model, and at the first

@@ -13,10 +13,10 @@ from concurrent import futures
 import numpy as np
 
 from pixelcnn_aux import batches, sums
-from pixelcnn_aux.base import rounding
+from pixelcnn_aux.base import arguments, rounding
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.codec import entropy
-from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, counts
+from pixelcnn_aux.codec.integer_mixture import counts, integers
 from pixelcnn_aux.networks import ParallelPixelCNN
 
 # These constants are part of the format.
@@ -30,10 +30,10 @@ class Coding:
 
     def __init__(self, model):
         self._model = model
-        self._mixtures = {name: IntegerMixture(x.likelihood) for name, x in model.factors.items()}
+        self._mixtures = {name: integers(x.likelihood) for name, x in model.factors.items()}
 
     def encode(self, images, add):
-        """Encodes images, uint8 [N, H, W, C]: (words, uint32 [n]; dict, factor name -> bits, int)."""
+        """Encodes images [N, H, W, C]: (words, uint32 [n]; dict, factor name -> bits, int)."""
         coder = entropy.Encoder()
         bits = dict.fromkeys(self._model.factors, 0.0)
         for image in images[:, np.newaxis]:
@@ -43,7 +43,7 @@ class Coding:
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, size, add):
-        """Yields `count` images, uint8 [H, W, C], and bits, float32 [H, W]; fewer if words are invalid."""
+        """Yields `count` images [H, W, C], and bits, float32 [H, W]; fewer if words are invalid."""
         coder = entropy.Decoder(words)
         for _ in range(count):
             try:
@@ -73,7 +73,8 @@ class Coding:
         factor, mixture = self._model.factors[name], self._mixtures[name]
         height, width = size
         side, delay = factor.network.side, factor.network.delay
-        image = np.zeros((1, *size, factor.likelihood.num_channels), np.uint8)
+        dtype = arguments.pixel_dtype(mixture.num_values)
+        image = np.zeros((1, *size, factor.likelihood.num_channels), dtype)
         bits = np.zeros(size)
         if target is not None:
             image[:] = target
@@ -168,7 +169,7 @@ def _code_pixels(mixture, params, limits, coder, target, bits):
 
     `limits` come from `_limits`; `bits` is the number of bits of a value coded at once.
     """
-    pixels = Pixels(mixture, np.round(params * rounding.SUMS).astype(np.int64))
+    pixels = mixture.pixels(np.round(params * rounding.SUMS).astype(np.int64))
     values = []
     total_bits = np.zeros(len(params), np.float32)
     for index in range(limits.shape[1]):

@@ -15,7 +15,7 @@ from pixelcnn_aux.base import arguments, arrays, rounding, serialization
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.factors.conditional import PARTS
-from pixelcnn_aux.likelihoods import LogisticMixture
+from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
 from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
 
@@ -96,9 +96,8 @@ def check_rounded(factor):
     likelihood, fixed_sum, network = factor.likelihood, factor.fixed_sum, factor.network
     fits = isinstance(network, (ParallelPixelCNN, MaskedPixelCNN))
     check(fits, "a ParallelPixelCNN or MaskedPixelCNN", type(network).__name__)
-    fits = isinstance(likelihood, LogisticMixture) and likelihood.num_values <= 256
-    received = f"{type(likelihood).__name__} of {likelihood.num_values} values"
-    check(fits, "a LogisticMixture of at most 256 values", received)
+    fits = isinstance(likelihood, (LogisticMixture, Categorical))
+    check(fits, "a LogisticMixture or Categorical", type(likelihood).__name__)
     fits = fixed_sum is None or fixed_sum.num_channels is None
     check(fits, "a sum within each channel", "one over all channels")
     fits = factor.embedding is None or not factor.embedding.gated

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from pixelcnn_aux import batches, conditions, sums
-from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base import arguments, arrays, rounding
 from pixelcnn_aux.base.arguments import ArrayLike, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import (
@@ -22,7 +22,6 @@ from pixelcnn_aux.base.inputs import (
     check_multiple,
     check_sides_known,
 )
-from pixelcnn_aux.base.rounding import CENTERS
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import (
     Embedding,
@@ -43,7 +42,6 @@ PARTS: dict[str, Any] = {
     "fixed_sum": FixedSum,
     "condition": conditions.Condition,
 }
-_LARGE = 256 // CENTERS  # deviation in pixel values from which on it is rounded
 
 
 class PixelNats(NamedTuple):
@@ -182,16 +180,14 @@ class Conditional:
             return self.scaled(pixels)
         pixels, centers = (arrays.cast(x, self.variable_dtype) for x in (pixels, centers))
         unit, x = self.likelihood.unit, pixels - centers
-        if self.rounded:  # to 8 bits, as in bfloat16
-            x = arrays.where(arrays.absolute(arrays.round(x)) < _LARGE, x, arrays.round(x))
-        return x / unit
+        return rounding.whole_deviations(x, unit) if self.rounded else x / unit
 
     def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
         """Pixel values -> floats in [-1, 1] for networks; if `rounded`, multiples of a power of two."""
         num_values = (likelihood or self.likelihood).num_values
         images, half = arrays.cast(images, self.variable_dtype), (num_values - 1) / 2
         if self.rounded:
-            return (2 * images - (num_values - 1)) / 2.0 ** math.ceil(math.log2(num_values))
+            return rounding.whole_pixels(images, num_values)
         return (images - half) / half
 
     def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:

@@ -32,17 +32,26 @@ def _inputs(factor, layer):
     """A layer's input units per 1, and the largest number of units of each channel, or of all."""
     likelihood, embedding = factor.likelihood, factor.embedding
     if embedding is not None and layer is embedding.first:
-        values = factor.auxiliary_likelihood.num_values
-        return 2.0 ** math.ceil(math.log2(values)), values - 1
+        return _pixel_units(factor.auxiliary_likelihood)
     features = 0 if embedding is None else embedding.first.filters
     if not (sources := factor.network.inputs(layer, features)):
         return rounding.ACTIVATIONS, rounding.MOST
-    units = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(likelihood.num_values)))
-    pixels = 1.0
+    units, largest = _pixel_units(likelihood)
     if likelihood.centered:
-        units, pixels = rounding.ACTIVATIONS, (likelihood.num_values - 1) / likelihood.unit
+        units = rounding.deviation_units(likelihood.unit)
+        last = (likelihood.num_values - 1) / likelihood.unit
+        largest = min(last * units, rounding.FARTHEST)
+    pixels, units = largest / units, max(rounding.ACTIVATIONS, units)
     most = {"one": 1.0, "feature": rounding.MOST / rounding.ACTIVATIONS, "pixel": pixels}
     return units, units * np.array([most[x] for x in sources])
+
+
+def _pixel_units(likelihood):
+    """The units per 1 of pixels that are not centered, and the largest number of units."""
+    units = 2.0 ** math.ceil(math.log2(likelihood.num_values))
+    if units <= rounding.PIXELS:
+        return units, likelihood.num_values - 1
+    return rounding.PIXELS, rounding.PIXELS
 
 
 def _of_layer(weights, layer, units, most):

@@ -21,8 +21,7 @@ class RoundedFactor(Factor):
     number of threads and any size of tiles and batches. Weights are not rounded in training: gradients pass
     straight through the rounding. `quantize_weights` rounds them.
 
-    Args: as for `Factor`. The likelihood is a mixture of at most 256 values, whose unit is a power of two;
-    the
+    Args: as for `Factor`. The likelihood is a mixture, whose unit is a power of two, or a categorical; the
       embedding has no gates; the dtype is float32; there is no condition; a fixed sum is within each channel,
       with centers in quarters of values. Raises ValueError for other parts.
     """

@@ -14,7 +14,13 @@ def model(image_size=None, **changes):
     """A tiny rounded parallel pyramid, whose weights are the same on all machines."""
     how = {"halvings": 1, "filters": 6, "blocks": 1, "trunk_blocks": 1, "parts": (1, 2, 1, 1)}
     how |= {"base_filters": 4, "base_blocks": 1, "base_parts": 3, "num_components": 3}
-    made = pa.rounded(pa.parallel_pyramid(image_size=image_size, **{**how, **changes}))
+    return with_weights(
+        pa.rounded(pa.parallel_pyramid(image_size=image_size, **{**how, **changes}))
+    )
+
+
+def with_weights(made):
+    """A rounded model with weights that are the same on all machines."""
     for seed, factor in enumerate(made.factors.values()):
         rng = np.random.default_rng(seed)
         for layer in layers.normalized_layers(factor):

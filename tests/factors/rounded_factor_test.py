@@ -139,10 +139,8 @@ class RoundedFactorTest(helpers.TestCase):
         good = build()
         names = "likelihood", "network", "embedding", "auxiliary_likelihood", "fixed_sum"
         parts = {name: getattr(good, name) for name in names}
-        four = {"likelihood": pa.likelihoods.Categorical(4), "network": ParallelPixelCNN(1, 8, 4)}
         fixed_sum = pa.sums.FixedSum(**{**good.fixed_sum.get_config(), "center_units": 1})
         for wrong, message in (
-            (four, "a LogisticMixture of at most 256 values"),
             ({**parts, "embedding": Embedding(topology.flat(1), 8)}, "without gates"),
             ({**parts, "fixed_sum": fixed_sum}, "center_units=4"),
         ):

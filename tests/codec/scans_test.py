@@ -1,0 +1,119 @@
+"""Tests of the codec of images of 1 to 16 bits and several channels."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.base import rounding, threads
+from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.codec.codec import Codec
+from pixelcnn_aux.networks import architectures
+from tests.codec import helpers
+
+SIZES = ((1, 1), (1, 2), (3, 1), (7, 5), (40, 40), (1, 3000))
+
+
+def images(bits, channels, sizes=SIZES):
+    """Noise of the full range, a gradient with little noise, zeros and the largest value, by turns."""
+    random, last = np.random.default_rng(bits), 2**bits - 1
+    made = []
+    for number, size in enumerate(sizes):
+        shape = (*size, channels)
+        smooth = np.indices(size).sum(axis=0)[..., np.newaxis] * 2 + random.integers(0, 9, shape)
+        kinds = random.integers(0, last + 1, shape), smooth % (last + 1), 0, last
+        made.append(np.broadcast_to(kinds[number % 4], shape))
+    made.append(made[0][::-1])
+    made += [np.zeros((6, 6, channels)), np.full((6, 5, channels), last)]
+    return [x.astype(np.uint8 if bits <= 8 else np.uint16) for x in made]
+
+
+def high_bits(bits, kept, channels=1):
+    """A tiny rounded chain: half resolutions of the high bits, then all bits."""
+    how = {"filters": 4, "dropout": 0.0}
+    chain = pa.chain(
+        [pa.auxiliary.HighBits(kept, bits), pa.auxiliary.HalfResolution()],
+        None,
+        [
+            architectures.parallel(1, [3], **how),
+            architectures.masked(1, **how),
+            functools.partial(architectures.masked(1, **how), side=1),
+        ],
+        embedding=[None, architectures.trunk(1, **how), architectures.trunk(1, **how)],
+        num_components=3,
+        channels=channels,
+        bits=bits,
+    )
+    return helpers.with_weights(pa.rounded(chain))
+
+
+class ScansTest(tf.test.TestCase):
+    def check(self, made, pictures):
+        codec = Codec(made)
+        data = codec.compress(pictures)
+        for found, expected in zip(codec.decompress(data), pictures, strict=True):
+            self.assertEqual(found.dtype, expected.dtype)
+            self.assertAllEqual(found, expected)
+        return data
+
+    def test_all_bits(self):
+        for bits in range(1, 17):
+            made = helpers.model(bits=bits, channels=1, masked=bits % 2, masked_blocks=1)
+            self.check(made, images(bits, 1, SIZES if bits in (4, 12, 13) else SIZES[:5]))
+
+    def test_channels(self):
+        for bits, channels in ((1, 2), (2, 3), (5, 4), (12, 2), (12, 3), (16, 3), (16, 4), (9, 16)):
+            made = helpers.model(bits=bits, channels=channels, masked=1, masked_blocks=1)
+            self.check(made, images(bits, channels, SIZES[:5]))
+
+    def test_high_bits(self):
+        for bits, kept, channels in ((16, 8, 1), (16, 4, 1), (12, 8, 3), (9, 1, 2)):
+            made = high_bits(bits, kept, channels)
+            self.check(made, images(bits, channels, SIZES[:5]))
+
+    def test_as_many_bits_as_the_likelihood(self):
+        """Also of centered mixtures of few values, and of categoricals."""
+        for bits in (1, 4, 12, 16):
+            made = helpers.model(bits=bits, channels=1, masked=1, masked_blocks=1)
+            picture = images(bits, 1, [(40, 40), (40, 40)])[1]
+            expected = np.sum(made.bits_per_dim(picture[np.newaxis])["total"]) * picture.size
+            data = Codec(made).compress([picture])
+            [pixel_bits] = Codec(made).decompress_with_bits(data)[1]
+            self.assertAllClose(pixel_bits.sum(), expected, rtol=0.02)
+
+    def test_the_same_files_by_graphs_and_by_numpy_of_one_thread_and_two(self):
+        for made in (
+            helpers.model(bits=12, channels=1, masked=1, masked_blocks=1),
+            high_bits(16, 8),
+        ):
+            picture = images(12, 1, [(40, 40), (33, 41)])[1]
+            files = []
+            for by in ("numpy", "graph"):
+                codec = Codec(made.computing(by))
+                for count in (1, 2):
+                    with threads.limited(count):
+                        files.append(codec.compress([picture]))
+                        for data in files:
+                            self.assertAllEqual(codec.decompress(data)[0], picture)
+            self.assertLen(set(files), 1)
+
+    def test_parameters_of_wide_values_are_exact(self):
+        """The largest deviations and values, added up in float32 by graphs and in float64."""
+        for made in (
+            helpers.model(bits=16, channels=1, masked=1, masked_blocks=1),
+            high_bits(16, 8),
+        ):
+            picture = images(16, 1, [(40, 40)])[0][np.newaxis]
+            views = made.auxiliaries(picture)
+            below = None
+            for name, factor in made.factors.items():
+                inputs = Inputs(np.asarray(views[name]), below)
+                below, found = inputs.images, np.asarray(factor(inputs))
+                self.assertAllEqual(found * rounding.SUMS, np.round(found * rounding.SUMS))
+                self.assertAllEqual(found, factor.plain().batch_params(inputs))
+
+    def test_values_above_the_bits(self):
+        codec = Codec(helpers.model(bits=12, channels=1))
+        with self.assertRaisesRegex(ValueError, "values from 0 to 4095. Received: a value of 4096"):
+            codec.compress([np.full((3, 4, 1), 4096, np.uint16)])
