@@ -27,7 +27,7 @@ from pixelcnn_aux.base.errors import expect, restated
 MAGIC = b"\x89PXAUX\x00\x02"
 MAX_BATCH = 1024
 MAX_PIXELS = arguments.MAX_PIXELS  # of an image
-EXTRAS = ("alpha", "exif", "icc")  # kinds of extras
+EXTRAS = ("alpha", "dicom", "exif", "icc")  # kinds of extras
 # Bounds of an inflated header: a constant, plus some per byte of the file. A picture's name takes up to about
 # 250 bytes, and its pixels take more than its other fields.
 _HEADER_BYTES, _HEADER_BYTES_PER_BYTE = 2**18, 16

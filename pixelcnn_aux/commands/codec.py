@@ -1,7 +1,7 @@
 """Compresses pictures losslessly with a model. COMMAND FILE... is one of
 
     compress PICTURE... --out F     compresses image files of any size, or folders of them, to one file
-    decompress F --out FOLDER       writes the pictures as PNG files
+    decompress F --out FOLDER       writes the pictures as files of the kind that they had, or PNG
     verify F                        checks that this machine reproduces every picture
     inspect F [--map PICTURE]       shows the contents, and how many bits each part takes
 
@@ -32,6 +32,7 @@ from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
+from pixelcnn_aux.data.files import readable
 from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -44,6 +45,7 @@ _OWN_FLAGS = {
     "out": ("compress", "decompress"),
     "map": ("inspect",),
     "metadata": ("compress",),
+    "format": ("decompress",),
     "shards": ("verify",),
 }
 SUFFIX = ".pxa"  # of the files of an archive
@@ -73,10 +75,11 @@ def compress(files):
         disk.check_new(FLAGS.out)
     # Keep printed lines out of the compressed bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
-        paths = [*itertools.chain.from_iterable(map(image_files, files))]
         folder = trained.find(FLAGS.workdir or "photographs")
-        print(f"Compressing with {folder}", flush=True)
         model = pa.load(folder)
+        suffixes = readable(model.likelihood.num_channels)
+        paths = [path for file in files for path in image_files(file, suffixes)]
+        print(f"Compressing with {folder}", flush=True)
         items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
         if is_archive:
@@ -106,10 +109,13 @@ def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: 
     """The compressed file of a shard, one group of pictures, each `jobs.described` and a name: bytes."""
     [group] = groups
     codec = pa.codec.Codec(model, name)
-    channels = model.likelihood.num_channels
-    loaded = [pictures.read(path, channels=channels, metadata=metadata) for path, *_ in group]
+    likelihood, loaded, names = model.likelihood, [], []
+    for path, *_, file in group:
+        found = pictures.read(path, likelihood.num_channels, metadata, likelihood.num_values)
+        loaded += found
+        names += pictures.pages(file, found)
     images = [picture.pixels for picture in loaded]
-    named = [(name, *x.shape[:2]) for (*_, name), x in zip(group, images)]
+    named = [(name, *x.shape[:2]) for name, x in zip(names, images)]
     if model.image_size is not None:
         images = np.concatenate([container.cut(image, model.image_size) for image in images])
     progress = bar(sum(math.prod(image.shape[:2]) for image in images))
@@ -123,30 +129,40 @@ def decompress(files):
     _check_usage(is_folder, "--out, a folder for the pictures", FLAGS.out, "Name one")
     out = pathlib.Path(FLAGS.out)
     if archive := _archive(files):
-        function = functools.partial(decompressed, out=str(out.absolute()))
+        function = functools.partial(decompressed, out=str(out.absolute()), suffix=_suffix())
         shards = _run(function, archive, folder=out / "shards", suffix=".json")
         count = sum(len(json.loads(shard)) for shard in shards)
         print(f"Wrote {out}: {count:,} pictures")
         return
     data, contents = _read(files)
     for name, *_ in contents.named_sizes:
-        disk.check_new(out / name)
+        disk.check_new(out / _file_name(name, _suffix()))
     codec = _codec(contents)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels)):
+    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
         print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
 
 
-def decompressed(model, files, *, out):
+def decompressed(model, files, *, out, suffix):
     """Writes the pictures of a shard, one file of an archive, and returns their names as JSON."""
     [(path, *_)] = files
     data = disk.contents(pathlib.Path(path))
-    found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None)
+    found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None, suffix)
     return json.dumps([name for name, _ in found]).encode()
 
 
-def _written(codec, data, out, progress):
+def _suffix():
+    """The suffix of --format; None if unset."""
+    return FLAGS.format and {"png": ".png", "tiff": ".tif"}[FLAGS.format]
+
+
+def _file_name(name, suffix):
+    """The name of a picture's file, with another suffix if one is given."""
+    return name if suffix is None else f"{pathlib.Path(name).stem}{suffix}"
+
+
+def _written(codec, data, out, progress, suffix):
     """Writes the pictures of a file to a folder; yields the name and the pixels of each."""
     contents = container.read(data)
     channels = codec.model.likelihood.num_channels
@@ -154,7 +170,9 @@ def _written(codec, data, out, progress):
     expect(channels in (1, 3), "pictures of 1 or 3 channels, for PNG files", channels, remedy)
     images = (image for image, _ in codec.decoded(data, progress))
     for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
-        pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras))
+        name = _file_name(name, suffix)
+        kind = pictures.SUFFIXES.get(pathlib.Path(name).suffix, "PNG")
+        pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras, kind))
         disk.write_once(out / name, file.getvalue())
         yield name, pixels
 
@@ -310,5 +328,9 @@ def define_flags():
     out = "The file or archive to write; for decompress, the folder."
     flags.DEFINE_string("out", None, out)
     flags.DEFINE_string("map", None, "inspect: writes a picture of the bits per pixel.")
-    flags.DEFINE_bool("metadata", False, "compress: also keeps color profiles and EXIF.")
+    flags.DEFINE_bool(
+        "metadata", False, "compress: also keeps color profiles and EXIF, or all of DICOM files."
+    )
+    text = "decompress: the format of all files; if unset, TIFF and DICOM files come back as such."
+    flags.DEFINE_enum("format", None, ["png", "tiff"], text)
     jobs.define_flags()

@@ -76,7 +76,7 @@ def main(*paths):
     expect(count, "image files", received, "Give other files")
 
 
-def image_files(path):
+def image_files(path, readable=decoding.SUFFIXES):
     """The file at a path, or the image files below a folder, at least one: list of `pathlib.Path`."""
     path = pathlib.Path(path)
     expected, received = "an image file or a folder of them", f"{path}, which is not there"
@@ -85,7 +85,7 @@ def image_files(path):
         return [path]
     images, skipped = [], []
     for name in files.below(path):
-        (images if name.suffix.lower() in decoding.SUFFIXES else skipped).append(name)
+        (images if name.suffix.lower() in readable else skipped).append(name)
     kinds, suffixes = f"{decoding.KINDS} files", files.suffixes(skipped)
     expect(images, f"{kinds} in {path}", suffixes, "Name another folder, or files")
     note = f"; skipped: {suffixes}" if skipped else ""

@@ -39,15 +39,16 @@ def contents(path, most=_MAX_BYTES):
 
 
 @contextlib.contextmanager
-def opened(contents, channels=3, bits=8, most=MAX_PIXELS):
+def opened(contents, channels=3, bits=8, most=MAX_PIXELS, pages=False):
     """Context that opens an image file's bytes as a Pillow image, to be decoded within.
 
-    Raises ValueError for a file that is not one of `KINDS`, does not fit (`_check`), has more than `most`
-    pixels, or is damaged, also where decoding within the context detects it.
+    Raises ValueError for a file that is not one of `KINDS`, does not fit (`check`), has more than `most`
+    pixels, or is damaged, also where decoding within the context detects it. With `pages`, a file may have
+    several pictures.
     """
     try:
         with _open(contents) as picture:
-            _check(contents, picture, channels, bits, most)
+            check(contents, picture, channels, bits, most, pages)
             picture.verify()  # PNG checksums, which decoding ignores
         with _open(contents) as picture:  # again, since `verify` reads to the end
             yield picture
@@ -65,21 +66,31 @@ def decode(contents, channels=3, num_values=256):
     C is 3, with gray repeated and alpha dropped, or 1. DICOM files give the stored values as they are. Raises
     ValueError as `opened` and for values out of range, and ImportError for a missing package.
     """
-    if channels == 1 and contents[128:132] == b"DICM":
-        pixels = _decode_dicom(contents)[..., np.newaxis]
-    else:
-        bits = 8 if num_values <= 256 else 16
-        with opened(contents, channels, bits) as picture:
-            if channels == 3 and bits == 16:
-                pixels = _decode_deep_colors(contents, picture)
-            else:
-                turn_upright(picture)
-                if channels == 3:
-                    pixels = rgb(picture)
-                else:
-                    gray = picture if bits == 16 else picture.convert("L")
-                    pixels = np.asarray(gray)[..., np.newaxis]
-    largest = pixels.max()
+    if channels == 1 and is_dicom(contents):
+        return _checked(_decode_dicom(contents)[..., np.newaxis], num_values)
+    with opened(contents, channels, 8 if num_values <= 256 else 16) as picture:
+        return upright(contents, picture, channels, num_values)
+
+
+def is_dicom(contents):
+    """Whether a file's bytes begin as those of a DICOM file."""
+    return contents[128:132] == b"DICM"
+
+
+def upright(contents, picture, channels, num_values):
+    """`decode` of the present page of an `opened` Pillow image, which this turns in place."""
+    if channels == 3 and num_values > 256:
+        return _checked(_decode_deep_colors(contents, picture), num_values)
+    turn_upright(picture)
+    if channels == 3:
+        return _checked(rgb(picture), num_values)
+    gray = picture if num_values > 256 else picture.convert("L")
+    return _checked(np.asarray(gray)[..., np.newaxis], num_values)
+
+
+def _checked(pixels, num_values):
+    least, largest = pixels.min(), pixels.max()
+    _require(least >= 0, f"a value of {least:,}, 0 at least")
     _require(largest < num_values, f"a value of {largest:,}, {num_values - 1:,} at most")
     return pixels.astype(arguments.pixel_dtype(num_values), copy=False)
 
@@ -91,7 +102,7 @@ def rgb(picture):
 
 
 def is_gray(pixels):
-    """Whether the channels of uint8 [h, w, 3] are equal."""
+    """Whether the channels of pixels [h, w, C] are equal."""
     return bool((pixels == pixels[..., :1]).all())
 
 
@@ -100,6 +111,27 @@ def log_gray(count, total, where):
     if count:
         message = "%d of %d images of %s are gray: their three channels are the same"
         logging.warning(message, count, total, where)
+
+
+def check(contents, picture, channels, bits, most, pages=False):
+    """Raises ValueError for images that take too much memory, or that Pillow would convert with loss."""
+    sizes = [picture.size]
+    if picture.format == "TIFF":  # tiles are decoded whole, however small the image
+        sizes.append([picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
+    for width, height in sizes:
+        _require(width * height <= most, f"{width} x {height} pixels, {most:,} at most")
+    file_bits, mode = depth(contents, picture), picture.mode
+    _require(
+        file_bits == 16 if bits == 16 else file_bits <= 8,
+        f"{file_bits} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
+        "NEW.png",
+    )
+    fits = channels == 3 or mode in _GRAY_MODES[bits]
+    _require(fits, f"{mode}, one channel of {bits} bits is expected")
+    fits = channels == 1 or bits == 8 or mode in _DEEP_COLOR_MODES
+    _require(fits, f"{mode}, RGB of 16 bits is expected")
+    if not (pages and picture.format == "TIFF"):
+        check_kept(picture, bits)
 
 
 def check_kept(picture, bits=8):
@@ -145,26 +177,6 @@ def _open(contents):
     return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG", "TIFF", "WEBP"))
 
 
-def _check(contents, picture, channels, bits, most):
-    """Raises ValueError for images that take too much memory, or that Pillow would convert with loss."""
-    sizes = [picture.size]
-    if picture.format == "TIFF":  # tiles are decoded whole, however small the image
-        sizes.append([picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
-    for width, height in sizes:
-        _require(width * height <= most, f"{width} x {height} pixels, {most:,} at most")
-    file_bits, mode = depth(contents, picture), picture.mode
-    _require(
-        file_bits == 16 if bits == 16 else file_bits <= 8,
-        f"{file_bits} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
-        "NEW.png",
-    )
-    fits = channels == 3 or mode in _GRAY_MODES[bits]
-    _require(fits, f"{mode}, one channel of {bits} bits is expected")
-    fits = channels == 1 or bits == 8 or mode in _DEEP_COLOR_MODES
-    _require(fits, f"{mode}, RGB of 16 bits is expected")
-    check_kept(picture, bits)
-
-
 def _decode_deep_colors(contents, picture):
     """uint16 [h, w, 3], upright, of a file that Pillow opens but reduces to 8 bits."""
     package = "tensorflow" if picture.format == "PNG" else "tifffile"
@@ -175,7 +187,7 @@ def _decode_deep_colors(contents, picture):
             leave_gpus(tf)
             pixels = tf.io.decode_png(contents, 3, tf.uint16).numpy()
         else:
-            pixels = _decode_deep_tiff(contents)
+            pixels = _decode_deep_tiff(contents, picture.tell())
     orientation = picture.getexif().get(Tags.Orientation)
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
@@ -184,11 +196,11 @@ def _decode_deep_colors(contents, picture):
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
-def _decode_deep_tiff(contents):
+def _decode_deep_tiff(contents, number):
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(contents)) as file:
-        page = file.pages[0]
+        page = file.pages[number]
         # tifffile leaves missing parts black.
         whole = len(page.dataoffsets) == math.prod(page.chunked)
         _require(whole, "parts of the picture are missing")

@@ -48,8 +48,7 @@ def load(
     received, remedy = f"{image_dir}, which is no folder", "Give an image_dir that exists"
     expect(image_dir.is_dir(), "a folder of images", received, remedy, kind=FileNotFoundError)
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
-    readable = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
-    image_paths = [path for path in paths if path.suffix.lower() in readable]
+    image_paths = [path for path in paths if path.suffix.lower() in readable(channels)]
     for path, its_split in zip(image_paths, splits_of([path.name for path in image_paths])):
         by_split[its_split].append(str(path))
     names = by_split[split]
@@ -105,6 +104,11 @@ def load(
         expect(missing is None, expected, f"none for {missing}", _LABEL_ROWS)
         labels = [label_of[name] for name in kept]
     return Images(pixels, skipped, labels)
+
+
+def readable(channels):
+    """The suffixes of files that images of so many channels are read from."""
+    return (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
 
 
 def described_files(folder, names):

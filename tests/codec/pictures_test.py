@@ -1,19 +1,29 @@
 """Tests of picture files that come back as they were."""
 
 import io
+import struct
+import unittest
 import zlib
+from unittest import mock
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from pixelcnn_aux.codec import pictures
-from tests.data.decoding_test import png
+from pixelcnn_aux.data import decoding
+from tests.data.decoding_test import dicom, png, pydicom
 from tests.data.helpers import FilesTest, encoded, noise, saved
+
+
+def deep(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 2**16, shape, dtype=np.uint16)
 
 
 class PicturesTest(FilesTest):
     def read(self, contents, name="a.png", **how):
-        return pictures.read(self.write(name, contents), **how)
+        [picture] = pictures.read(self.write(name, contents), **how)
+        return picture
 
     def written(self, picture):
         """The Pillow image of the PNG file of a `Picture`."""
@@ -26,7 +36,7 @@ class PicturesTest(FilesTest):
         deep = png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b"))
         late = deep[:8] + deep[33:48] + deep[8:33] + deep[48:]
         keyed = saved(Image.fromarray(noise(8, 8) > 99), "PNG", transparency=1)
-        kinds = ("PNG", "TIFF", "WEBP", "MPO")
+        kinds = ("PNG", "WEBP", "MPO")
         for name, contents, why in (
             ("keyed.png", keyed, "fewer than 8 bits"),
             ("deep.png", deep, "16 bits a channel"),
@@ -55,7 +65,7 @@ class PicturesTest(FilesTest):
             (indexed, noise(20, 3)[values], {}),
             (Image.fromarray(values % 2 > 0), np.repeat(255 * (values[..., None] % 2), 3, 2), {}),
         ):
-            found, extras = self.read(saved(image, "PNG", **options))
+            found, extras, _ = self.read(saved(image, "PNG", **options))
             self.assertAllEqual(found, expected)
             self.assertEqual(extras, {})
         for kind, options in (("TIFF", {}), ("WEBP", {"lossless": True})):
@@ -104,6 +114,88 @@ class PicturesTest(FilesTest):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.written(pictures.Picture(noise(6, 5, 3), {kind: data}))
+
+    def test_deep_pictures_come_back_in_their_format(self):
+        gray, colors = deep(5, 7), deep(5, 7, 3)
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        exif = Image.Exif()
+        exif[271] = "a scanner"
+        tifffile.imwrite(tiff := io.BytesIO(), colors, photometric="rgb", iccprofile=profile)
+        for pixels, data, kind in (
+            (gray, saved(Image.fromarray(gray), "PNG", icc_profile=b"x" * 20, exif=exif), "PNG"),
+            (gray, saved(Image.fromarray(gray), "TIFF"), "TIFF"),
+            (colors, tiff.getvalue(), "TIFF"),
+        ):
+            channels = 1 if pixels.ndim == 2 else 3
+            how = {"channels": channels, "num_values": 2**16, "metadata": True}
+            picture = self.read(data, **how)
+            self.assertAllEqual(np.squeeze(picture.pixels), pixels)
+            self.assertEqual(picture.kind, kind)
+            for written in ("PNG", "TIFF"):
+                pictures.write(file := io.BytesIO(), picture._replace(kind=written))
+                again = self.read(file.getvalue(), **how)
+                self.assertAllEqual(again.pixels, picture.pixels)
+                self.assertEqual(again.extras.get("icc"), picture.extras.get("icc"))
+        with self.assertRaisesRegex(ValueError, "a value of [0-9,]+, 4,095 at most"):
+            self.read(saved(Image.fromarray(gray), "PNG"), channels=1, num_values=4096)
+        tifffile.imwrite(signed := io.BytesIO(), np.int16([[-1, 5]]))
+        with self.assertRaisesRegex(ValueError, "a value of -1, 0 at least"):
+            self.read(signed.getvalue(), channels=1, num_values=2**16)
+        alpha = png(16, 6, noise(8 * 8 * 8))
+        with self.assertRaisesRegex(ValueError, "alpha beside 16 bits"):
+            self.read(alpha, num_values=2**16)
+        eight = saved(Image.fromarray(noise(3, 3)), "PNG")
+        with self.assertRaisesRegex(ValueError, "8 bits a channel, 16 are expected"):
+            self.read(eight, channels=1, num_values=2**12)
+
+    def test_pages(self):
+        for pages in ([deep(5, 7), deep(3, 2, seed=1)], [noise(5, 7, 3), noise(2, 2, 3)]):
+            first, *others = map(Image.fromarray, pages)
+            data = saved(first, "TIFF", save_all=True, append_images=others)
+            channels, bits = (1, 16) if pages[0].ndim == 2 else (3, 8)
+            path = self.write("a.tif", data)
+            loaded = pictures.read(path, channels, num_values=2**bits)
+            for picture, expected in zip(loaded, pages, strict=True):
+                self.assertAllEqual(np.squeeze(picture.pixels), expected)
+            names = ["a.page0001.tif", "a.page0002.tif"]
+            self.assertEqual(pictures.pages("a.png", loaded), names)
+        tifffile.imwrite(file := io.BytesIO(), deep(4, 5, 6, 3), photometric="rgb")
+        loaded = pictures.read(self.write("b.tif", file.getvalue()), 3, num_values=2**16)
+        self.assertAllEqual(np.stack([x.pixels for x in loaded]), deep(4, 5, 6, 3))
+        self.assertEqual(pictures.names(["a.page0001.tif"]), ["a.page0001-2.png"])
+        with (
+            mock.patch.object(decoding, "MAX_PIXELS", 50),
+            self.assertRaisesRegex(ValueError, "6 x 5 pixels, 20 at most"),
+        ):
+            pictures.read(self.folder / "b.tif", 3, num_values=2**16)
+
+    @unittest.skipIf(pydicom is None, "pydicom, the extra [medical], is not installed")
+    def test_dicom_files_come_back_with_the_same_data_set(self):
+        """Stored plainly to the last byte; compressed as decompressed."""
+        pixels = deep(6, 4) % 4096
+        plain = dicom(pixels, PatientName="A^B", BitsStored=12, HighBit=11)
+        small = dicom(noise(3, 3), BitsAllocated=8, BitsStored=8, HighBit=7)
+        packed = pydicom.dcmread(io.BytesIO(plain))
+        packed.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        packed.save_as(file := io.BytesIO())
+        for data, is_packed in ((plain, False), (small, False), (file.getvalue(), True)):
+            picture = self.read(data, channels=1, num_values=4096, metadata=True)
+            self.assertEqual(picture.kind, "DICOM")
+            pictures.write(file := io.BytesIO(), picture)
+            expected = pydicom.dcmread(io.BytesIO(plain if is_packed else data))
+            self.assertEqual(pydicom.dcmread(io.BytesIO(file.getvalue())), expected)
+            if not is_packed:
+                self.assertEqual(file.getvalue(), data)
+        found = self.read(plain, channels=1, num_values=4096)
+        self.assertEqual((found.kind, found.extras), ("PNG", {}))
+        overlay = pixels | np.uint16(2**15)
+        further = dicom(overlay, BitsStored=12, HighBit=11)
+        with self.assertRaisesRegex(ValueError, "further bits|a value of"):
+            self.read(further, channels=1, num_values=4096, metadata=True)
+        for rest in (b"", b"\xff" * 9, struct.pack("<QB", 3, 1) + b"DICM", bytes(20)):
+            with self.assertRaisesRegex(ValueError, "the rest of a DICOM|deflated"):
+                extras = {"dicom": zlib.compress(rest)}
+                self.written(pictures.Picture(pixels[..., None], extras, "DICOM"))
 
     def test_upright(self):
         """Whether EXIF is a chunk of its own or, as ImageMagick writes it, a text."""
