@@ -41,6 +41,15 @@ _SQUARES = {
     "image": (1000, 4, 64),
 }
 
+# Scans of one channel, whose sides may be shorter. They have a side up: no flips.
+_SCANS = {**_MASKED, "channels": 1, "bits": 12, "filters": 32, "halvings": 3}
+_SCAN_SQUARES = {
+    "eighth": (500, 8, 128),
+    "quarter": (1000, 4, 128),
+    "half": (1000, 4, 128),
+    "image": (1000, 4, 64),
+}
+
 # Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)": 160 filters, 10 components and three
 # resolutions. Section 3.3: dropout 0.5.
 _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0.5}
@@ -64,15 +73,15 @@ def _each(names, *settings, **options):
     return {name: _ours(*each, **options) for name, each in zip(names.split(), settings)}
 
 
-def _photographs(epochs, model, vary=False, rounded=False):
-    """Preset with the given epochs for each of `_SQUARES`.
+def _photographs(epochs, model, squares=_SQUARES, rounded=False, **options):
+    """Preset with the given epochs for each of `squares`.
 
     If `rounded`, fine-tunes trained weights in whole numbers, at a quarter of the learning rates.
     """
     training = {}
-    for count, (name, (steps, batch_size, crop)) in zip(epochs, _SQUARES.items()):
+    for count, (name, (steps, batch_size, crop)) in zip(epochs, squares.items()):
         schedule = (300, 4, 1e-3) if rounded else (steps, batch_size)
-        training[name] = _ours(count, *schedule, crop=crop, vary=vary)
+        training[name] = _ours(count, *schedule, crop=crop, **options)
     model = {**model, "whole_numbers": True} if rounded else model
     return _parallel(dataset="folder", model=model, training=training)
 
@@ -241,6 +250,12 @@ PYRAMID = {
     # python -m train.pyramid --preset rounded_fast_photographs --image_dir PHOTOGRAPHS --init RUN
     # Fine-tunes a run of fast_photographs in whole numbers: 2.497 bits. 27 minutes of one core.
     "rounded_fast_photographs": _photographs([2, 2, 2, 4, 4], _FAST, rounded=True),
+    # python -m train.pyramid --preset scans --bits 12 --image_dir SCANS
+    # Scans of one channel and up to 16 bits, drawn along diagonals. Not trained to the end here.
+    "scans": _photographs([4, 4, 8, 16], _SCANS, _SCAN_SQUARES, flip=False),
+    # python -m train.pyramid --preset rounded_scans --bits 12 --image_dir SCANS --init RUN
+    # Fine-tunes a run of scans in whole numbers. Not trained to the end here.
+    "rounded_scans": _photographs([2, 2, 4, 8], _SCANS, _SCAN_SQUARES, rounded=True, flip=False),
     # python -m train.pyramid --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
     "digits": _pyramid(
