@@ -4,6 +4,7 @@ import functools
 import io
 import os
 import types
+import unittest
 from unittest import mock
 
 import numpy as np
@@ -16,6 +17,7 @@ from pixelcnn_aux.commands import codec
 from pixelcnn_aux.runs import trained
 from tests import helpers
 from tests.codec import helpers as codec_helpers
+from tests.data.decoding_test import dicom, pydicom
 from tests.data.helpers import FilesTest, noise
 
 
@@ -180,6 +182,34 @@ class WholePicturesTest(FilesTest):
         (self.folder / "empty").mkdir()
         with self.assertRaisesRegex(ValueError, "files in .*empty. Received: no files"):
             self.run_codec("compress", self.folder / "empty", f"--out={out}.pxa")
+
+    @unittest.skipIf(pydicom is None, "pydicom, the extra [medical], is not installed")
+    def test_a_folder_of_scans(self):
+        """16-bit PNG, TIFF of pages and DICOM files, to a file and to an archive."""
+        helpers.make_run(self.folder / "run", codec_helpers.model(bits=12, channels=1))
+        scans, out = self.folder / "scans", self.folder / "out"
+        scans.mkdir()
+        values = np.random.default_rng(0).integers(0, 4096, (4, 6, 5)).astype(np.uint16)
+        first, second, third, fourth = map(Image.fromarray, values)
+        first.save(scans / "a.png")
+        second.save(scans / "b.tif", save_all=True, append_images=[third])
+        (scans / "c.dcm").write_bytes(dicom(values[3], PatientName="A^B"))
+        for file in ("all.pxa", "archive"):
+            for metadata in (False, True):
+                here = self.folder / f"{metadata}-{file}"
+                flags = ["--metadata"] * metadata
+                self.run_codec("compress", scans, f"--out={here}", "--jobs=1", *flags)
+                for kind in (None, "png", "tiff"):
+                    to, flags = out / f"{here.name}-{kind}", [f"--format={kind}"] * bool(kind)
+                    self.run_codec("decompress", here, f"--out={to}", *flags)
+                    suffixes = [".png", ".tif", ".tif", ".dcm" if metadata else ".png"]
+                    suffixes = suffixes if kind is None else [f".{kind[:3]}"] * 4
+                    for k, suffix in enumerate(suffixes):
+                        path = to / f"{('a', 'b.page0001', 'b.page0002', 'c')[k]}{suffix}"
+                        if suffix == ".dcm":
+                            self.assertEqual(path.read_bytes(), (scans / "c.dcm").read_bytes())
+                        else:
+                            self.assertAllEqual(np.asarray(Image.open(path)), values[k])
 
     def run_codec(self, *arguments):
         return helpers.run_program(codec, *arguments, f"--workdir={self.folder / 'run'}")
