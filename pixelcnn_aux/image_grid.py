@@ -10,12 +10,28 @@ from pixelcnn_aux.base import disk
 
 SIDE = 96  # pixels: smaller images are enlarged to about this
 SUFFIXES = (".png", ".jpg", ".webp", ".pdf")  # of `write`
+_PERCENTILES = 0.5, 99.5  # of the values of images, between which those of many values are shown
 _FONT_SIZE, _MARGIN = 15, 8  # pixels, of labels
 
 
-def to_rgb(image, num_values):
-    """Images [..., h, w, c] of `num_values` values as RGB, uint8; gray unless they have 3 channels."""
-    scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
+def window(name, images, num_values):
+    """The (low, high) to show a list of arrays with: percentiles above 256 values, which it prints."""
+    if num_values <= 256:
+        return 0, num_values - 1
+    low, high = np.percentile(np.concatenate([np.ravel(x) for x in images]), _PERCENTILES)
+    percentiles = "percentiles {} and {}".format(*_PERCENTILES)
+    print(f"{name}: shown from {low:,.0f} to {high:,.0f} of {num_values - 1:,}, {percentiles}")
+    return low, high
+
+
+def to_rgb(image, num_values, window=None):
+    """Images [..., h, w, c] of `num_values` values as RGB, uint8; gray unless they have 3 channels.
+
+    `window` has the values (low, high) shown as black and white, by default the least and the largest.
+    """
+    low, high = window or (0, num_values - 1)
+    scaled = (np.asarray(image, np.float64) - low) * 255 / max(high - low, 1)
+    scaled = np.clip(scaled, 0, 255)
     if scaled.shape[-1] != 3:
         scaled = np.repeat(scaled.mean(axis=-1, keepdims=True), 3, axis=-1)
     return np.round(scaled).astype(np.uint8)

@@ -1,5 +1,8 @@
 """Tests of pictures of images: any number of channels, and of pixel values."""
 
+import contextlib
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -21,6 +24,17 @@ class RgbTest(helpers.TestCase):
             found = image_grid.to_rgb(np.array([[pixel]], np.uint8), num_values)
             self.assertAllEqual(found, [[expected]])
             self.assertEqual(found.dtype, np.uint8)
+
+    def test_a_window_of_many_values(self):
+        values = np.arange(1001, dtype=np.uint16).reshape(7, 143, 1)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            window = image_grid.window("image", [values], 4096)
+            self.assertEqual(image_grid.window("image", [values], 256), (0, 255))
+        expected = "image: shown from 5 to 995 of 4,095, percentiles 0.5 and 99.5\n"
+        self.assertEqual(printed.getvalue(), expected)
+        found = image_grid.to_rgb(values, 4096, window)[..., 0].ravel()
+        self.assertAllEqual(found[[0, 5, 500, 995, 1000]], [0, 0, 128, 255, 255])
+        self.assertEqual(image_grid.to_rgb(values * 0, 4096, (0, 0)).max(), 0)
 
 
 class LabeledTest(helpers.TestCase):

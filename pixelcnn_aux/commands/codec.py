@@ -33,7 +33,7 @@ from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.data.files import readable
-from pixelcnn_aux.image_grid import to_rgb
+from pixelcnn_aux.image_grid import to_rgb, window
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -262,8 +262,10 @@ def draw_map(contents, data):
     pairs = list(itertools.islice(zip(contents.joined(images), contents.joined(bits)), MAPPED))
     figure = plots.figure(figsize=(4 * len(pairs), 7), layout="constrained")
     panels = figure.subplots(2, len(pairs), squeeze=False)
-    for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, pairs):
-        column[0].imshow(to_rgb(picture, codec.model.likelihood.num_values))
+    num_values = codec.model.likelihood.num_values
+    for column, ((name, picture), (_, pixel_bits)) in zip(panels.T, pairs):
+        shown = window(name, [picture], num_values)
+        column[0].imshow(to_rgb(picture, num_values, shown))
         drawn = column[1].imshow(pixel_bits[..., 0], cmap="magma", vmin=0)
         figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:

@@ -233,9 +233,13 @@ def sample(model, text, num=None, *, first=0, **kwargs):
 
 
 def in_colors(model, rows):
-    """Converts rows (label, factor name, uint8 [N, h, w, c]) for `image_grid.labeled`."""
-    values = {name: factor.likelihood.num_values for name, factor in model.factors.items()}
-    return [(label, image_grid.to_rgb(images, values[name])) for label, name, images in rows]
+    """Converts rows (label, factor name, pixels [N, h, w, c]) for `image_grid.labeled`."""
+    shown = {}  # factor name -> the last two arguments of `to_rgb`
+    for name in {name: None for _, name, _ in rows}:
+        num_values = model.factors[name].likelihood.num_values
+        images = [images for _, row, images in rows if row == name]
+        shown[name] = num_values, image_grid.window(name, images, num_values)
+    return [(label, image_grid.to_rgb(images, *shown[name])) for label, name, images in rows]
 
 
 def define_flags():
