@@ -45,6 +45,8 @@ _OWN_FLAGS = {
     "map": ("inspect",),
     "metadata": ("compress",),
     "shards": ("verify",),
+    "jobs": ("compress", "decompress", "verify"),
+    "scheduler": ("compress", "decompress", "verify"),
 }
 SUFFIX = ".pxa"  # of the files of an archive
 _MAX_GROUPED = 64  # pictures of such a file
@@ -87,6 +89,7 @@ def compress(files):
             count = f"{len(paths):,} pictures in {len(shards):,} files"
             print(f"Wrote {FLAGS.out}: {count}, {size:,} bytes")
             return
+        _check_one_file()
         data = compressed(model, [items], **settings, bar=pixel_bar)
         if is_stream:
             # Not by `output`, which drops writes that fail.
@@ -181,10 +184,16 @@ def verified(model, files):
 def _archive(files):
     """The files of the archive that `files` names; None if it names a file."""
     if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
-        return None
+        return _check_one_file()
     found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
     expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress wrote")
     return found
+
+
+def _check_one_file():
+    present = [f"--{name}" for name in ("jobs", "scheduler", "shards") if FLAGS[name].present]
+    remedy = "Leave them out, or name a folder, an archive"
+    _check_usage(not present, "flags of one compressed file", " and ".join(present), remedy)
 
 
 def _run(function, archive, **kwargs):
