@@ -32,9 +32,9 @@ class ShardError(RuntimeError):
 class Results(Sequence):
     """Results of shards, in order; with a folder, each access reads a file."""
 
-    def __init__(self, count, folder, suffix):
+    def __init__(self, count: int, folder: Any, suffix: str):
         self._count, self.folder, self._suffix = count, folder, suffix
-        self.kept = {}
+        self.kept: dict[int, Any] = {}
 
     def __len__(self):
         return self._count
@@ -55,7 +55,8 @@ class Results(Sequence):
         """The path of a shard's result; None for a job without a folder."""
         return self.folder and self.folder / f"{number:06}{self._suffix}"
 
-    def has(self, number):
+    def has(self, number: int) -> bool:
+        """Whether the folder has a shard's result."""
         return bool(self.folder) and self.file(number).exists()
 
     def joined(self) -> dict[str, np.ndarray]:
