@@ -33,7 +33,7 @@ class Processes(futures.Executor):
         # Not within `uninterrupted`: the first semaphore starts a process of Python's, which unblocks Ctrl-C.
         self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, arguments)
 
-    def submit(self, function, /, *args, **kwargs):
+    def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> futures.Future:
         try:
             with uninterrupted():
                 return self._pool.submit(function, *args, **kwargs)
@@ -41,7 +41,7 @@ class Processes(futures.Executor):
             self._begin()
             return self.submit(function, *args, **kwargs)
 
-    def shutdown(self, wait=True, *, cancel_futures=False):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if cancel_futures:
             self._lifeline.close()  # which ends the processes at once
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
