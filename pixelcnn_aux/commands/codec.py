@@ -9,7 +9,7 @@ F may be - for standard input or output. compress uses the model photographs, or
 --workdir: files of rounded models decode on any machine. To read F, give the run that wrote it by --workdir,
 unless it is a trained model of the package. Models of any image size code pictures whole, others in tiles.
 
-compress --out ARCHIVE, a name without a suffix, writes a folder of files with up to 64 pictures each, which
+compress --out ARCHIVE, a name without a suffix, writes a folder of files with up to 16 pictures each, which
 decompress and verify take as F. The same command continues a stopped one.
 """
 
@@ -49,7 +49,7 @@ _OWN_FLAGS = {
     "scheduler": ("compress", "decompress", "verify"),
 }
 SUFFIX = ".pxa"  # of the files of an archive
-_MAX_GROUPED = 64  # pictures of such a file
+_MAX_GROUPED = 16  # pictures of such a file
 _MAX_BYTES = 2**24  # of the image files of such a file
 MAPPED = 16  # pictures side by side, at most
 _MAX_PIPED = 2**30  # bytes read from standard input, which may never end
