@@ -15,7 +15,7 @@ from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, serialization
 from pixelcnn_aux.base.arguments import ArrayLike, Config, PathLike, Size, Tensor
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.base.inputs import DrawRequest, Inputs, check_images, takes_one
+from pixelcnn_aux.base.inputs import DrawRequest, Inputs, accepts_single, check_images
 from pixelcnn_aux.batches import MAX_PIXELS, by_graph, in_batches
 from pixelcnn_aux.factors import checks
 from pixelcnn_aux.factors.conditional import Conditional, PixelNats, as_numpy, in_bits_per_dim
@@ -237,7 +237,7 @@ class AuxiliaryModel(serialization.Configured):
             condition = self.condition.unknown(batch)
         return conditions.checked(self.condition, condition, batch)
 
-    @takes_one
+    @accepts_single
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """Each factor's image: dict, name -> [B, h, w, c], in the order of sampling; the last is `images`.
 
@@ -287,7 +287,7 @@ class AuxiliaryModel(serialization.Configured):
 
     # Likelihoods.
 
-    @takes_one
+    @accepts_single
     def log_prob(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> Tensor:
@@ -309,14 +309,14 @@ class AuxiliaryModel(serialization.Configured):
         """
         return sum(self.log_probs(images, condition, by).values())
 
-    @takes_one
+    @accepts_single
     def log_probs(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
         """Each factor's log-likelihood of its image, in nats: dict, name -> float [B]."""
         return self._by_factor("batch_log_prob", *self._checked(images, condition), by)
 
-    @takes_one
+    @accepts_single
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
@@ -329,7 +329,7 @@ class AuxiliaryModel(serialization.Configured):
         nats = self._by_factor("batch_log_prob", *checked, by)
         return in_bits_per_dim(nats, checked[0].shape[1:])
 
-    @takes_one
+    @accepts_single
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -344,7 +344,7 @@ class AuxiliaryModel(serialization.Configured):
         )
         return bounds, exact
 
-    @takes_one
+    @accepts_single
     def pixel_nats(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, PixelNats]:
@@ -393,7 +393,7 @@ class AuxiliaryModel(serialization.Configured):
         results = in_batches(of_batch, (images, condition), size, by_tensors=use_graphs)
         return as_numpy(results, self.factors.values())
 
-    @takes_one
+    @accepts_single
     def params(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
@@ -403,7 +403,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         return self._by_factor("batch_params", *self._checked(images, condition), by)
 
-    @takes_one
+    @accepts_single
     def class_log_probs(self, images: ArrayLike, by: str | None = None) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule with a uniform prior: a classifier.
 
@@ -416,7 +416,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         return arrays.log_softmax(sum(self.log_probs_by_class(images, by).values()), axis=-1)
 
-    @takes_one
+    @accepts_single
     def log_probs_by_class(self, images: ArrayLike, by: str | None = None) -> dict[str, Tensor]:
         """`log_probs` given each class: dict, name -> float [B, num_classes]; see `class_log_probs`."""
         condition = arguments.instance("the model's condition", self.condition, conditions.Classes)
@@ -431,7 +431,7 @@ class AuxiliaryModel(serialization.Configured):
 
     # Draws.
 
-    @takes_one
+    @accepts_single
     def sample(
         self,
         seeds: ArrayLike,
@@ -496,7 +496,7 @@ class AuxiliaryModel(serialization.Configured):
 
     # Pictures of any size, even larger than the model's.
 
-    @takes_one
+    @accepts_single
     def colorize(
         self,
         images: ArrayLike,
@@ -534,7 +534,7 @@ class AuxiliaryModel(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.colorize(self, images, request, num)
 
-    @takes_one
+    @accepts_single
     def enlarge(
         self,
         images: ArrayLike,
@@ -565,7 +565,7 @@ class AuxiliaryModel(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.enlarge(self, images, times, request)
 
-    @takes_one
+    @accepts_single
     def complete(
         self,
         images: ArrayLike,
@@ -636,7 +636,7 @@ class AuxiliaryModel(serialization.Configured):
         moved = [Inputs(*x, condition) for x in zip(reversed(chain), reversed(below))]
         return dict(zip(self.factors, moved))
 
-    @takes_one
+    @accepts_single
     def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """`log_prob` extended to images of real values, differentiable in the image: a prior.
 

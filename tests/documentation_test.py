@@ -153,7 +153,8 @@ class CommandsTest(helpers.TestCase):
             if not is_whole or words[1] not in names:
                 continue
             folder = self.folder / page.stem
-            folder.mkdir(exist_ok=True)
+            (folder / "PHOTOGRAPHS").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(9, 8, 3)).save(folder / "PHOTOGRAPHS" / "a.png")
             with contextlib.chdir(folder):
                 for name in words:
                     if re.search(r"\.(png|jpg)$", name) and not (folder / name).exists():

@@ -65,7 +65,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 _RANKS = {"images": 3, "known": 3, "mask": 3, "given": 3, "seeds": 1}
 
 
-def takes_one(method: _Method) -> _Method:
+def accepts_single(method: _Method) -> _Method:
     """Decorator: a model's method also accepts one image without a batch axis, as do its results then."""
     signature = inspect.signature(method)
 

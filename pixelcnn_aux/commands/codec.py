@@ -9,7 +9,7 @@ F may be - for standard input or output. compress uses the model photographs, or
 --workdir: files of rounded models decode on any machine. To read F, give the run that wrote it by --workdir,
 unless it is a trained model of the package. Models of any image size code pictures whole, others in tiles.
 
-compress --out ARCHIVE, a name without a suffix, writes a folder of files with up to 64 pictures each, which
+compress --out ARCHIVE, a name without a suffix, writes a folder of files with up to 16 pictures each, which
 decompress and verify take as F. The same command continues a stopped one.
 """
 
@@ -47,9 +47,11 @@ _OWN_FLAGS = {
     "metadata": ("compress",),
     "format": ("decompress",),
     "shards": ("verify",),
+    "jobs": ("compress", "decompress", "verify"),
+    "scheduler": ("compress", "decompress", "verify"),
 }
 SUFFIX = ".pxa"  # of the files of an archive
-_MAX_GROUPED = 64  # pictures of such a file
+_MAX_GROUPED = 16  # pictures of such a file
 _MAX_BYTES = 2**24  # of the image files of such a file
 MAPPED = 16  # pictures side by side, at most
 _MAX_PIPED = 2**30  # bytes read from standard input, which may never end
@@ -90,6 +92,7 @@ def compress(files):
             count = f"{len(paths):,} pictures in {len(shards):,} files"
             print(f"Wrote {FLAGS.out}: {count}, {size:,} bytes")
             return
+        _check_one_file()
         data = compressed(model, [items], **settings, bar=pixel_bar)
         if is_stream:
             # Not by `output`, which drops writes that fail.
@@ -199,10 +202,16 @@ def verified(model, files):
 def _archive(files):
     """The files of the archive that `files` names; None if it names a file."""
     if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
-        return None
+        return _check_one_file()
     found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
     expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress wrote")
     return found
+
+
+def _check_one_file():
+    present = [f"--{name}" for name in ("jobs", "scheduler", "shards") if FLAGS[name].present]
+    remedy = "Leave them out, or name a folder, an archive"
+    _check_usage(not present, "flags of one compressed file", " and ".join(present), remedy)
 
 
 def _run(function, archive, **kwargs):

@@ -1,4 +1,4 @@
-"""The work of programs in shards: --jobs processes of this machine, or the workers of --scheduler."""
+"""Shards of programs, computed by --jobs processes of this machine or the workers of --scheduler."""
 
 import contextlib
 import functools
@@ -22,47 +22,45 @@ _SHARD = 2**18  # pixels
 
 
 def define_flags(shards=True):
-    """Defines --jobs, --scheduler, and --shards of programs whose output is no folder of shards itself."""
-    number = "Processes of this machine; if unset, its cores, or 1 beside an accelerator."
+    """Defines --jobs, --scheduler and, unless the output itself is a folder of shards, --shards."""
+    number = "Processes on this machine; if unset, one per core, or 1 beside an accelerator."
     flags.DEFINE_integer("jobs", None, number, lower_bound=1)
     scheduler = "The address of a Dask scheduler, such as tcp://host:8786, whose workers compute."
     flags.DEFINE_string("scheduler", None, scheduler)
     if shards:
-        folder = (
-            "A folder for results of shards, so that the same command goes on with a stopped run."
-        )
+        folder = "A folder for results of shards, with which the same command continues."
         flags.DEFINE_string("shards", None, folder)
 
 
 def at_once(size):
-    """The number of images of (H, W) in a shard: about as many pixels as 256 of 32 x 32 have."""
+    """The number of images of (H, W) in a shard: up to 256, or the pixels of 256 images of 32 x 32."""
     return max(1, min(256, _SHARD // math.prod(size)))
 
 
 def described(paths):
-    """[absolute path, size, time of the last change] of each file: items of a job."""
+    """Items of a job for files: [absolute path, size, time of the last change] each."""
     return files.described_files(pathlib.Path(), [str(path.absolute()) for path in paths])
 
 
 def condition(model):
-    """The condition of one image of --label, in JSON's types; None for a model of none."""
-    found = chosen_run.label_condition(model, 1)
-    return None if found is None else np.asarray(found)[0].tolist()
+    """The condition of an image of the class --label as JSON; None for an unconditional model."""
+    conditions = chosen_run.label_condition(model, 1)
+    return None if conditions is None else np.asarray(conditions)[0].tolist()
 
 
 def repeated(condition, count):
-    """A `condition` of so many images."""
+    """The `condition` of `count` images."""
     return None if condition is None else [condition] * count
 
 
 def run_images(function, indices, model, images, **kwargs):
-    """`run` of some of `data.Images`, by their indices."""
+    """`run` for the images at `indices` of `data.Images`."""
     size = at_once(images.pixels[0].shape[:2])
     return run(function, indices, model, size=size, unit="image", **kwargs)
 
 
 def run(function, items, model, *, size, folder=None, best=False, **kwargs):
-    """`jobs.run` of a loaded model as --jobs, --scheduler and --shards say, with a line of what computes."""
+    """`jobs.run` with a loaded model, as the flags say; prints where it computes."""
     run = functools.partial(jobs.run, function, items, size=size, **kwargs)
     if folder := folder or ("shards" in FLAGS and FLAGS.shards):
         run.keywords["folder"] = folder
@@ -71,13 +69,13 @@ def run(function, items, model, *, size, folder=None, best=False, **kwargs):
             from dask.distributed import Client
         with contextlib.closing(Client(FLAGS.scheduler)) as client:
             workers = len(client.scheduler_info(n_workers=-1)["workers"])
-            print(f"Computing on {workers} workers of {FLAGS.scheduler}, by NumPy", flush=True)
+            print(f"Computing on {workers} workers of {FLAGS.scheduler}, in NumPy", flush=True)
             return run(_source(model, best), executor=client.get_executor())
     if machine.has_accelerator() and importlib.util.find_spec("keras") and not FLAGS.jobs:
-        print("Computing on this machine's accelerator", flush=True)
+        print("Computing on the accelerator, by graphs", flush=True)
         return run(model.computing("graph"))
     number = max(1, min(FLAGS.jobs or threads.cores, -(-len(items) // size)))
-    print(f"Computing by NumPy, in {number} process{'es' * (number > 1)}", flush=True)
+    print(f"Computing in {number} process{'es' * (number > 1)}, in NumPy", flush=True)
     if number == 1:
         return run(model.computing("numpy"))
     with jobs.Processes(number, _quiet) as executor:
@@ -90,7 +88,7 @@ def _source(model, best):
 
 
 def _where(loaded_from):
-    """The name of a trained model, which lies elsewhere on another machine, or the path of a run."""
+    """The path of a run; for trained models, whose paths differ between machines, the name."""
     if hub.is_name(loaded_from):
         return loaded_from
     folder = trained.find(loaded_from).absolute()

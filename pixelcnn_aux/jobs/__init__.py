@@ -1,4 +1,4 @@
-"""Many items in shards, on the cores of this machine or on a cluster: bits, scores, draws, archives.
+"""Computes shards of many items on the cores of a machine or on a cluster (docs/jobs.md).
 
 def measure(model, items):                           # in a module that workers can import
     return {"bits": model.bits_per_dim(read(items))["total"]}

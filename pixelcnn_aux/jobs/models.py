@@ -1,4 +1,4 @@
-"""The model of a job: by its name, so that a worker reads it from its own disk, once."""
+"""The model of a job, named, so that each worker reads it from disk once."""
 
 import functools
 import importlib
@@ -11,14 +11,14 @@ from pixelcnn_aux.runs.loading import load
 
 
 class Source(NamedTuple):
-    """Where a worker gets its model from.
+    """Where a worker reads its model.
 
     Attributes:
-      path: str, the folder of a run as workers see it, or the name of a trained model, as for `pa.load`.
-      best: bool, as there.
-      exact: bool, as for `AuxiliaryModel.with_exact`; None for the model as it is.
+      path: str, the name of a trained model, or the folder of a run on the workers, as for `pa.load`.
+      best: bool, as for `pa.load`.
+      exact: bool, as for `AuxiliaryModel.with_exact`; None leaves the model unchanged.
       by: "numpy" or "graph", as for `AuxiliaryModel.computing`.
-      plugins: tuple of str, modules to import first, which register classes.
+      plugins: tuple of str, modules that register classes.
     """
 
     path: str
@@ -28,7 +28,7 @@ class Source(NamedTuple):
     plugins: tuple[str, ...] = ()
 
     def load(self) -> AuxiliaryModel:
-        """The model. A process keeps the last two, such as one that completes scenes of another."""
+        """Loads the model. A process keeps two, since completions take a second one for scenes."""
         with _lock:
             return _load(self)
 

@@ -1,4 +1,4 @@
-"""A function of many items, shard by shard, whose results are files that a second run need not compute."""
+"""Runs a function on shards of many items; results are files, which a second run skips."""
 
 import collections
 import contextlib
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import queue
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -25,15 +26,15 @@ from pixelcnn_aux.runs.tensors import fingerprint
 
 
 class ShardError(RuntimeError):
-    """Shards of a job that failed twice, each of which it names; results of the others are kept."""
+    """Some shards of a job failed twice. Names each with its error; other results are kept."""
 
 
 class Results(Sequence):
-    """The results of shards, in order; read from the job's folder when they are asked for, if it has one."""
+    """Results of shards, in order; with a folder, each access reads a file."""
 
-    def __init__(self, count, folder, suffix):
+    def __init__(self, count: int, folder: Any, suffix: str):
         self._count, self.folder, self._suffix = count, folder, suffix
-        self.kept = {}
+        self.kept: dict[int, Any] = {}
 
     def __len__(self):
         return self._count
@@ -54,7 +55,8 @@ class Results(Sequence):
         """The path of a shard's result; None for a job without a folder."""
         return self.folder and self.folder / f"{number:06}{self._suffix}"
 
-    def has(self, number):
+    def has(self, number: int) -> bool:
+        """Whether the folder has a shard's result."""
         return bool(self.folder) and self.file(number).exists()
 
     def joined(self) -> dict[str, np.ndarray]:
@@ -75,31 +77,31 @@ def run(
     executor: futures.Executor | None = None,
     unit: str = "item",
 ) -> Results:
-    """Calls a function of a loaded model for all items, a shard of them at a time.
+    """Calls a function of a loaded model on all items, shard by shard.
 
     Args:
-      function: `function(model, items)` gives the result of a shard: a dict of arrays [len(items), ...], or
-        bytes. Workers import it by its name. Settings are keywords of a functools.partial, in JSON's types.
-      items: sequence of what can be pickled and written as JSON, such as ints or paths of files that workers
-        can read; not the data itself.
-      model: the name of a trained model, the folder of a run, or a `Source`; for this process alone also a
-        model that is loaded.
-      folder: a folder that workers write results to, such as 000017.npz, each whole or not at all. A second
-        run computes those that are missing; None keeps results in memory.
-      size: int, the number of items of a shard.
-      suffix: str, of the files of results: ".npz" for arrays, or what the bytes are.
-      jobs: int, the number of processes of this machine; 1 for this process alone.
-      executor: any `concurrent.futures.Executor` in place of `jobs`, such as `get_executor()` of a Dask
-        client; each call computes in one thread.
-      unit: str, the name of an item in the progress bar.
+      function: `function(model, items)` returns the result of a shard: a dict of arrays [len(items), ...], or
+        bytes. Workers import it by name. Settings are keywords of a functools.partial, of JSON's types.
+      items: sequence of values that JSON has, such as ints, or paths of files that workers can read.
+      model: the name of a trained model, the folder of a run, or a `Source`; also a loaded model, if only
+        this process computes.
+      folder: the folder to which workers write results, such as 000017.npz, each whole or not at all. A
+        second run computes those that are missing. None keeps results in memory.
+      size: int, the number of items per shard.
+      suffix: str, of the files: ".npz" for arrays, any other for bytes.
+      jobs: int, the number of processes on this machine; 1 for this process alone.
+      executor: any `concurrent.futures.Executor` in place of `jobs`, such as a Dask client's
+        `get_executor()`. Each call computes in one thread.
+      unit: str, names an item in the progress bar.
 
     Returns:
       `Results`, a sequence.
 
     Raises:
-      ShardError: once all other shards are done, for those that failed twice.
-      ValueError: for a folder of another job: another model, function, setting or item.
-      OSError: if the folder takes no files.
+      ShardError: for shards that failed twice, once all others are done. The error of the only shard is
+        raised as it is.
+      ValueError: for a folder with results of another function, model, setting or item.
+      OSError: if the folder is not writable.
     """
     source = Source(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else model
     size = arguments.whole("size", size)
@@ -110,9 +112,10 @@ def run(
             stack.enter_context(_held(results, _description(function, source, shards, suffix)))
         if executor is None:
             executor = stack.enter_context(Processes(jobs) if jobs > 1 else _Here())
-        # Local processes share the cores; other executors know how many calls they take at once.
+        # Local processes share the cores. Other executors run their own number of calls at once.
         count = getattr(executor, "count", 0)
-        submit: Any = functools.partial(executor.submit, _work, function, source, not count)
+        submit: Any = executor.submit
+        submit = functools.partial(submit, _work, function, source, not count)
         errors = _complete(submit, shards, results, 2 * count or len(shards), unit)
     if len(shards) == 1 and errors:
         raise errors[0]
@@ -122,14 +125,15 @@ def run(
 
 
 def _complete(submit, shards, results, most, unit):
-    """Calls `submit` for missing shards, at most so many at once: {number of a shard that failed: error}.
+    """Submits missing shards, up to `most` at once; returns {number of a failed shard: error}.
 
-    One that fails is tried again alone: a process that dies fails all that the others compute.
+    A failed shard is tried again alone, since a process that dies also fails shards of other processes.
     """
     numbers = range(len(shards))
     waiting = collections.deque(number for number in numbers if not results.has(number))
     bar, done = progress_bar(sum(map(len, shards)), unit), 0
     again: collections.deque[int] = collections.deque()
+    finished: queue.SimpleQueue = queue.SimpleQueue()
     running: dict[futures.Future, int] = {}
     errors: dict[int, Exception] = {}
     for number in set(numbers) - set(waiting):
@@ -138,17 +142,19 @@ def _complete(submit, shards, results, most, unit):
         while waiting or again or running:
             while (waiting and len(running) < most) or not running:
                 number = (waiting or again).popleft()
-                running[submit(shards[number], results.file(number))] = number
-            for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
-                number = running.pop(future)
-                try:
-                    results.kept[number] = future.result()
-                except Exception as error:
-                    again.extend([number] * (number not in errors))
-                    errors[number] = error
-                else:
-                    errors.pop(number, None)
-                    bar(done := done + len(shards[number]))
+                future = submit(shards[number], results.file(number))
+                future.add_done_callback(finished.put)
+                running[future] = number
+            future = finished.get()  # not `futures.wait`, in which Ctrl-C can leave locks behind
+            number = running.pop(future)
+            try:
+                results.kept[number] = future.result()
+            except Exception as error:
+                again.extend([number] * (number not in errors))
+                errors[number] = error
+            else:
+                errors.pop(number, None)
+                bar(done := done + len(shards[number]))
     finally:
         for future in running:
             future.cancel()
@@ -182,7 +188,7 @@ class _Here(futures.Executor):
 
 
 def _work(function, source, by_one_thread, items, file):
-    """The result of a shard, in a worker; None if it is in a file."""
+    """Runs in a worker: the result of a shard, or None if it went to a file."""
     with threads.limited(1 if by_one_thread else None):
         result = function(_model(source), items)
     if file is None:
@@ -196,7 +202,7 @@ def _work(function, source, by_one_thread, items, file):
 
 @contextlib.contextmanager
 def _held(results: Results, description: dict) -> Iterator[None]:
-    """Holds the folder of a job. Raises ValueError if it has results of another one."""
+    """Locks and describes the folder of a job. Raises ValueError if it has other results."""
     folder, record = disk.writable(results.folder), results.folder / "job.json"
 
     def busy():
@@ -210,7 +216,7 @@ def _held(results: Results, description: dict) -> Iterator[None]:
             found = disk.read_dict(record, "the description of a job", "shards")
         new, before = description["shards"], found["shards"]
         present = [number for number in range(len(results)) if results.has(number)]
-        if before.keys() == new.keys():  # The items of shards without results may change.
+        if before.keys() == new.keys():  # Items of shards without results may change.
             kept = {results.file(number).name for number in present}
             before |= {name: new[name] for name in new.keys() - kept}
         if before or present:
@@ -222,7 +228,7 @@ def _held(results: Results, description: dict) -> Iterator[None]:
 
 
 def _description(function, source, shards, suffix):
-    """The parts of a job whose change alters its results: dict of JSON's types."""
+    """Everything that determines the results of a job: dict of JSON's types."""
     model = _model(source)
     digests = {f"{number:06}{suffix}": _digest(shard) for number, shard in enumerate(shards)}
     own = {"function": function, "model": fingerprint(model), "exact": model.exact, "by": model.by}
@@ -234,7 +240,7 @@ def _model(source):
 
 
 def _described(value):
-    """A function by its name, and the arguments that it has; other values as str."""
+    """JSON for functions: names, with the arguments of a partial; other values as str."""
     if isinstance(value, functools.partial):
         return {"name": value.func, **value.keywords}
     return f"{value.__module__}.{value.__qualname__}" if callable(value) else str(value)

@@ -1,4 +1,4 @@
-"""Processes of this machine, which start at their first call, and end with this one, however it ends."""
+"""Processes on this machine, which start with their first call, and end when this process does."""
 
 import contextlib
 import multiprocessing
@@ -17,32 +17,35 @@ SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
 
 
 class Processes(futures.Executor):
-    """An executor of `count` processes, each with its share of the cores. It outlives a process that dies.
+    """An executor of `count` processes that share the cores. It replaces processes that die.
 
-    Each calls `prepare` first. Processes import the main module of a script, which has to guard its work by
+    Each process calls `prepare` first. Processes import a script's main module, which needs the guard
     `if __name__ == "__main__":`.
     """
 
     def __init__(self, count: int, prepare: Callable[[], Any] = int):
         self.count, self._prepare = count, prepare
-        self._pool = self._lifeline = None
+        self._begin()
 
-    def submit(self, function, /, *args, **kwargs):
-        with uninterrupted():
-            if self._pool is not None:
-                with contextlib.suppress(BrokenProcessPool):
-                    return self._pool.submit(function, *args, **kwargs)
-            watched, self._lifeline = SPAWN.Pipe(duplex=False)
-            arguments = max(1, threads.cores // self.count), watched, self._prepare
-            self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, arguments)
-            return self._pool.submit(function, *args, **kwargs)
+    def _begin(self):
+        watched, self._lifeline = SPAWN.Pipe(duplex=False)
+        arguments = max(1, threads.cores // self.count), watched, self._prepare
+        # Not within `uninterrupted`: the first semaphore starts a process of Python's, which unblocks Ctrl-C.
+        self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, arguments)
 
-    def shutdown(self, wait=True, *, cancel_futures=False):
-        if self._pool is not None:
-            if cancel_futures:
-                self._lifeline.close()  # which ends the processes at once
-            self._pool.shutdown(wait, cancel_futures=cancel_futures)
-            self._lifeline.close()
+    def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> futures.Future:
+        try:
+            with uninterrupted():
+                return self._pool.submit(function, *args, **kwargs)
+        except BrokenProcessPool:
+            self._begin()
+            return self.submit(function, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if cancel_futures:
+            self._lifeline.close()  # which ends the processes at once
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._lifeline.close()
 
     def __exit__(self, kind, *_):
         self.shutdown(cancel_futures=kind is not None)
@@ -50,7 +53,7 @@ class Processes(futures.Executor):
 
 @contextlib.contextmanager
 def uninterrupted():
-    """Processes that start within inherit that Ctrl-C is blocked: this process alone handles it."""
+    """Context in which processes start with Ctrl-C blocked: only this process handles it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -59,7 +62,7 @@ def uninterrupted():
 
 
 def begin(cores, watched, prepare=int):
-    """Prepares a process for its work, which ends once the other end of a pipe is closed."""
+    """Prepares a process, which ends when the other end of a pipe is closed."""
     prepare()
     threads.cores = cores
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

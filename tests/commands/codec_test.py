@@ -12,6 +12,7 @@ from absl import app
 from PIL import Image
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import jobs
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.commands import codec
 from pixelcnn_aux.runs import trained
@@ -53,6 +54,36 @@ class ProgramTest(FilesTest):
             self.run_codec("decompress", given, f"--out={out}")
             for name, picture in pictures.items():
                 self.assertAllEqual(np.asarray(Image.open(out / name)), picture)
+
+    def test_archives(self):
+        folder, archive, out = (self.folder / name for name in ("in", "archive", "out"))
+        (folder / "below").mkdir(parents=True)
+        names = ["a.png", "b.png", "below/a.png", "c.png"]
+        expected = {"a.png": noise(5, 7, 3), "b.png": noise(4, 6, 3), "a-2.png": noise(3, 3, 3)}
+        expected["c.png"] = noise(9, 2, 3)
+        for name, pixels in zip(names, expected.values()):
+            Image.fromarray(pixels).save(folder / name)
+        damaged = (folder / "c.png").read_bytes()
+        (folder / "c.png").write_bytes(b"damaged")
+        with mock.patch.object(codec, "_MAX_GROUPED", 2):
+            with self.assertRaisesRegex(
+                jobs.ShardError, "1 that failed twice.*\n  shard 1, .*c.png"
+            ):
+                self.run_codec("compress", folder, f"--out={archive}", "--jobs=1")
+            first = (archive / "000000.pxa").read_bytes()
+            (folder / "c.png").write_bytes(damaged)
+            printed = self.run_codec("compress", folder, f"--out={archive}", "--jobs=1")
+        self.assertIn("4 pictures in 2 files", printed)
+        self.assertEqual((archive / "000000.pxa").read_bytes(), first)
+        printed = self.run_codec("verify", archive, "--jobs=1")
+        self.assertIn("4 pictures in 2 files: reproduced exactly", printed)
+        for _ in range(2):  # The second run finds all of them.
+            self.run_codec("decompress", archive, f"--out={out}", "--jobs=1")
+        for name, pixels in expected.items():
+            self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)
+        self.run_codec("verify", archive / "000001.pxa")
+        with self.assertRaisesRegex(app.UsageError, "flags of one compressed file.*--jobs"):
+            self.run_codec("verify", self.file, "--jobs=2")
 
     def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
         known = pa.pretrained()[trained.DEFAULT]["fingerprint"]

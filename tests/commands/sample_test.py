@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import tarfile
 import types
 from unittest import mock
 
@@ -10,7 +11,7 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import chosen_run, sample
+from pixelcnn_aux.commands import chosen_run, jobs, sample
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -125,6 +126,26 @@ class SamplesTest(helpers.TestCase):
         self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
         expected = self.model.sample([[3, 0], [3, 1]], given=given, **how)["image"]
         self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
+
+    def test_folders_of_draws(self):
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(2)))
+        run, labels = self.folder / "in_turn", [0, 1, 0, 1, 0]
+        helpers.make_run(run, model)
+        expected = model.sample([[3, k] for k in range(5)], condition=labels)["image"]
+        arguments = [f"--workdir={run}", "--num=5", "--seed=3", "--jobs=1"]
+        with mock.patch.object(jobs, "at_once", return_value=2):
+            helpers.run_program(sample, *arguments, f"--out={self.folder / 'draws'}")
+            tar = ["--format=tar", f"--out={self.folder / 'tar'}"]
+            printed = helpers.run_program(sample, *arguments, *tar)
+        self.assertIn("5 images in 3 files", printed)
+        parts = [np.load(self.folder / "draws" / f"00000{k}.npz") for k in range(3)]
+        self.assertAllEqual(np.concatenate([x["image"] for x in parts]), expected)
+        self.assertAllEqual(np.concatenate([x["label"] for x in parts]), labels)
+        with tarfile.open(self.folder / "tar" / "000001.tar") as opened:
+            names = opened.getnames()
+            self.assertEqual(names, [f"{k:08}.{x}" for k in (2, 3) for x in ("png", "cls")])
+            self.assertAllEqual(np.asarray(Image.open(opened.extractfile(names[0]))), expected[2])
+            self.assertEqual(opened.extractfile(names[3]).read(), b"1")
 
     def test_refusals_before_anything_is_drawn(self):
         self.enterContext(mock.patch.object(sample, "sample", side_effect=AssertionError))
