@@ -150,7 +150,7 @@ class CommandsTest(helpers.TestCase):
         """Commands that take seconds with small pictures run, page by page."""
         names, done = ("color", "enlarge", "complete", "codec", "models"), []
         for page, is_whole, words in commands():
-            if not is_whole or words[1] not in names:
+            if not is_whole or words[1] not in names or "runs/scans" in words:  # not trained here
                 continue
             folder = self.folder / page.stem
             (folder / "PHOTOGRAPHS").mkdir(parents=True, exist_ok=True)

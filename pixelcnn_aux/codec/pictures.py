@@ -20,6 +20,9 @@ MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
 SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".dcm": "DICOM"}  # of `Picture.kind`
 _MAX_METADATA = 2**24  # bytes of a color profile, of EXIF or of a DICOM file's rest
 _REST = struct.Struct("<QB")  # bytes before the pixels of a DICOM file, and of each value
+# TIFF tags of sizes, samples, strips, tiles and profiles.
+_STORAGE = {*range(254, 269), 273, 274, *range(277, 282), 284, *range(288, 294), 301, 317, 318, 319}
+_STORAGE |= {*range(320, 348), *range(512, 533), 700, 34675}
 _REMEDY = "Get the file again"
 
 
@@ -96,7 +99,18 @@ def write(file, picture):
     image = Image.fromarray(pixels[..., 0] if gray else pixels)
     if "alpha" in extras:
         image.putalpha(Image.fromarray(_opened_alpha(extras["alpha"], pixels.shape[:2])))
+    if kind == "TIFF" and "exif" in options:
+        options["exif"] = _described(options["exif"])
     image.save(file, kind, **options)
+
+
+def _described(exif):
+    """EXIF, bytes, without the tags of how a TIFF file stores its pixels: a Pillow `Exif`."""
+    with restated("EXIF of a picture", "others", _REMEDY, Exception):  # hostile bytes may raise any
+        (described := Image.Exif()).load(exif)
+        for tag in _STORAGE & {*described}:
+            del described[tag]
+    return described
 
 
 def _write_deep_png(file, pixels, icc_profile=None, exif=None):

@@ -169,6 +169,16 @@ class PicturesTest(FilesTest):
         ):
             pictures.read(self.folder / "b.tif", 3, num_values=2**16)
 
+    def test_exif_of_a_tiff_file(self):
+        """Not its tags of sizes and strips, which turned pages do not have."""
+        exif, gray = Image.Exif(), Image.fromarray(noise(5, 7))
+        exif[274], exif[271] = 6, "a scanner"
+        picture = self.read(saved(gray, "TIFF", exif=exif), metadata=True)
+        found = self.written(picture)
+        self.assertAllEqual(np.asarray(found), np.rot90(np.asarray(gray), -1))
+        self.assertEqual(found.getexif()[271], "a scanner")
+        self.assertNotIn(274, found.getexif())
+
     @unittest.skipIf(pydicom is None, "pydicom, the extra [medical], is not installed")
     def test_dicom_files_come_back_with_the_same_data_set(self):
         """Stored plainly to the last byte; compressed as decompressed."""
