@@ -49,9 +49,10 @@ def main(*paths):
         disk.check_place("--out", FLAGS.out)
         opening = disk.replacing(pathlib.Path(FLAGS.out))
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
-        images = list(itertools.chain.from_iterable(map(image_files, paths)))
         _, model = chosen_run.load()
         check(model)
+        readable = files.readable(model.likelihood.num_channels)
+        images = [image for path in paths for image in image_files(path, readable)]
         size = model.image_size or _TYPICAL_SIZE
         shards = jobs.run(
             functools.partial(rows, condition=jobs.condition(model)),
@@ -94,12 +95,10 @@ def image_files(path, readable=decoding.SUFFIXES):
 
 
 def check(model):
-    """Raises ValueError for a model whose images are not those of color files."""
-    likelihood = model.likelihood
-    channels, values = likelihood.num_channels, likelihood.num_values
-    expected = "a model of color images, uint8 [H, W, 3] below 256, to score files"
-    received = f"one of {channels} channels below {values}"
-    expect((channels, values) == (3, 256), expected, received, "Call its bits_per_dim")
+    """Raises ValueError for a model whose images are not those of files."""
+    channels = model.likelihood.num_channels
+    expected = "a model of images of one channel or three, to score files"
+    expect(channels in (1, 3), expected, f"one of {channels}", "Call its bits_per_dim")
 
 
 def columns(model):
@@ -116,7 +115,8 @@ def rows(model, items, *, condition):
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
-    with files.in_threads(lambda x: read(x[0], x[1], size), items) as pictures:
+    kind = model.likelihood.num_channels, model.likelihood.num_values
+    with files.in_threads(lambda x: read(x[0], x[1], size, *kind), items) as pictures:
         while chunk := list(itertools.islice(pictures, batch)):
             images = [image for _, image, _ in chunk if image is not None]
             bits = dict.fromkeys(names, ())
@@ -131,10 +131,11 @@ def rows(model, items, *, condition):
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def read(file, path, size):
-    """Reads a file: (row up to the bits, image uint8 [H, W, 3] at `size` or None, error message)."""
+def read(file, path, size, channels=3, num_values=256):
+    """Reads a file: (row up to the bits, image [H, W, C] at `size` or None, error message)."""
     try:
-        pixels = decoding.decode(decoding.contents(pathlib.Path(path)))
+        contents = decoding.contents(pathlib.Path(path))
+        pixels = decoding.decode(contents, channels, num_values)
     except (OSError, ValueError) as error:
         return [file, "", "", ""], None, str(error)
     height, width, _ = pixels.shape

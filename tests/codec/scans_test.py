@@ -1,6 +1,7 @@
 """Tests of the codec of images of 1 to 16 bits and several channels."""
 
 import functools
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.base import rounding, threads
 from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.codec.codec import Codec
+from pixelcnn_aux.factors.rounded_factor import RoundedFactor
 from pixelcnn_aux.networks import architectures
 from tests.codec import helpers
 
@@ -82,17 +84,20 @@ class ScansTest(tf.test.TestCase):
             [pixel_bits] = Codec(made).decompress_with_bits(data)[1]
             self.assertAllClose(pixel_bits.sum(), expected, rtol=0.02)
 
-    def test_the_same_files_by_graphs_and_by_numpy_of_one_thread_and_two(self):
+    def test_the_same_files_by_tensorflow_and_by_numpy_of_one_thread_and_two(self):
         for made in (
             helpers.model(bits=12, channels=1, masked=1, masked_blocks=1),
             high_bits(16, 8),
         ):
             picture = images(12, 1, [(40, 40), (33, 41)])[1]
             files = []
-            for by in ("numpy", "graph"):
-                codec = Codec(made.computing(by))
+            codec = Codec(made)
+            for evaluate in (RoundedFactor._evaluated, RoundedFactor.__call__):
                 for count in (1, 2):
-                    with threads.limited(count):
+                    with (
+                        threads.limited(count),
+                        mock.patch.object(RoundedFactor, "_evaluated", evaluate),
+                    ):
                         files.append(codec.compress([picture]))
                         for data in files:
                             self.assertAllEqual(codec.decompress(data)[0], picture)

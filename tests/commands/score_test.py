@@ -96,9 +96,9 @@ class ScoreTest(helpers.TestCase):
             with self.assertRaisesRegex(error, message):
                 self.run_program(*arguments)
         self.assertStartsWith(read(out.read_text())[0]["error"], "damaged")
-        gray = types.SimpleNamespace(num_channels=1, num_values=256)
-        model = types.SimpleNamespace(likelihood=gray, image_size=(4, 4))
-        with self.assertRaisesRegex(ValueError, "color images.*one of 1 channels below 256"):
+        four = types.SimpleNamespace(num_channels=4, num_values=256)
+        model = types.SimpleNamespace(likelihood=four, image_size=(4, 4))
+        with self.assertRaisesRegex(ValueError, "one channel or three.*one of 4"):
             score.check(model)
 
 
