@@ -5,6 +5,7 @@
 Writes models/MODEL/VERSION/, where MODEL is the workdir's name, after comparing its outputs with the model's.
 """
 
+import os
 import time
 
 from absl import flags
@@ -29,6 +30,9 @@ def main():
 
 
 def define_flags():
+    # Before a plug-in imports Keras: exports are TensorFlow's graphs, whatever backend trains.
+    if os.environ.get("KERAS_BACKEND", "jax") == "jax":
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     chosen_run.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer("max_batch", 256, "Maximum images per request.", 1, 2**31 - 1)

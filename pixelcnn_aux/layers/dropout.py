@@ -15,8 +15,8 @@ from pixelcnn_aux.networks.network import MAX_DROPOUT
 class Dropout(keras.layers.Layer):
     """Sets elements to zero at a rate, and scales the others to keep the mean.
 
-    It takes 8 random bits per element, a quarter of the bits of a uniform number. Each replica of a strategy
-    draws its own masks.
+    It takes 8 random bits per element, a quarter of the bits of a uniform number. Each replica of a
+    TensorFlow strategy draws its own masks; under JAX masks do not depend on devices.
 
     Args:
       rate: float from 0 to 255 / 256, rounded to the nearest multiple of 1 / 256 (attribute `rate`).

@@ -8,7 +8,7 @@ import tempfile
 
 import tensorflow as tf
 
-from pixelcnn_aux.base import arguments, disk
+from pixelcnn_aux.base import arguments, backend, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import waiting
 from pixelcnn_aux.batches import COMPILED_SIZES
@@ -38,6 +38,7 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
     Other arguments are as in `signatures` and `with_image_size`. Raises OSError if another process exports to
     the same folder; raises RuntimeError and writes nothing if the export differs from the model.
     """
+    backend.require_tensorflow("exports")
     base = arguments.path("out", out) / RunFolder(folder).name
     # Checks precede slow work and the creation of the folder.
     disk.writable(next(path for path in (base, *base.parents) if disk.exists(path)))

@@ -1,13 +1,17 @@
 """Devices, hosts and numeric precision of training.
 
-TensorFlow's strategies do the work. Each host reads its own rows of a batch, and only the chief writes files.
+TensorFlow's strategies do the work, or `keras.distribution.DataParallel` under JAX. Each host reads its own
+rows of a batch, and only the chief writes files.
 """
 
+import collections
 import json
 import os
 import zlib
 from typing import Any
 
+import keras
+import numpy as np
 from absl import logging
 
 from pixelcnn_aux.base import arguments, backend, machine
@@ -15,22 +19,24 @@ from pixelcnn_aux.base.errors import expect, restated
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
+else:
+    import jax
+    from jax.experimental import multihost_utils
 
 
 def default_strategy() -> Any:
     """Returns a `tf.distribute.Strategy` over all devices, and all hosts of the environment's `TF_CONFIG`.
 
-    With several hosts, call it before any other TensorFlow operation. Under JAX, which trains on one device,
-    returns None. Raises ValueError for an invalid `TF_CONFIG`, and under JAX for any: each of its hosts would
-    train the whole run.
+    With several hosts, call it before any other TensorFlow operation. Under JAX, returns a
+    `keras.distribution.DataParallel` over all devices of the hosts that `keras.distribution.initialize` or
+    `jax.distributed.initialize` connected; None for a single device. Raises ValueError for an invalid
+    `TF_CONFIG`, and under JAX for any: each of its hosts would train the whole run.
     """
     several_hosts = os.environ.get("TF_CONFIG")
     if backend.NAME != "tensorflow":
-        remedy = "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)"
-        expect(
-            not several_hosts, "a single host, as JAX trains on one device", "a TF_CONFIG", remedy
-        )
-        return None
+        remedy = "Unset it, and call keras.distribution.initialize() on each host, as in a --plugin"
+        expect(not several_hosts, "no TF_CONFIG under JAX", "one", remedy)
+        return keras.distribution.DataParallel() if jax.device_count() > 1 else None
     if several_hosts:
         expected = "a TF_CONFIG of hosts that include this one"
         received = arguments.short_repr(several_hosts)
@@ -43,19 +49,22 @@ def default_strategy() -> Any:
 
 
 class Hosts:
-    """The `num` hosts of a `tf.distribute.Strategy` and their replicas; `chief` is True on the chief."""
+    """The `num` hosts of a strategy and their replicas; `chief` is True on the chief."""
 
     def __init__(self, strategy=None):
         if strategy is None:
             strategy = default_strategy()
-        else:
-            expected = "strategy=None under JAX, which trains on one device"
-            received = arguments.short_repr(strategy)
-            expect(backend.NAME == "tensorflow", expected, received, "Leave it out")
+        elif backend.NAME == "tensorflow":
             arguments.instance("strategy", strategy, tf.distribute.Strategy)
+        else:
+            arguments.instance("strategy", strategy, keras.distribution.DataParallel)
         self.strategy = strategy
-        self.num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
-        resolver = getattr(strategy, "cluster_resolver", None)
+        (self._init_tensorflow if backend.NAME == "tensorflow" else self._init_jax)()
+        self.chief = self._position == 0
+
+    def _init_tensorflow(self):
+        self.num_replicas = self.strategy.num_replicas_in_sync
+        resolver = getattr(self.strategy, "cluster_resolver", None)
         spec = resolver.cluster_spec().as_dict() if resolver else {}
         workers = [
             (role, task) for role in ("chief", "worker") for task in range(len(spec.get(role, ())))
@@ -64,7 +73,19 @@ class Hosts:
         self._position = 0
         if self.num > 1:
             self._position = workers.index((resolver.task_type, resolver.task_id))
-        self.chief = self._position == 0
+
+    def _init_jax(self):
+        self.num, self._position = jax.process_count(), jax.process_index()
+        devices = (
+            self.strategy.device_mesh.backend_mesh.devices.ravel() if self.strategy else [None]
+        )
+        self.num_replicas = len(devices)
+        if self.num > 1:
+            counts = collections.Counter(device.process_index for device in devices)
+            fits = len(counts) == self.num and len({*counts.values()}) == 1
+            expected = f"as many devices of each of {self.num} hosts in a strategy"
+            remedy = "Leave the strategy out, and give each host as many devices"
+            expect(fits, expected, f"{dict(counts)} by host", remedy)
 
     def rows(self, batch_size):
         """slice of the global batch that this host reads."""
@@ -92,7 +113,10 @@ class Hosts:
             own = tf.constant([checksums], tf.int64)  # has a device, unlike an argument
             return [tf.distribute.get_replica_context().all_gather(own, axis=0)]
 
-        [gathered] = self._on_replicas(gather)  # [num_replicas, N]
+        if backend.NAME == "tensorflow":
+            [gathered] = self._on_replicas(gather)  # [num_replicas, N]
+        else:
+            gathered = multihost_utils.process_allgather(np.array(checksums, np.uint32))  # [num, N]
         differing = [
             f"{name}={arguments.short_repr(x)}"
             for (name, x), column in zip(values.items(), gathered.T)
@@ -110,6 +134,8 @@ class Hosts:
         """Returns the chief's arrays on every host: each host's own may differ by rounding."""
         if self.num == 1:
             return arrays
+        if backend.NAME != "tensorflow":
+            return multihost_utils.broadcast_one_to_all(arrays)
 
         def first_only(*arrays):
             context = tf.distribute.get_replica_context()

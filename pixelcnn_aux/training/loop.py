@@ -75,7 +75,8 @@ def train(
       workdir: path of a new folder, or of an earlier run with the same arguments. Several hosts share it.
       factors: list of factor names; None for all.
       seed: int.
-      strategy: `tf.distribute.Strategy`; None for `default_strategy()`.
+      strategy: `tf.distribute.Strategy`, or `keras.distribution.DataParallel` under JAX; None for
+        `default_strategy()`.
       remat: bool, whether blocks are recomputed in the backward pass: less memory, more time, and the same
         weights up to rounding.
       stop: an entered `Stop`, checked after every step. On its signal training writes a checkpoint and stops;

@@ -1,4 +1,4 @@
-"""One compiled training step: on all replicas of a TensorFlow strategy, or by XLA under JAX.
+"""One compiled training step: on all replicas of a TensorFlow strategy, or by XLA on all devices under JAX.
 
 A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one; it computes
 auxiliary images itself. It returns the batch's mean bits per dimension and the norm of its gradient with
@@ -129,15 +129,26 @@ class _JaxStep(_Step):
         factor, optimizer = self.factor, self.optimizer
         weights, buffers = factor.trainable_variables, factor.non_trainable_variables
         self.variables = (weights, buffers, optimizer.variables)
+        self._replicated = self._split = None
+        if self.strategy:
+            mesh, spec = self.strategy.device_mesh.backend_mesh, jax.sharding.PartitionSpec
+            self._replicated = jax.sharding.NamedSharding(mesh, spec())
+            # Of micro-batches, [accumulate, B / accumulate, ...].
+            self._split = jax.sharding.NamedSharding(mesh, spec(None, *mesh.axis_names))
         # Donates the state's memory to the next state.
-        self._step = jax.jit(self._after, donate_argnums=0)
+        self._step = jax.jit(self._after, donate_argnums=0, out_shardings=self._replicated)
         self._state = None
 
     def __call__(self, *batch):
         if self._state is None:
-            # A tuple, as steps return: another structure would recompile.
-            self._state = tuple([x.value for x in group] for group in self.variables)
-        self._state, *outcome = self._step(self._state, self.micro_batches(batch))
+            # A tuple with one sharding, as steps return: another structure would recompile.
+            state = tuple([x.value for x in group] for group in self.variables)
+            self._state = jax.device_put(state, self._replicated) if self.strategy else state
+        parts = self.micro_batches(batch)
+        if self.strategy:
+            distribute = jax.make_array_from_process_local_data
+            parts = tuple(distribute(self._split, x) for x in parts)
+        self._state, *outcome = self._step(self._state, parts)
         return outcome
 
     def sync(self):
