@@ -390,6 +390,11 @@ class VerifyTest(ExportTestCase):
 
 
 class FolderTest(ExportTestCase):
+    def test_a_program_computes_by_tensorflow_also_beside_jax(self):
+        with mock.patch.dict(os.environ, KERAS_BACKEND="jax"), helpers.own_flags():
+            export_program.define_flags()
+            self.assertEqual(os.environ["KERAS_BACKEND"], "tensorflow")
+
     def test_flags_are_passed_on(self):
         asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit", "--image_size=8,12")
         chosen = "--signatures=log_prob,sample"
