@@ -72,6 +72,8 @@ def compress(files):
     output = sys.stdout
     is_stream = FLAGS.out == "-"
     is_archive = not is_stream and not pathlib.Path(FLAGS.out).suffix
+    if not is_archive:
+        _check_one_file()
     if not is_stream and not is_archive:
         disk.check_place("--out", FLAGS.out)
         disk.check_new(FLAGS.out)
@@ -92,7 +94,6 @@ def compress(files):
             count = f"{len(paths):,} pictures in {len(shards):,} files"
             print(f"Wrote {FLAGS.out}: {count}, {size:,} bytes")
             return
-        _check_one_file()
         data = compressed(model, [items], **settings, bar=pixel_bar)
         if is_stream:
             # Not by `output`, which drops writes that fail.

@@ -18,7 +18,7 @@ from pixelcnn_aux.runs import hub, trained
 
 FLAGS = flags.FLAGS
 
-_SHARD = 2**18  # pixels
+_SHARD = 128, 2**17  # images and pixels, at most, so that few images also keep several cores busy
 
 
 def define_flags(shards=True):
@@ -33,8 +33,9 @@ def define_flags(shards=True):
 
 
 def at_once(size):
-    """The number of images of (H, W) in a shard: up to 256, or the pixels of 256 images of 32 x 32."""
-    return max(1, min(256, _SHARD // math.prod(size)))
+    """The number of images of (H, W) in a shard."""
+    images, pixels = _SHARD
+    return max(1, min(images, pixels // math.prod(size)))
 
 
 def described(paths):

@@ -15,7 +15,7 @@ images with your own picture; a model of any image size takes it at its own size
 
     pixelcnn-aux sample --workdir runs/mine --image_file PICTURE.jpg --given half
 
---out FOLDER, a name without a suffix, writes any number of draws in files of some hundreds: arrays in
+--out FOLDER, a name without a suffix, writes any number of draws in files of up to 128: arrays in
 000000.npz and so on, or with --format tar PNG files and classes, which WebDataset reads. Classes take turns
 unless --label chooses one. The same command continues a stopped one.
 """
