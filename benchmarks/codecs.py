@@ -1,15 +1,19 @@
-"""Compares the codec with PNG and WebP, the smallest of several files each, and JPEG XL: bits and seconds.
+"""Compares the codec with other lossless formats, the smallest of several files each: bits and seconds.
 
     pip install -r benchmarks/requirements.txt
     python -m benchmarks.codecs --workdir photographs --pictures FOLDER
 
-Decodes the codec's file in another process, and compares all pixels.
+Pictures have the model's channels and bits; DICOM files are read too. Decodes every file, the codec's in
+another process, and compares all pixels. JPEG XL at its best needs cjxl, of Debian's libjxl-tools.
 """
 
 import io
 import math
 import multiprocessing
+import shutil
+import subprocess
 
+import jpeg_ls
 import numpy as np
 from PIL import Image
 
@@ -20,13 +24,17 @@ from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.data import lossless_files
 
+BEST = "-d 0 -e 10 -g 3 -E 3 -I 100 --num_threads=0".split()  # arguments of cjxl
+
 
 def main():
-    images = tools.read_pictures()
+    folder = chosen_run.workdir()
+    likelihood = pa.load(folder).likelihood
+    images = tools.read_pictures(likelihood)
     columns = {f"{len(images)} pictures": "<18", "bits/dim": "9.4f", "bytes": "13,.0f"}
     table = tools.Table({**columns, "seconds": "9.1f", "to decode": "10.1f"})
     values = sum(image.size for image in images)
-    for rows in (ours(chosen_run.workdir(), images), theirs(images)):
+    for rows in (ours(folder, images), theirs(images, lossless_files.holding(likelihood))):
         for name, size, *seconds in rows:
             table.add(name, 8 * size / values, size, *seconds)
 
@@ -49,24 +57,52 @@ def decode(folder, contents):
     return tools.timed(codec.Codec(pa.load(folder)).decompress, contents)
 
 
-def theirs(images):
-    formats = dict(lossless_files.FORMATS)
-    if best := formats.pop("JPEG XL", None):
-        formats |= {"JPEG XL, effort 7": [{**best[0], "effort": 7}], "JPEG XL, effort 9": best}
-    for name, settings in formats.items():
-        files, seconds = tools.timed(encoded, images, settings)
-        decoded, to_decode = tools.timed(opened, files)
+def theirs(images, formats):
+    """Yields such rows for other formats, those of `lossless_files` among them."""
+    if images[0].shape[2] == 1:
+        images = [image[..., 0] for image in images]
+    settings = {x: lossless_files.FORMATS[x] for x in formats if x != "JPEG XL"}
+    settings["JPEG 2000"] = [{"format": "JPEG2000"}]
+    for effort in (7, 9):
+        settings[f"JPEG XL, effort {effort}"] = [
+            {"format": "JXL", "lossless": True, "effort": effort}
+        ]
+    encoders = {name: [_by_pillow(x) for x in options] for name, options in settings.items()}
+    encoders["JPEG-LS"] = [lambda image: bytes(jpeg_ls.encode_array(image))]
+    if shutil.which("cjxl"):
+        encoders["JPEG XL, at best"] = [jpeg_xl_at_best]
+    for name, functions in encoders.items():
+        files, seconds = tools.timed(encoded, images, functions)
+        opened = _jpeg_ls_opened if name == "JPEG-LS" else _opened
+        decoded, to_decode = tools.timed(list, map(opened, files))
         tools.check_decoded(name, decoded, images)
         yield name, sum(map(len, files)), seconds, to_decode
 
 
-def encoded(images, settings):
-    """Each image's smallest file by several settings of `lossless_files.FORMATS`: list of bytes."""
-    return [min((lossless_files.encoded(x, y) for y in settings), key=len) for x in images]
+def encoded(images, encoders):
+    """The smallest file of each image by several encoders: list of bytes."""
+    return [min((encoder(image) for encoder in encoders), key=len) for image in images]
 
 
-def opened(files):
-    return [np.asarray(Image.open(io.BytesIO(contents))) for contents in files]
+def jpeg_xl_at_best(image):
+    """The file, bytes, that cjxl makes of an image on one core."""
+    kind, deepest = b"P5" if image.ndim == 2 else b"P6", np.iinfo(image.dtype).max
+    header = b"%s %d %d %d\n" % (kind, *image.shape[1::-1], deepest)
+    pixels = header + image.astype(image.dtype.newbyteorder(">")).tobytes()
+    command = ["cjxl", "-", "-", *BEST]
+    return subprocess.run(command, input=pixels, capture_output=True, check=True).stdout
+
+
+def _by_pillow(options):
+    return lambda image: lossless_files.encoded(image, options)
+
+
+def _opened(contents):
+    return np.asarray(Image.open(io.BytesIO(contents)))
+
+
+def _jpeg_ls_opened(contents):
+    return jpeg_ls.decode(np.frombuffer(contents, np.uint8))
 
 
 def define_flags():

@@ -46,7 +46,7 @@ WAYS = {
 
 def main():
     if FLAGS.way is not None:
-        print(json.dumps(measure(FLAGS.way, tools.read_pictures(), pathlib.Path(FLAGS.file))))
+        print(json.dumps(measure(FLAGS.way, pathlib.Path(FLAGS.file))))
         return
     table = tools.Table({"": "<24", "bytes": "11,", "seconds": "9.1f", "to decode": "10.1f"})
     with tempfile.TemporaryDirectory() as folder:
@@ -64,9 +64,10 @@ def main():
     print("All ways wrote and read the same files")
 
 
-def measure(way, images, file):
+def measure(way, file):
     """(digest of the streams, bytes, seconds, seconds to decode the first process's file)."""
     coder = codec.Codec(pa.load(chosen_run.workdir()))
+    images = tools.read_pictures(coder.model.likelihood)
     parts = [[image] for image in images] if way == "images one by one" else [images]
     with computing(way):
         written, seconds = tools.timed(lambda: list(map(coder.compress, parts)))

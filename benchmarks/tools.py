@@ -59,10 +59,11 @@ def define_pictures():
     flags.DEFINE_integer("num_images", None, "Images, at most; all if unset.", lower_bound=1)
 
 
-def read_pictures():
-    """Reads the image files chosen by flags: list of uint8 [H, W, 3]."""
+def read_pictures(likelihood):
+    """Reads the image files chosen by flags as a likelihood's images: list of uint8 or uint16 [H, W, C]."""
     files = sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]
-    return [pictures.read(file).pixels for file in files]
+    kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
+    return [page.pixels for file in files for page in pictures.read(file, **kind)]
 
 
 def check_decoded(name, decoded, images):
