@@ -101,8 +101,9 @@ class OneImageTest(helpers.ImagesTestCase):
         self.assertOne(density(floats[0]), density(floats[:1]))
 
     def test_in_a_graph(self):
+        """Where arrays are constants."""
         log_prob = conditional().log_prob
-        found = tf.function(log_prob)(tf.constant(IMAGES[0]), tf.constant(3))
+        found = tf.function(lambda label: log_prob(IMAGES[0], label))(tf.constant(3))
         self.assertAllClose(found, log_prob(IMAGES[:1], [3])[0], rtol=1e-5)
 
     def test_draws(self):

@@ -110,9 +110,9 @@ class SampleTest(helpers.ImagesTestCase):
 
     def test_graphs_last_no_longer_than_the_factor(self):
         single = helpers.tiny_model()
-        factor = single.factors["image"]
+        factor = single.factors["grayscale"]
         with mock.patch("pixelcnn_aux.batches.MUCH", 0):  # by a graph
-            factor.log_prob(KNOWN, GRAYS)
+            factor.log_prob(GRAYS)
         # Graphs hold the handle of a variable, and with that its memory.
         handle = weakref.ref(factor.network.last.b.value.handle)
         del single, factor

@@ -14,6 +14,7 @@ TRAINING = Training(epochs=1, steps_per_epoch=10**6, batch_size=8, learning_rate
 class GradientNormTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
+        self.enter_context(helpers.eagerly())
         self.images = helpers.pictures(8)
 
     def step(self, model, accumulate=1, policy=None):
@@ -34,7 +35,6 @@ class GradientNormTest(helpers.TestCase):
         return bits, tf.linalg.global_norm(tape.gradient(bits, weights))
 
     def test_in_double_precision(self):
-        self.enter_context(helpers.eagerly())
         model = helpers.shared_model("float64")
         for accumulate in (1, 2):
             step = self.step(model, accumulate)
