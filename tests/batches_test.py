@@ -79,8 +79,8 @@ class ByGraphTest(helpers.TestCase):
             helpers.shared_model().log_prob(IMAGES, by="gpu")
 
     def test_the_same_call_has_the_same_digits_after_others(self):
-        model = pa.load("cifar10-pixelcnn")
-        images = helpers.pictures(2, size=(32, 32))
+        helpers.make_run(self.folder, helpers.tiny_model())
+        model, images = pa.load(self.folder), helpers.pictures(2)
         before = model.log_prob(images)
         self.assertIs(type(before), np.ndarray)
         by_graph = model.log_prob(images, by="graph")

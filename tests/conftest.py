@@ -13,12 +13,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Long files come first, so that workers finish together.
 LONG = (
-    *("tutorial_test.py", "agreement_test.py", "export_test.py", "incremental_test.py"),
-    *("codec_test.py", "fuzz_test.py", "parallel_test.py"),
-    *("documentation_test.py", "plugin_test.py", "speed_test.py", "precision_test.py"),
-    *("saving_test.py", "devices_test.py", "interrupted_test.py", "loop_test.py"),
-    *("bpd_test.py", "process_test.py", "exact_export_test.py", "exact_test.py", "cost_test.py"),
-    *("checks_test.py", "causality_test.py", "recorded_test.py"),
+    *("export_test.py", "agreement_test.py", "interrupted_test.py", "devices_test.py"),
+    *("loop_test.py", "particles_test.py", "factor_test.py", "scans_test.py", "model_test.py"),
+    *("exact_export_test.py", "process_test.py", "interface_test.py", "parallel_test.py"),
+    *("documentation_test.py", "shards_test.py", "annotations_test.py", "precision_test.py"),
+    *("sampling_test.py", "causality_test.py", "references_test.py", "sums_test.py"),
+    *("conditions_test.py", "codec_test.py", "first_weights_test.py", "presets_test.py"),
 )
 
 

@@ -40,12 +40,6 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertAllClose(tfd.Sample(self.dist, 6).log_prob(images), np.sum(expected))
         self.assertAllClose(self.dist.unnormalized_log_prob(images), expected)
 
-    def test_copies(self):
-        copy = self.dist.copy(name="digits", validate_args=True)
-        self.assertEqual((copy.name, copy.validate_args), ("digits", True))
-        self.assertIs(copy.model, self.model)
-        self.assertEqual(copy.copy().parameters, copy.parameters)
-
     def test_within_other_distributions(self):
         images = helpers.pictures(2)
         expected = self.model.log_prob(images)
@@ -152,16 +146,6 @@ class ImageDistributionTest(helpers.TestCase):
         self.assertEqual(images.shape, [4, 4, 6, 3])
         expected = labels.log_prob(drawn) + model.log_prob(images, drawn)
         self.assertAllClose(joint.log_prob([drawn, images]), expected, rtol=1e-5)
-
-    def test_vectors(self):
-        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Vector(2)))
-        helpers.randomize_conditions(model)
-        vectors, images = np.array([[0.5, -1.0], [1.0, 0.0]], np.float32), helpers.pictures(3)
-        dist = pa.distribution(model, vectors)
-        found = dist.log_prob(images[:, np.newaxis])
-        self.assertEqual(found.shape, [3, 2])
-        self.assertAllClose(found[:, 1], model.log_prob(images, vectors[[1, 1, 1]]), rtol=1e-5)
-        self.assertEqual(dist.sample(seed=0).shape, [2, 4, 6, 3])
 
     def test_refuses(self):
         images = np.zeros([4, 6, 3], np.uint8)

@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import arrays, serialization
@@ -99,11 +98,6 @@ class OneImageTest(helpers.ImagesTestCase):
         density = model.with_exact(False).log_density
         floats = IMAGES.astype(np.float32)
         self.assertOne(density(floats[0]), density(floats[:1]))
-
-    def test_in_a_graph(self):
-        log_prob = conditional().log_prob
-        found = tf.function(log_prob)(tf.constant(IMAGES[0]), tf.constant(3))
-        self.assertAllClose(found, log_prob(IMAGES[:1], [3])[0], rtol=1e-5)
 
     def test_draws(self):
         image, mask = IMAGES[0], np.zeros((*helpers.SIZE, 1), np.uint8)

@@ -81,7 +81,7 @@ class MixedPrecisionTest(helpers.TestCase):
         """Both policies come close to float32 from the same first weights; averages are float32."""
         self.enter_context(helpers.eagerly())
         settings = Training(
-            epochs=1, steps_per_epoch=5, batch_size=8, learning_rate=2e-3, decay=0.99
+            epochs=1, steps_per_epoch=3, batch_size=8, learning_rate=2e-3, decay=0.99
         )
         images, validation_images = helpers.images(10), helpers.images(5)
         bits = {}

@@ -1,5 +1,6 @@
 """Tests of the codec: images come back to the last bit, in as many bits as the model says, or not at all."""
 
+import copy
 import pathlib
 from unittest import mock
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 from pixelcnn_aux import batches
 from pixelcnn_aux.codec import codec as codec_module, coding, container, integer_mixture
 from pixelcnn_aux.codec.codec import Codec
-from tests.codec.helpers import image, model
+from tests.codec.helpers import image, model, shared_model
 from tests.helpers import pictures, tiny_model
 
 # Written once, and not again unless the format gets another version.
@@ -22,7 +23,7 @@ class PicturesTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.model = model()
+        cls.model = shared_model()
         cls.codec = Codec(cls.model, "tiny")
 
     def test_images_come_back_in_tiles_of_another_size(self):
@@ -147,7 +148,7 @@ class ImagesTest(tf.test.TestCase):
             self.codec.compress(self.images, pictures=[("a.png", 4, 6)])
 
     def test_models_and_batches_that_are_refused(self):
-        moved, untrained = model(), model()
+        moved, untrained = model(), copy.copy(shared_model())
         moved.factors["half"].network.firsts[0].g.assign_add([0.01] * 4)
         untrained.untrained = ("image",)
         whole = "integers.*floats in .*by pixelcnn_aux.rounded, or use .* photographs"
@@ -167,7 +168,7 @@ class ImagesTest(tf.test.TestCase):
         other = model((4, 6))
         bias = other.factors["image"].network.lasts[0].b
         bias.assign_add(np.full(bias.shape, 2.0**-6))
-        for made in (other, model()):
+        for made in (other, shared_model()):
             with self.assertRaisesRegex(ValueError, "this model, .* one of tiny, .*Give"):
                 Codec(made).decompress(self.data)
         with mock.patch.object(integer_mixture, "SHARES", 12):

@@ -1,13 +1,10 @@
 """Tests of pixelcnn-aux client: requests, pictures, and messages for wrong input."""
 
-from unittest import mock
-
 import numpy as np
 from PIL import Image
 
 from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import client
-from pixelcnn_aux.serving import grpc_client
 from tests import helpers
 from tests.serving import toy
 from tests.serving.toy import HEIGHT, WIDTH, drawn_images
@@ -135,12 +132,6 @@ class ProgramTest(toy.ServedTest):
             ValueError, "class-conditional model for --label.*without a condition"
         ):
             self.run_program("sample", out, "--label=1")
-
-    def test_the_timeout(self):
-        self.enter_context(mock.patch.dict(client.COMMANDS, sample=(mock.Mock(), [])))
-        with mock.patch.object(grpc_client, "Client") as made:
-            self.run_program("sample", "--timeout=5", "--out", self.folder / "grid.png")
-        made.assert_called_once_with(mock.ANY, "toy", 5.0)
 
     def test_bad_files(self):
         requests, good = self.spy(), self.write_image("good.png")

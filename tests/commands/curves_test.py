@@ -80,14 +80,6 @@ class CurvesTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, "all factors for --whole. Received: none of grays"):
             self.run_program(half, whole=True)
 
-    def test_levels_cross_all_panels(self):
-        run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE))
-        for panel in curves.draw({"one": run}, levels=[("other", 2.125)]).axes:
-            [level] = (x for x in panel.lines if x.get_linestyle() == "--")
-            self.assertEqual(list(level.get_ydata()), [2.125, 2.125])
-            least, most = panel.get_ylim()
-            self.assertBetween(2.125, least, most)
-
     def test_refusals(self):
         folder = self.make_run("one", grayscale=(), image=())
         damaged = [self.folder / x for x in "ab"]

@@ -75,7 +75,3 @@ class InformationTest(helpers.TestCase):
         self.assertAllEqual(again, first)
         _, _, [(other, _), _] = self.run_program(*given, "--seed=1")
         self.assertNotAllEqual(other, first)
-
-    def test_refuses(self):
-        with self.assertRaisesRegex(ValueError, "sigma of at least 0.1"):
-            self.run_program("--noise=gaussian", "--sigma=0.01")

@@ -117,10 +117,3 @@ class SetsTest(helpers.TestCase):
             (f"{folder / 'a=b'}", ("a=b", "folder", {"image_dir": folder / "a=b"})),
         ):
             self.assertEqual(scores.find_set(place), expected)
-
-    def test_some_are_evenly_over_a_set(self):
-        images = pa.data.Images(np.arange(10, dtype=np.uint8).repeat(48).reshape(10, 4, 4, 3))
-        images.source["dataset"] = "mine"
-        with mock.patch.object(scores, "FLAGS", mock.Mock(num_images=5)):
-            found = scores.belonging({}, images)
-        self.assertEqual(found.indices, [0, 2, 4, 6, 8])

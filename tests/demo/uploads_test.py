@@ -1,6 +1,5 @@
 """Tests of uploads: a sentence refuses each wrong file. tests/data has more damaged pictures."""
 
-import gzip
 import struct
 import zlib
 from unittest import mock
@@ -37,15 +36,9 @@ def wrong_pictures():
     damaged = {
         "empty.png": b"",
         "page.png": b"<!doctype html><html><script>alert(1)</script></html>",
-        "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-        "half.png": file[: len(file) // 2],
         "flipped.png": flipped(file, len(file) // 2),
-        "none.png": claiming(0, 0),
         "half.jpg": jpeg[: len(jpeg) // 2],
         "around.tiff": b"II*\0" + struct.pack("<IHHHIIII", 8, 1, 256, 4, 1, 8, 8, 8),
-        "animated.gif": encoded(PIXELS, "GIF", "P", **several),
-        "one.pdf": encoded(PIXELS, "PDF"),
-        "one.png.gz": gzip.compress(file),
         "one.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500),
     }
     return {name: (data, "damaged, or no PNG") for name, data in damaged.items()} | {
@@ -61,7 +54,6 @@ def wrong_pictures():
         "ink.jpg": (encoded(PIXELS, "JPEG", "CMYK"), "the mode CMYK, whose colors would change"),
         "lab.tiff": (lab, "the mode LAB, whose colors would change"),
         "line.png": (encoded(noise(1, 200, 3), "PNG"), "aspect ratio at most 16"),
-        "column.png": (encoded(noise(200, 1, 3), "PNG"), "aspect ratio at most 16"),
         "heavy.png": (bytes(uploads.MAX_BYTES + 1), "16,777,217 bytes, 16,777,216 at most"),
         "turned\u202e.png": (b"", r"'turned\\u202e.png'"),
         "long " + 200 * "n" + ".png": (b"", "'long n"),

@@ -1,7 +1,5 @@
 """Tests of exact models: their likelihood is that of images, not of pairs; and of centered ones."""
 
-from unittest import mock
-
 import numpy as np
 import tensorflow as tf
 
@@ -63,15 +61,3 @@ class ExactModelTest(helpers.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 ask()
-
-
-class CompiledTest(helpers.TestCase):
-    def test_images_of_several_sizes(self):
-        """By one graph, which does not know the sides."""
-        model = helpers.random_chain([HALVES], (4, 4), dtype="float32")
-        factor = model.factors["x1"]
-        for size in ((4, 4), (8, 6), (2, 4)):
-            inputs = model.inputs(helpers.pictures(2, size=size))["x1"]
-            with mock.patch("pixelcnn_aux.batches.MUCH", 0):
-                found = factor.log_prob(inputs)
-            self.assertAllClose(found, factor.log_prob(inputs), rtol=1e-5)  # in NumPy

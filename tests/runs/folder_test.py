@@ -286,16 +286,6 @@ class PathTest(helpers.TestCase):
                     enter(path)
         self.assertEqual(helpers.contents(folder), {})
 
-    def test_a_current_folder_that_is_gone(self):
-        folder = helpers.temporary_folder(self) / "gone"
-        folder.mkdir()
-        with contextlib.chdir(folder.parent):
-            os.chdir(folder)
-            folder.rmdir()
-            for enter in (RunFolder, pa.load):
-                with self.assertRaisesRegex(ValueError, "as an absolute path, since .* gone"):
-                    enter("a")
-
 
 class LockTest(helpers.TestCase):
     def test_one_training_of_a_factor_at_a_time(self):

@@ -61,7 +61,7 @@ class DistributionTest(helpers.TestCase):
     def assertTends(self, model, condition=None):
         """Many particles draw from the distribution given all known pixels, one particle from another."""
         images, probs = particles.completions(model, condition)
-        shares = (particles.shares(model, condition, images, 400, count) for count in (1, 64))
+        shares = (particles.shares(model, condition, images, 400, count) for count in (1, 32))
         one, many = (particles.variation(x, probs) for x in shares)
         self.assertGreater(one, 0.25)
         self.assertLess(many, 0.15)
@@ -91,7 +91,7 @@ class DistributionTest(helpers.TestCase):
         known, mask = known[:1].repeat(400, 0), np.ones((400, 1, 3, 1), np.uint8)
         mask[:, :, 0] = 0
         found = []
-        for count in (1, 64):
+        for count in (1, 32):
             drawn = model.sample(400, known=known, mask=mask, particles=count)
             index = drawn["x1"][:, 0, 0] @ [8, 4, 2] + (not exact) * drawn["x0"][:, 0, 0, 0]
             shares = np.bincount(index, minlength=16) / 400

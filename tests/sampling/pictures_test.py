@@ -67,12 +67,6 @@ class ModelsSizeTest(helpers.TestCase):
         expected = pyramid().sample(SEEDS, given=given, log_scale_shift=shifts)["8x8"]
         self.assertAllEqual(pyramid().enlarge(images, times, log_scale_shift=shifts), expected)
 
-    def test_completions(self):
-        images = helpers.pictures(2)
-        how = {"known": images, "mask": mask_of(images)}
-        expected = colors().sample(SEEDS, **how)["image"]
-        self.assertAllEqual(colors().complete(images, how["mask"]), expected)
-
 
 class AnySizeTest(helpers.TestCase):
     """Draws of exact models agree with given images."""
@@ -264,10 +258,6 @@ class WrongArgumentsTest(helpers.TestCase):
     @parameterized.parameters(
         ({"images": PICTURES.astype(np.float32)}, r"images as uint8 .*Received: float32"),
         ({"images": PICTURES[..., :2]}, r"B, H, W, 1 or 3\]. Received: shape \[2, 9, 11, 2\]"),
-        ({"images": PICTURES[:, :0]}, "height and width of 1 or more"),
-        ({"seeds": SEEDS[:1]}, r"seeds as int32 \[2, 2\].*Received: \[1, 2\]"),
-        ({"log_scale_shift": float("nan")}, "log_scale_shift as a finite number"),
-        ({"mode": "argmax"}, "'sample', 'map'"),
         ({"num": 0}, "num from 1 to 64.* Received: num=0"),
     )
     def test_colors(self, arguments, message):

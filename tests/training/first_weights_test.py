@@ -3,12 +3,13 @@
 import contextlib
 import io
 import shutil
+from unittest import mock
 
 import keras
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, first_weights
+from pixelcnn_aux.training import Training, first_weights, presets
 from tests import helpers
 
 NETWORK = {"topology": pa.networks.topology.flat(1), "filters": 4}
@@ -30,6 +31,7 @@ class FittingTest(helpers.TestCase):
 
     def fitting(self, earlier, model, names=None):
         """(names of factors that start from a model's weights, output)."""
+        self.enter_context(mock.patch.dict(presets.BY_MODEL, clear=True))  # slow to compare with
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder, earlier)
         names = names or list(model.factors)

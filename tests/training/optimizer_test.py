@@ -70,8 +70,8 @@ class AverageTest(helpers.TestCase):
                 self.assertAllClose(weight, expected, rtol, rtol)
 
     @parameterized.named_parameters(
-        ("adam_eagerly", True, lambda factor: AveragingAdam(1e-2)),
-        ("muon", False, lambda factor: AveragingMuon(1e-2, hidden_kernels(factor))),
+        ("adam", False, lambda factor: AveragingAdam(1e-2)),
+        ("muon_eagerly", True, lambda factor: AveragingMuon(1e-2, hidden_kernels(factor))),
     )
     def test_plain_fit_and_a_saved_factor_keep_it(self, eagerly, make):
         factor = helpers.tiny_model().factors["grayscale"]

@@ -19,6 +19,7 @@ class PresetsTest(tf.test.TestCase):
     def test_every_preset_is_one_that_its_program_can_run(self):
         # The constructors' tests build them.
         self.enter_context(layers.counting_parameters())
+        built = {}  # presets that differ in widths and depths alone are built once
         for by_name in PROGRAMS:
             self.assertEqual(by_name["demo"].dataset, "photos")  # the default needs no download
             for name, preset in by_name.items():
@@ -30,7 +31,9 @@ class PresetsTest(tf.test.TestCase):
                     for key, value in LEAST.items()
                     if key in preset.model
                 }
-                model = preset.constructor(**{**preset.model, **least})
+                how = {**preset.model, **least}
+                key = f"{preset.constructor} {sorted(how.items())}"
+                model = built[key] = built.get(key) or preset.constructor(**how)
                 self.assertEqual(list(preset.training), list(model.factors), name)
                 # Among models with auxiliary images, only the paper's own are bounds.
                 is_bound = name in ("cifar10", "celeba") and len(model.factors) > 1

@@ -15,7 +15,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, loop, sample_pictures
 from tests import helpers
 
-SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-2, decay=0.99)
+SETTINGS = Training(epochs=2, steps_per_epoch=4, batch_size=4, learning_rate=1e-2, decay=0.99)
 SIDE = image_grid.SIDE // max(helpers.SIZE)  # of a pixel, enlarged
 
 
@@ -54,7 +54,7 @@ class RunTest(helpers.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         cls.without, _ = train(cls.folder / "without")
         unlimited = mock.patch.multiple(sample_pictures, _FIRST=0.0, MAX_SHARE=float("inf"))
-        with unlimited:
+        with unlimited, mock.patch.object(loop.Profile, "WARM_UP", 5):
             cls.average, cls.output = train(cls.folder / "with", profile=True)
 
     def test_the_weights_are_the_same(self):
@@ -86,9 +86,9 @@ class RunTest(helpers.TestCase):
                 for value in event.summary.value:
                     self.assertEqual(value.metadata.plugin_data.plugin_name, "images")
                     steps.append(event.step)
-        self.assertEqual(steps, [8, 16])
+        self.assertEqual(steps, [4, 8])
         traces = logs / "plugins" / "profile"
-        self.assertIn(f"Traced steps 11 to 15 of this factor into {traces}; tensor", self.output)
+        self.assertIn(f"Traced steps 6 to 8 of this factor into {traces}; tensor", self.output)
         [trace] = traces.glob("*/*.xplane.pb")
         for name in (b"train", b"step_num"):  # labels of steps in the trace
             self.assertIn(name, trace.read_bytes())

@@ -1,5 +1,6 @@
 """Tests of a training step: the bits of its batch, and the norm of its gradient."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -46,16 +47,18 @@ class GradientNormTest(helpers.TestCase):
         # The vertical stream's last output is unused.
         model = helpers.tiny_model(topology=[[["block", None], ["conv", None]], [2]])
         outcomes = []
-        for accumulate in (1, 2):
+        for accumulate, context in ((1, helpers.eagerly()), (2, contextlib.nullcontext())):
             step = self.step(model, accumulate)
             before = step.factor.get_weights()
-            outcomes.append(step(self.images))
+            with context:
+                outcomes.append(step(self.images))
         self.assertAllClose(*outcomes, rtol=1e-5)
         same = [np.array_equal(x, y) for x, y in zip(step.factor.get_weights(), before)]
         self.assertTrue(any(same))
         self.assertFalse(all(same))
 
     def test_of_a_scaled_loss_unscaled_and_none_of_a_step_that_is_not_taken(self):
+        self.enter_context(helpers.eagerly())  # `devices_test` has graphs
         model = helpers.shared_model()
         step = self.step(model, policy="mixed_float16")
         bits, norm = step(self.images)
