@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pixelcnn_aux import data
+from pixelcnn_aux import batches, data
 from pixelcnn_aux.base import arguments, backend, disk
 from pixelcnn_aux.base.arguments import ImageSource, PathLike
 from pixelcnn_aux.base.errors import expect
@@ -309,7 +309,10 @@ def _validation_bits(state):
             rows = slice(index * _VALIDATION_BATCH, (index + 1) * _VALIDATION_BATCH)
             yield model.inputs(batch, images.condition(model.condition, rows))[state.name]
 
-    bits = mean_bits(state.average, inputs())
+    height, width = model.sizes(images.take([0]).shape[1:3])[state.name]
+    # Is a graph, which all epochs use, worth its tracing?
+    pixels = state.training.epochs * images.num_images * height * width
+    bits = mean_bits(state.average, inputs(), "graph" if pixels >= batches.MUCH else None)
     if not math.isfinite(bits):
         state.fail("finite bits of the validation images", f"after step {state.step:,}", bits)
     return bits

@@ -112,11 +112,14 @@ class EpochMeter:
         return steps_alone + (time.monotonic() - self._last_done) / steps_per_epoch
 
 
-def mean_bits(factor, batches):
-    """Mean bits per dimension of a `Factor`'s own images, over an iterable of `Inputs`: float."""
+def mean_bits(factor, batches, by=None):
+    """Mean bits per dimension of a `Factor`'s own images, over an iterable of `Inputs`: float.
+
+    `by` is as for `AuxiliaryModel.computing`.
+    """
     bits, dimensions = 0.0, 0
     for inputs in batches:
-        nats = ops.convert_to_numpy(factor.log_prob(inputs)).astype(np.float64)
+        nats = ops.convert_to_numpy(factor.log_prob(inputs, by=by)).astype(np.float64)
         bits -= nats.sum() / math.log(2.0)
         dimensions += math.prod(inputs.images.shape)
     return bits / dimensions
