@@ -76,7 +76,9 @@ class Embedding(Module):
         self.stream = layers.part("stream", stream)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """float [B, H, W, C], of `Conditional.seen_auxiliary` -> f_w, list of float [B, h, w, filters], finest first.
+        """`Conditional.seen_auxiliary`, float [B, H, W, C] -> f_w, list of float [B, h, w, filters].
+
+        The finest come first.
 
         Raises ValueError if H or W is not a multiple of `multiple`.
         """

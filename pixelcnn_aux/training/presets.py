@@ -41,8 +41,8 @@ _SQUARES = {
     "image": (1000, 4, 64),
 }
 
-# Scans of one channel, in whole numbers from the first step: fine-tuning floats took longer, and more bits. Few
-# components and small squares take most of the time off a step; x_hat, all of which is known, has a deep network.
+# Scans of one channel, in whole numbers from the first step: fine-tuning floats took longer, and more bits.
+# Few components and small squares save time; x_hat, which is known as a whole, has a deep network.
 _SCANS = {**_FAST, "channels": 1, "bits": 12, "whole_numbers": True}
 _SCANS |= {"halvings": 3, "filters": 32, "num_components": 3}
 _SCANS |= {"masked": 3, "masked_blocks": 3, "trunk_blocks": 4}
