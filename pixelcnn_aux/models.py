@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -316,6 +317,7 @@ def parallel_pyramid(
     base: Any = architectures.light(base_blocks, **base_options)
     if base_parts is not None:
         base = architectures.parallel(base_blocks, [base_parts], **base_options)
+    trunk = functools.partial(architectures.trunk, trunk_blocks, differences=bits > 8)
     networks = [
         architectures.masked(masked_blocks, **network_options)
         if scale >= halvings - masked
@@ -326,7 +328,7 @@ def parallel_pyramid(
         [pa.auxiliary.HalfResolution() for _ in range(halvings)],
         image_size,
         [base, *networks],
-        embedding=[None, *(architectures.trunk(trunk_blocks, **x) for x in options_of_scales)],
+        embedding=[None, *(trunk(**x) for x in options_of_scales)],
         names=[*reversed(_FRACTIONS[:halvings]), "image"],
         channels=channels,
         bits=bits,

@@ -282,7 +282,7 @@ class ArrayFactor(Conditional):
             return []
 
         def embedded(part):
-            return self.embedding(self.scaled(part, self.auxiliary_likelihood))
+            return self.embedding(self.seen_auxiliary(part))
 
         radius, (_, height, width, _) = self.embedding.radius, auxiliary.shape
         is_plain = arrays.is_plain(auxiliary)

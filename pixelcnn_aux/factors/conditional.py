@@ -179,8 +179,26 @@ class Conditional:
         if not self.likelihood.centered:
             return self.scaled(pixels)
         pixels, centers = (arrays.cast(x, self.variable_dtype) for x in (pixels, centers))
-        unit, x = self.likelihood.unit, pixels - centers
-        return rounding.whole_deviations(x, unit) if self.rounded else x / unit
+        return self._in_units(pixels - centers)
+
+    def seen_auxiliary(self, auxiliary: Tensor) -> Tensor:
+        """The embedding's input for x_hat, [B, h, w, c] of any dtype: float [B, h, w, c], or 3 c channels.
+
+        Pixels are `scaled`; if the embedding has `differences`, those from the pixels to the left and above
+        follow, in the likelihood's units, and 0 at the border.
+        """
+        x = self.scaled(auxiliary, self.auxiliary_likelihood)
+        if not self.embedding.differences:
+            return x
+        pixels = arrays.cast(auxiliary, self.variable_dtype)
+        left = arrays.concatenate([pixels[:, :, :1], pixels[:, :, :-1]], axis=2)
+        above = arrays.concatenate([pixels[:, :1], pixels[:, :-1]], axis=1)
+        differences = [self._in_units(pixels - neighbor) for neighbor in (left, above)]
+        return arrays.concatenate([x, *differences], axis=-1)
+
+    def _in_units(self, differences):
+        unit = self.likelihood.unit
+        return rounding.whole_deviations(differences, unit) if self.rounded else differences / unit
 
     def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
         """Pixel values -> floats in [-1, 1] for networks; if `rounded`, multiples of a power of two."""

@@ -147,7 +147,7 @@ class Factor(Conditional, keras.Model):
         return layers.context(condition=self.condition and self.condition.encode(condition))
 
     def _embed(self, auxiliary, training=False):
-        return self.embedding(self.scaled(auxiliary, self.auxiliary_likelihood), training=training)
+        return self.embedding(self.seen_auxiliary(auxiliary), training=training)
 
     def as_keras(self) -> Self:
         return self

@@ -32,18 +32,25 @@ def _inputs(factor, layer):
     """A layer's input units per 1, and the largest number of units of each channel, or of all."""
     likelihood, embedding = factor.likelihood, factor.embedding
     if embedding is not None and layer is embedding.first:
-        return _pixel_units(factor.auxiliary_likelihood)
+        pixel = _pixel_units(factor.auxiliary_likelihood)
+        difference = _difference_units(factor.auxiliary_likelihood, likelihood.unit)
+        num_channels = factor.auxiliary_likelihood.num_channels
+        return _same_units([pixel] * num_channels + [difference] * (layer.channels - num_channels))
     features = 0 if embedding is None else embedding.first.filters
     if not (sources := factor.network.inputs(layer, features)):
         return rounding.ACTIVATIONS, rounding.MOST
-    units, largest = _pixel_units(likelihood)
+    pixel = _pixel_units(likelihood)
     if likelihood.centered:
-        units = rounding.deviation_units(likelihood.unit)
-        last = (likelihood.num_values - 1) / likelihood.unit
-        largest = min(last * units, rounding.FARTHEST)
-    pixels, units = largest / units, max(rounding.ACTIVATIONS, units)
-    most = {"one": 1.0, "feature": rounding.MOST / rounding.ACTIVATIONS, "pixel": pixels}
-    return units, units * np.array([most[x] for x in sources])
+        pixel = _difference_units(likelihood, likelihood.unit)
+    activation = rounding.ACTIVATIONS, rounding.MOST
+    kinds = {"one": (rounding.ACTIVATIONS,) * 2, "feature": activation, "pixel": pixel}
+    return _same_units([kinds[source] for source in sources])
+
+
+def _same_units(channels):
+    """(units, largest) of each channel -> the most units, and the largest number of those by channel."""
+    units = max(units for units, _ in channels)
+    return units, np.array([units / own * largest for own, largest in channels])
 
 
 def _pixel_units(likelihood):
@@ -52,6 +59,12 @@ def _pixel_units(likelihood):
     if units <= rounding.PIXELS:
         return units, likelihood.num_values - 1
     return rounding.PIXELS, rounding.PIXELS
+
+
+def _difference_units(likelihood, unit):
+    """The units per 1 of differences between pixels in `unit`, and the largest number of units."""
+    units = rounding.deviation_units(unit)
+    return units, min((likelihood.num_values - 1) / unit * units, rounding.FARTHEST)
 
 
 def _of_layer(weights, layer, units, most):

@@ -44,7 +44,8 @@ def masked(blocks: int, *, filters: int, dropout: float) -> Callable[..., Networ
     return functools.partial(MaskedPixelCNN, blocks=blocks, filters=filters, dropout=dropout)
 
 
-def trunk(blocks: int, *, filters: int, dropout: float) -> Config:
+def trunk(blocks: int, *, filters: int, dropout: float, differences: bool = False) -> Config:
     """The embedding of a `parallel` or `masked` network, at the resolution of the auxiliary image."""
     steps = topology.flat(blocks)
-    return {"topology": steps, "filters": filters, "dropout": dropout, "gated": False}
+    options = {"gated": False, "differences": differences}
+    return {"topology": steps, "filters": filters, "dropout": dropout, **options}

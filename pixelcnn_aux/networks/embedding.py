@@ -23,6 +23,8 @@ class Embedding(Module):
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
       gated: bool, whether blocks are gated. Others take a third of the multiplications, and no skips.
+      differences: bool, whether the input has the differences from neighboring pixels beside the pixels,
+        which show the last bits of wide values.
 
     Attributes:
       multiple: int; H and W of its images must be multiples of it.
@@ -35,7 +37,7 @@ class Embedding(Module):
         resolution of the one before.
     """
 
-    optional = ("gated",)
+    optional = ("gated", "differences")
 
     def __init__(
         self,
@@ -45,12 +47,14 @@ class Embedding(Module):
         *,
         dropout: float = 0.0,
         gated: bool = True,
+        differences: bool = False,
     ):
         self.topology = Topology.make(topology)
         self.kernel_size = arguments.size("kernel_size", kernel_size)
         self.filters = arguments.whole("filters", filters)
         self.dropout = arguments.rate("dropout", dropout, MAX_DROPOUT)
         self.gated = arguments.flag("gated", gated)
+        self.differences = arguments.flag("differences", differences)
         levels = self.topology.levels()
         # The finest features may be finer than the auxiliary image: as fine as x.
         finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
@@ -61,7 +65,8 @@ class Embedding(Module):
         expect(halved, expected, received, "Choose others")
         self.multiple, self.ratio = 2 ** max(levels), 2**-finest
         convolutions = 1 + 2 * len(self.topology.steps)
-        self.radius = None if any(levels) else max(self.kernel_size) // 2 * convolutions
+        radius = max(self.kernel_size) // 2 * convolutions + self.differences
+        self.radius = None if any(levels) else radius
 
     def make(self, layers: LayerMaker) -> None:
         size = self.filters, self.kernel_size
@@ -71,7 +76,9 @@ class Embedding(Module):
         self.stream = layers.part("stream", stream)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """float [B, H, W, C], scaled to [-1, 1] -> f_w, list of float [B, h, w, filters], finest first.
+        """`Conditional.seen_auxiliary`, float [B, H, W, C] -> f_w, list of float [B, h, w, filters].
+
+        The finest come first.
 
         Raises ValueError if H or W is not a multiple of `multiple`.
         """

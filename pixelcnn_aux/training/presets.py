@@ -41,13 +41,16 @@ _SQUARES = {
     "image": (1000, 4, 64),
 }
 
-# Scans of one channel, whose sides may be shorter. They have a side up: no flips.
-_SCANS = {**_MASKED, "channels": 1, "bits": 12, "filters": 32, "halvings": 3}
+# Scans of one channel, in whole numbers from the first step: fine-tuning floats took longer, and more bits.
+# Few components and small squares save time; x_hat, which is known as a whole, has a deep network.
+_SCANS = {**_FAST, "channels": 1, "bits": 12, "whole_numbers": True}
+_SCANS |= {"halvings": 3, "filters": 32, "num_components": 3}
+_SCANS |= {"masked": 3, "masked_blocks": 3, "trunk_blocks": 4}
 _SCAN_SQUARES = {
-    "eighth": (500, 8, 128),
-    "quarter": (1000, 4, 128),
-    "half": (1000, 4, 128),
-    "image": (1000, 4, 64),
+    "eighth": (1000, 16, 128),
+    "quarter": (1000, 8, 128),
+    "half": (1000, 8, 64),
+    "image": (1000, 8, 32),
 }
 
 # Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)": 160 filters, 10 components and three
@@ -251,11 +254,8 @@ PYRAMID = {
     # Fine-tunes a run of fast_photographs in whole numbers: 2.497 bits. 27 minutes of one core.
     "rounded_fast_photographs": _photographs([2, 2, 2, 4, 4], _FAST, rounded=True),
     # python -m train.pyramid --preset scans --bits 12 --image_dir SCANS
-    # Scans of one channel and up to 16 bits, drawn along diagonals. Not trained to the end here.
-    "scans": _photographs([4, 4, 8, 16], _SCANS, _SCAN_SQUARES, flip=False),
-    # python -m train.pyramid --preset rounded_scans --bits 12 --image_dir SCANS --init RUN
-    # Fine-tunes a run of scans in whole numbers. Not trained to the end here.
-    "rounded_scans": _photographs([2, 2, 4, 8], _SCANS, _SCAN_SQUARES, rounded=True, flip=False),
+    # Scans of one channel and up to 16 bits, drawn along diagonals. An hour of one core.
+    "scans": _photographs([4, 6, 10, 36], _SCANS, _SCAN_SQUARES),
     # python -m train.pyramid --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
     "digits": _pyramid(

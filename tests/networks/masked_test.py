@@ -20,10 +20,13 @@ class MaskedTest(helpers.TestCase):
         images = helpers.all_images(model.likelihood.num_values, *size, 1)
         self.assertAllClose(np.sum(np.exp(model.log_prob(images))), 1.0, rtol=1e-9)
 
-    def test_tiles_of_an_image_are_as_in_the_whole_image(self):
-        size = (63, 64)
-        model = helpers.tiny_parallel(size, masked=1)
-        factor, inputs = model.factors["image"], model.inputs(helpers.pictures(1, size=size))
+    @parameterized.parameters(8, 12)
+    def test_tiles_of_an_image_are_as_in_the_whole_image(self, bits):
+        size, dtype = (63, 64), np.uint8 if bits == 8 else np.uint16
+        model = helpers.tiny_parallel(size, masked=1, bits=bits)
+        self.assertEqual(model.factors["image"].embedding.differences, bits == 12)
+        images = helpers.pictures(1, size=size).astype(dtype) << (bits - 8)
+        factor, inputs = model.factors["image"], model.inputs(images)
         whole = factor.pixel_log_prob(inputs["image"])
         self.enter_context(mock.patch.object(batches, "MAX_TILE_PIXELS", 50**2))
         self.assertEqual([len(row) for row in batches.tiles(factor, size)], [3, 3, 3])
