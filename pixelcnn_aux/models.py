@@ -295,8 +295,8 @@ def parallel_pyramid(
       filters: int, the channels of each network above the base; or a list with one for each, the smallest
         first.
       blocks: int, residual blocks of each group of pixels; or a list with one for each place of a block.
-      trunk_blocks: int, residual blocks that see the auxiliary image, for all groups; of more than 8 bits, with
-        its `differences`.
+      trunk_blocks: int, residual blocks that see the auxiliary image, for all groups. Those of more than 8
+        bits see its `differences`, too.
       parts: as for `networks.ParallelPixelCNN`.
       base_filters, base_blocks: int, the channels and gated blocks of the base's network.
       base_parts: int, the number of groups of the base's pixels, by diagonals, so that the whole chain is
