@@ -296,7 +296,7 @@ def parallel_pyramid(
         first.
       blocks: int, residual blocks of each group of pixels; or a list with one for each place of a block.
       trunk_blocks: int, residual blocks that see the auxiliary image, for all groups. Those of more than 8
-        bits see its `differences`, too.
+        bits in up to 4 channels see its `differences`, too.
       parts: as for `networks.ParallelPixelCNN`.
       base_filters, base_blocks: int, the channels and gated blocks of the base's network.
       base_parts: int, the number of groups of the base's pixels, by diagonals, so that the whole chain is
@@ -318,7 +318,9 @@ def parallel_pyramid(
     base: Any = architectures.light(base_blocks, **base_options)
     if base_parts is not None:
         base = architectures.parallel(base_blocks, [base_parts], **base_options)
-    trunk = functools.partial(architectures.trunk, trunk_blocks, differences=bits > 8)
+    trunk = functools.partial(
+        architectures.trunk, trunk_blocks, differences=bits > 8 and channels <= 4
+    )
     networks = [
         architectures.masked(masked_blocks, **network_options)
         if scale >= halvings - masked

@@ -53,6 +53,9 @@ def check_parts(factor):
         outputs, inputs = embedding.num_resolutions, network.num_resolutions
         expected = f"an embedding with outputs at its network's {inputs} resolutions"
         expect(outputs == inputs, expected, f"outputs at {outputs}", "Choose its topology to fit")
+        fits = not embedding.differences or isinstance(likelihood, LogisticMixture)
+        expected, remedy = "a LogisticMixture, whose unit scales differences", "Omit differences"
+        expect(fits, expected, type(likelihood).__name__, remedy)
     if fixed_sum is not None:
         _check_fixed_sum_of_factor(factor)
     expected = "a fixed_sum, since the likelihood is centered"

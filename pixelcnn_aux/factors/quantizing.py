@@ -32,10 +32,11 @@ def _inputs(factor, layer):
     """A layer's input units per 1, and the largest number of units of each channel, or of all."""
     likelihood, embedding = factor.likelihood, factor.embedding
     if embedding is not None and layer is embedding.first:
-        pixel = _pixel_units(factor.auxiliary_likelihood)
-        difference = _difference_units(factor.auxiliary_likelihood, likelihood.unit)
-        num_channels = factor.auxiliary_likelihood.num_channels
-        return _same_units([pixel] * num_channels + [difference] * (layer.channels - num_channels))
+        auxiliary = factor.auxiliary_likelihood
+        kinds = [_pixel_units(auxiliary)]
+        if embedding.differences:
+            kinds += [_difference_units(auxiliary, likelihood.unit)] * 2
+        return _same_units(np.repeat(kinds, auxiliary.num_channels, axis=0))
     features = 0 if embedding is None else embedding.first.filters
     if not (sources := factor.network.inputs(layer, features)):
         return rounding.ACTIVATIONS, rounding.MOST
