@@ -170,6 +170,9 @@ class TransformsOfAChainTest(helpers.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 pa.chain([transform], (4, 4), networks, embedding=embedding)
+        embeddings = [None, {**ups(1), "differences": True}, FLAT]
+        with self.assertRaisesRegex(ValueError, "LogisticMixture, whose .* Received: Categorical"):
+            pa.chain([pa.auxiliary.Grayscale(), halves], (4, 4), FLAT, embedding=embeddings)
 
     def test_factors_of_other_images_than_the_transform_gives(self):
         gray, image = helpers.shared_model().factors.values()
