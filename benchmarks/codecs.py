@@ -4,7 +4,7 @@
     python -m benchmarks.codecs --workdir photographs --pictures FOLDER
 
 Pictures have the model's channels and bits; DICOM files are read too. Decodes every file, the codec's in
-another process, and compares all pixels. JPEG XL at its best needs cjxl, of Debian's libjxl-tools.
+another process, and compares all pixels. JPEG XL of effort 10 needs cjxl, of Debian's libjxl-tools.
 """
 
 import io
@@ -24,7 +24,7 @@ from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.data import lossless_files
 
-BEST = "-d 0 -e 10 -g 3 -E 3 -I 100 --num_threads=0".split()  # arguments of cjxl
+CJXL = "-d 0 -e 10 -g 3 -E 3 -I 100 --num_threads=0".split()  # its arguments
 
 
 def main():
@@ -70,7 +70,7 @@ def theirs(images, formats):
     encoders = {name: [_by_pillow(x) for x in options] for name, options in settings.items()}
     encoders["JPEG-LS"] = [lambda image: bytes(jpeg_ls.encode_array(image))]
     if shutil.which("cjxl"):
-        encoders["JPEG XL, at best"] = [jpeg_xl_at_best]
+        encoders["JPEG XL, effort 10"] = [jpeg_xl_by_cjxl]
     for name, functions in encoders.items():
         files, seconds = tools.timed(encoded, images, functions)
         opened = _jpeg_ls_opened if name == "JPEG-LS" else _opened
@@ -84,12 +84,12 @@ def encoded(images, encoders):
     return [min((encoder(image) for encoder in encoders), key=len) for image in images]
 
 
-def jpeg_xl_at_best(image):
+def jpeg_xl_by_cjxl(image):
     """The file, bytes, that cjxl makes of an image on one core."""
     kind, deepest = b"P5" if image.ndim == 2 else b"P6", np.iinfo(image.dtype).max
     header = b"%s %d %d %d\n" % (kind, *image.shape[1::-1], deepest)
     pixels = header + image.astype(image.dtype.newbyteorder(">")).tobytes()
-    command = ["cjxl", "-", "-", *BEST]
+    command = ["cjxl", "-", "-", *CJXL]
     return subprocess.run(command, input=pixels, capture_output=True, check=True).stdout
 
 

@@ -147,6 +147,16 @@ class ImageDistributionTest(helpers.TestCase):
         expected = labels.log_prob(drawn) + model.log_prob(images, drawn)
         self.assertAllClose(joint.log_prob([drawn, images]), expected, rtol=1e-5)
 
+    def test_vectors(self):
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Vector(2)))
+        helpers.randomize_conditions(model)
+        vectors, images = np.array([[0.5, -1.0], [1.0, 0.0]], np.float32), helpers.pictures(3)
+        dist = pa.distribution(model, vectors)
+        found = dist.log_prob(images[:, np.newaxis])
+        self.assertEqual(found.shape, [3, 2])
+        self.assertAllClose(found[:, 1], model.log_prob(images, vectors[[1, 1, 1]]), rtol=1e-5)
+        self.assertEqual(dist.sample(seed=0).shape, [2, 4, 6, 3])
+
     def test_refuses(self):
         images = np.zeros([4, 6, 3], np.uint8)
         network = {"topology": pa.networks.topology.flat(1), "filters": 2}

@@ -76,9 +76,7 @@ class Embedding(Module):
         self.stream = layers.part("stream", stream)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """`Conditional.seen_auxiliary`, float [B, H, W, C] -> f_w, list of float [B, h, w, filters].
-
-        The finest come first.
+        """f_w of `Conditional.seen_auxiliary`: [B, H, W, C] -> list of [B, h, w, filters], finest first.
 
         Raises ValueError if H or W is not a multiple of `multiple`.
         """

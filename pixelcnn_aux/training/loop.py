@@ -310,7 +310,7 @@ def _validation_bits(state):
             yield model.inputs(batch, images.condition(model.condition, rows))[state.name]
 
     height, width = model.sizes(images.take([0]).shape[1:3])[state.name]
-    # Is a graph, which all epochs use, worth its tracing?
+    # All epochs use the same graph, so all their pixels decide whether to trace one.
     pixels = state.training.epochs * images.num_images * height * width
     bits = mean_bits(state.average, inputs(), "graph" if pixels >= batches.MUCH else None)
     if not math.isfinite(bits):

@@ -138,6 +138,17 @@ class OpenedTest(helpers.TestCase):
                 decoding.contents(path)
             self.assertIsNone(tensors.count(path))
 
+    def test_what_becomes_a_pipe_before_it_is_opened(self):
+        path, stat = self.folder / "pipe", os.stat
+        os.mkfifo(path)
+        regular = stat(__file__)
+
+        def before(place):
+            return regular if place == path else stat(place)
+
+        with mock.patch.object(os, "stat", before), self.assertRaisesRegex(OSError, "a regular"):
+            disk.opened(path)
+
 
 class RefusedTest(helpers.TestCase):
     def test_a_disk_without_locks(self):

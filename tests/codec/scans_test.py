@@ -14,7 +14,7 @@ from pixelcnn_aux.factors.rounded_factor import RoundedFactor
 from pixelcnn_aux.networks import architectures
 from tests.codec import helpers
 
-SIZES = ((1, 1), (1, 2), (3, 1), (7, 5), (40, 40), (1, 300))
+SIZES = ((1, 1), (1, 2), (3, 1), (7, 5), (40, 40), (1, 3000))
 SMALL = SIZES[:4]
 
 
@@ -68,11 +68,11 @@ class ScansTest(tf.test.TestCase):
             self.assertAllEqual(found, expected)
 
     def test_all_bits(self):
-        for bits in (1, 4, 7, 8, 9, 12, 13, 16):
+        for bits in range(1, 17):
             self.check(model(bits), images(bits, 1, SIZES if bits in (12, 13) else SMALL))
 
     def test_channels(self):
-        for bits, channels in ((1, 2), (5, 4), (12, 3), (16, 4), (9, 16)):
+        for bits, channels in ((1, 2), (2, 3), (5, 4), (12, 2), (12, 3), (16, 3), (16, 4), (9, 16)):
             self.check(model(bits, channels), images(bits, channels, SMALL))
 
     def test_high_bits(self):
@@ -81,6 +81,18 @@ class ScansTest(tf.test.TestCase):
                 high_bits(bits, kept, channels),
                 images(bits, channels, SIZES if bits == 9 else SMALL),
             )
+
+    def test_differences_of_so_many_channels_that_sums_are_not_exact(self):
+        made = pa.chain(
+            [pa.auxiliary.HalfResolution()],
+            None,
+            architectures.masked(1, filters=4, dropout=0.0),
+            embedding=architectures.trunk(1, filters=4, dropout=0.0, differences=True),
+            channels=16,
+            bits=9,
+        )
+        with self.assertRaisesRegex(ValueError, r"less than 2 \*\* 24 units in first"):
+            pa.rounded(made)
 
     def test_as_many_bits_as_the_likelihood(self):
         """Also of centered mixtures of few values, and of categoricals."""

@@ -315,6 +315,12 @@ class RunTest(helpers.TestCase):
             program.run(main, arguments, list(given))
             main.assert_called_once_with(*given)
 
+    def test_memory_of_accelerators_is_left_to_others(self):
+        with mock.patch.dict(os.environ, clear=True):
+            program.run(lambda: None, [], [])
+            self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
+            self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")
+
 
 # As the installed script; in the end it tells whether these are imported.
 INSTALLED = """

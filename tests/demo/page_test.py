@@ -328,6 +328,11 @@ class RequestsTest(helpers.TestCase):
             event = {"index": index, "value": None}
             self.assertIn(said, self.answer(number, [], event_data=event))
 
+    def test_what_is_kept(self):
+        """Uploads until they are ten minutes old, and few sessions."""
+        self.assertLessEqual(sum(self.page.delete_cache), 600)
+        self.assertLessEqual(self.page.state_holder.capacity, 256)
+
     def test_files_of_others_are_refused(self):
         """In one sentence, by every function that takes a file."""
         other, own = self.folder / "uploads-of-another.png", self.uploads / "own.png"
