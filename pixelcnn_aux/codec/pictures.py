@@ -44,10 +44,7 @@ def read(path, channels=3, metadata=False, num_values=256):
     """
     bits = 8 if num_values <= 256 else 16
     gray = "of one channel, " * (channels == 1)
-    kinds = decoding.KINDS
-    if channels == 1:
-        kinds = kinds.replace(" or ", ", ") + " or DICOM"
-    expected = f"a whole {kinds} file, {gray}of {bits} bits a channel"
+    expected = f"a whole {decoding.kinds(channels)} file, {gray}of {bits} bits a channel"
     with restated(expected, f"{path}", "Convert or omit it"):
         contents = decoding.contents(path)
         if channels == 1 and decoding.is_dicom(contents):

@@ -32,7 +32,6 @@ from pixelcnn_aux.base.progress import pixel_bar
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
-from pixelcnn_aux.data.files import readable
 from pixelcnn_aux.image_grid import to_rgb, window
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -81,8 +80,8 @@ def compress(files):
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
         folder = trained.find(FLAGS.workdir or "photographs")
         model = pa.load(folder)
-        suffixes = readable(model.likelihood.num_channels)
-        paths = [path for file in files for path in image_files(file, suffixes)]
+        channels = model.likelihood.num_channels
+        paths = [path for file in files for path in image_files(file, channels)]
         print(f"Compressing with {folder}", flush=True)
         items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
@@ -105,7 +104,7 @@ def compress(files):
                 opened.write(data)
         contents = container.read(data)
         pixels = sum(height * width for _, height, width in contents.named_sizes)
-        bits = 8 * len(data) / (pixels * model.likelihood.num_channels)
+        bits = 8 * len(data) / (pixels * channels)
         print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
 
 

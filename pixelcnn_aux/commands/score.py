@@ -51,8 +51,8 @@ def main(*paths):
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         _, model = chosen_run.load()
         check(model)
-        readable = files.readable(model.likelihood.num_channels)
-        images = [image for path in paths for image in image_files(path, readable)]
+        channels = model.likelihood.num_channels
+        images = [image for path in paths for image in image_files(path, channels)]
         size = model.image_size or _TYPICAL_SIZE
         shards = jobs.run(
             functools.partial(rows, condition=jobs.condition(model)),
@@ -77,17 +77,17 @@ def main(*paths):
     expect(count, "image files", received, "Give other files")
 
 
-def image_files(path, readable=decoding.SUFFIXES):
+def image_files(path, channels):
     """The file at a path, or the image files below a folder, at least one: list of `pathlib.Path`."""
     path = pathlib.Path(path)
     expected, received = "an image file or a folder of them", f"{path}, which is not there"
     expect(disk.exists(path), expected, received, "Give another path", kind=FileNotFoundError)
     if not path.is_dir():
         return [path]
-    images, skipped = [], []
+    images, skipped, readable = [], [], files.readable(channels)
     for name in files.below(path):
         (images if name.suffix.lower() in readable else skipped).append(name)
-    kinds, suffixes = f"{decoding.KINDS} files", files.suffixes(skipped)
+    kinds, suffixes = f"{decoding.kinds(channels)} files", files.suffixes(skipped)
     expect(images, f"{kinds} in {path}", suffixes, "Name another folder, or files")
     note = f"; skipped: {suffixes}" if skipped else ""
     print(f"{path}: {len(images):,} {kinds}{note}")

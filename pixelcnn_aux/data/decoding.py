@@ -16,7 +16,6 @@ from PIL.ExifTags import Base as Tags
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import needs
 
-KINDS = "PNG, JPEG, TIFF or WebP"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 DICOM_SUFFIX = ".dcm"
 MAX_PIXELS = arguments.MAX_PIXELS  # 200 MB decoded, per thread
@@ -25,6 +24,11 @@ _MAX_BYTES = 10 * MAX_PIXELS  # of a file: more than `MAX_PIXELS` uncompressed 6
 _GRAY_MODES = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
 _DEEP_COLOR_MODES = ("RGB", "RGBA", "RGBX", "LA", *_GRAY_MODES[16])  # for 16-bit colors
 _PNG_DEPTH = 24  # offset in a PNG file of its bits per channel, in the first chunk
+
+
+def kinds(channels=3):
+    """The kinds of files that images of so many channels are read from, for messages."""
+    return "PNG, JPEG, TIFF, WebP or DICOM" if channels == 1 else "PNG, JPEG, TIFF or WebP"
 
 
 def contents(path, most=_MAX_BYTES):
@@ -42,7 +46,7 @@ def contents(path, most=_MAX_BYTES):
 def opened(contents, channels=3, bits=8, most=MAX_PIXELS, pages=False):
     """Context that opens an image file's bytes as a Pillow image, to be decoded within.
 
-    Raises ValueError for a file that is not one of `KINDS`, does not fit (`check`), has more than `most`
+    Raises ValueError for a file that is not one of `kinds()`, does not fit (`check`), has more than `most`
     pixels, or is damaged, also where decoding within the context detects it. With `pages`, a file may have
     several pictures.
     """
@@ -57,7 +61,7 @@ def opened(contents, channels=3, bits=8, most=MAX_PIXELS, pages=False):
     except Image.DecompressionBombError as error:  # beyond Pillow's own limit
         raise ValueError(f"far more pixels than the limit of {most:,}") from error
     except Exception as error:  # damaged bytes may raise any exception
-        raise ValueError(f"damaged, or no {KINDS} file") from error
+        raise ValueError(f"damaged, or no {kinds()} file") from error
 
 
 def decode(contents, channels=3, num_values=256):

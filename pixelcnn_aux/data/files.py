@@ -84,16 +84,17 @@ def load(
     by_reason = collections.defaultdict(list)
     for name in skipped:
         by_reason[reasons[name]].append(name)
+    kinds = decoding.kinds(channels)
     if skipped:
         message = "Left out %d of %d %s files of %s, which are no whole %s files %s: %s"
         counts = len(skipped), len(names) + len(by_split[None])
         listed = "; ".join(f"{why}: {str(names)[1:-1]}" for why, names in by_reason.items())
-        logging.warning(message, *counts, split, image_dir, decoding.KINDS, kind, listed)
+        logging.warning(message, *counts, split, image_dir, kinds, kind, listed)
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
         listed = "; ".join(f"{len(names)}: {why}" for why, names in by_reason.items())
         raise ValueError(
-            f"Expected {decoding.KINDS} files {kind} in {image_dir} for the split {split!r}. Received: "
+            f"Expected {kinds} files {kind} in {image_dir} for the split {split!r}. Received: "
             f"{counts} files, {len(skipped)} left out ({listed or 'none'}); in all {suffixes(paths)}. Add "
             "images, or give another image_dir."
         )

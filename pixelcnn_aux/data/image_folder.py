@@ -68,7 +68,7 @@ def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
     Raises OSError for an unreadable file, and ValueError for one of another format, a damaged one, and one of
     more than `decoding.MAX_PIXELS` pixels, 8 bits per channel, or one picture.
     """
-    expected = f"a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels"
+    expected = f"a whole {decoding.kinds()} file of at most {decoding.MAX_PIXELS:,} pixels"
     with restated(expected, f"{path}", "Give another file"):
         image = decoding.decode(decoding.contents(path))
     return image if image_size is None else fit(image, image_size)

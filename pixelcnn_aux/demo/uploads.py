@@ -74,8 +74,8 @@ def picture(path):
     """Reads the `Picture` of a file, upright, without transparency, reduced to `KEPT_PIXELS`."""
     expect(path, *_UPLOADED)
     expected = (
-        f"a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most {MAX_BYTES:,} bytes "
-        f"and {MAX_PIXELS:,} pixels"
+        f"a whole {decoding.kinds()} file of one picture, of 8 bits a channel, of at most "
+        f"{MAX_BYTES:,} bytes and {MAX_PIXELS:,} pixels"
     )
     with restated(expected, _name(path), "Save it as such a file, or use another picture"):
         contents = decoding.contents(path, MAX_BYTES)
