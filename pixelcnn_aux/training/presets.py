@@ -254,8 +254,7 @@ PYRAMID = {
     # Fine-tunes a run of fast_photographs in whole numbers: 2.497 bits. 27 minutes of one core.
     "rounded_fast_photographs": _photographs([2, 2, 2, 4, 4], _FAST, rounded=True),
     # python -m train.pyramid --preset scans --bits 12 --image_dir SCANS
-    # Scans of one channel and up to 16 bits, drawn along diagonals. Not trained to the end
-    # here: some hour of one core, by the time of its steps.
+    # Scans of one channel and up to 16 bits, drawn along diagonals. An hour of one core: docs/codec.md#scans.
     "scans": _photographs([4, 6, 10, 36], _SCANS, _SCAN_SQUARES),
     # python -m train.pyramid --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
