@@ -77,7 +77,7 @@ def main(*paths):
     expect(count, "image files", received, "Give other files")
 
 
-def image_files(path, channels):
+def image_files(path, channels=3):
     """The file at a path, or the image files below a folder, at least one: list of `pathlib.Path`."""
     path = pathlib.Path(path)
     expected, received = "an image file or a folder of them", f"{path}, which is not there"
