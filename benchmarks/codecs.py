@@ -13,7 +13,6 @@ import multiprocessing
 import shutil
 import subprocess
 
-import jpeg_ls
 import numpy as np
 from PIL import Image
 
@@ -59,6 +58,8 @@ def decode(folder, contents):
 
 def theirs(images, formats):
     """Yields such rows for other formats, those of `lossless_files` among them."""
+    import jpeg_ls  # here, since the documentation's flags are tested without it
+
     if images[0].shape[2] == 1:
         images = [image[..., 0] for image in images]
     settings = {x: lossless_files.FORMATS[x] for x in formats if x != "JPEG XL"}
@@ -73,8 +74,9 @@ def theirs(images, formats):
         encoders["JPEG XL, effort 10"] = [jpeg_xl_by_cjxl]
     for name, functions in encoders.items():
         files, seconds = tools.timed(encoded, images, functions)
-        opened = _jpeg_ls_opened if name == "JPEG-LS" else _opened
-        decoded, to_decode = tools.timed(list, map(opened, files))
+        opened = jpeg_ls.decode if name == "JPEG-LS" else _opened
+        contents = (np.frombuffer(file, np.uint8) for file in files)
+        decoded, to_decode = tools.timed(list, map(opened, contents))
         tools.check_decoded(name, decoded, images)
         yield name, sum(map(len, files)), seconds, to_decode
 
@@ -99,10 +101,6 @@ def _by_pillow(options):
 
 def _opened(contents):
     return np.asarray(Image.open(io.BytesIO(contents)))
-
-
-def _jpeg_ls_opened(contents):
-    return jpeg_ls.decode(np.frombuffer(contents, np.uint8))
 
 
 def define_flags():
