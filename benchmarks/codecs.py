@@ -29,11 +29,12 @@ CJXL = "-d 0 -e 10 -g 3 -E 3 -I 100 --num_threads=0".split()  # its arguments
 def main():
     folder = chosen_run.workdir()
     likelihood = pa.load(folder).likelihood
+    formats = other_formats(lossless_files.holding(likelihood))
     images = tools.read_pictures(likelihood)
     columns = {f"{len(images)} pictures": "<18", "bits/dim": "9.4f", "bytes": "13,.0f"}
     table = tools.Table({**columns, "seconds": "9.1f", "to decode": "10.1f"})
     values = sum(image.size for image in images)
-    for rows in (ours(folder, images), theirs(images, lossless_files.holding(likelihood))):
+    for rows in (ours(folder, images), theirs(images, formats)):
         for name, size, *seconds in rows:
             table.add(name, 8 * size / values, size, *seconds)
 
@@ -56,25 +57,31 @@ def decode(folder, contents):
     return tools.timed(codec.Codec(pa.load(folder)).decompress, contents)
 
 
-def theirs(images, formats):
-    """Yields such rows for other formats, those of `lossless_files` among them."""
+def other_formats(formats):
+    """Those of `lossless_files` and more: dict, name -> (encoders of an image, the decoder of a file)."""
     import jpeg_ls  # here, since the documentation's flags are tested without it
 
-    if images[0].shape[2] == 1:
-        images = [image[..., 0] for image in images]
     settings = {x: lossless_files.FORMATS[x] for x in formats if x != "JPEG XL"}
     settings["JPEG 2000"] = [{"format": "JPEG2000"}]
     for effort in (7, 9):
         settings[f"JPEG XL, effort {effort}"] = [
             {"format": "JXL", "lossless": True, "effort": effort}
         ]
-    encoders = {name: [_by_pillow(x) for x in options] for name, options in settings.items()}
-    encoders["JPEG-LS"] = [lambda image: bytes(jpeg_ls.encode_array(image))]
+    found = {
+        name: ([_by_pillow(x) for x in options], _opened) for name, options in settings.items()
+    }
+    found["JPEG-LS"] = [jpeg_ls.encode_array], jpeg_ls.decode
     if shutil.which("cjxl"):
-        encoders["JPEG XL, effort 10"] = [jpeg_xl_by_cjxl]
-    for name, functions in encoders.items():
-        files, seconds = tools.timed(encoded, images, functions)
-        opened = jpeg_ls.decode if name == "JPEG-LS" else _opened
+        found["JPEG XL, effort 10"] = [jpeg_xl_by_cjxl], _opened
+    return found
+
+
+def theirs(images, formats):
+    """Yields such rows for `other_formats`."""
+    if images[0].shape[2] == 1:
+        images = [image[..., 0] for image in images]
+    for name, (encoders, opened) in formats.items():
+        files, seconds = tools.timed(encoded, images, encoders)
         contents = (np.frombuffer(file, np.uint8) for file in files)
         decoded, to_decode = tools.timed(list, map(opened, contents))
         tools.check_decoded(name, decoded, images)

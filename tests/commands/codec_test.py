@@ -229,7 +229,8 @@ class WholePicturesTest(FilesTest):
             for metadata in (False, True):
                 here = self.folder / f"{metadata}-{file}"
                 flags = ["--metadata"] * metadata + ["--jobs=1"] * (file == "archive")
-                self.run_codec("compress", scans, f"--out={here}", *flags)
+                printed = self.run_codec("compress", scans, f"--out={here}", *flags)
+                self.assertIn("3 PNG, JPEG, TIFF, WebP or DICOM files\n", printed)
                 for kind in (None, "png", "tiff"):
                     to, flags = out / f"{here.name}-{kind}", [f"--format={kind}"] * bool(kind)
                     self.run_codec("decompress", here, f"--out={to}", *flags)
