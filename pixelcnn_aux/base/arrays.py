@@ -167,7 +167,10 @@ def added(x: Tensor, start: int, y: Tensor) -> Tensor:
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
     """[..., C] times [C, F]."""
-    return x @ kernel if is_plain(x) else backend().product(x, kernel)
+    if not is_plain(x):
+        return backend().product(x, kernel)
+    # NumPy's product of more dimensions multiplies one matrix after another.
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def contiguous(x: Tensor) -> Tensor:
@@ -231,7 +234,7 @@ stop_gradient = _either(lambda x: x, "stop_gradient")
 relu = _either(lambda x: np.maximum(x, 0), "relu")
 sigmoid = _either(lambda x: 1 / (1 + np.exp(-x)), "sigmoid")
 silu = _either(lambda x: x * sigmoid(x), "silu")
-elu = _either(lambda x: np.maximum(x, 0) + np.expm1(np.minimum(x, 0)), "elu")
+elu = _either(lambda x: np.maximum(x, np.expm1(np.minimum(x, 0))), "elu")
 softplus = _either(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), "softplus")
 clip = _either(lambda x, low, high: np.minimum(np.maximum(x, low), high), "clip")
 expand_dims = _either(lambda x, axis: x[(*_before(axis), None)], "expand_dims")

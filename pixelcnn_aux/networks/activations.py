@@ -14,11 +14,15 @@ def concat_elu(x, out=None):
     """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]. NumPy writes it to `out`, if given."""
     if not arrays.is_plain(x):
         return arrays.backend().concat_elu(x)
-    both = np.concatenate([x, -x], axis=-1)
-    negative = np.minimum(both, 0)
-    np.expm1(negative, out=negative)
-    np.maximum(both, 0, out=both)
-    return np.add(both, negative, out=out)
+    filters = x.shape[-1]
+    out = np.empty((*x.shape[:-1], HALVES * filters), x.dtype) if out is None else out
+    low = np.abs(x)
+    np.negative(low, out=low)
+    np.expm1(low, out=low)
+    # exp(x) - 1 >= x, so that a maximum chooses the branch.
+    np.maximum(x, low, out=out[..., :filters])
+    np.maximum(np.negative(x), low, out=out[..., filters:])
+    return out
 
 
 def silu(x, rounded):

@@ -252,7 +252,7 @@ class Convolution(Dense):
         y = arrays.zeros((batch, width // self.stride, self.filters), self.kernel)
         for row, tap in pairs:
             fields = row.fields(self.width)[:: self.stride].swapaxes(0, 1)
-            y += np.ascontiguousarray(fields) @ self.row_kernels[tap]
+            y += arrays.product(np.ascontiguousarray(fields), self.row_kernels[tap])
         return self.biased(y)
 
     def over_columns(self, row):
