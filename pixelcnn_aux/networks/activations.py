@@ -16,12 +16,10 @@ def concat_elu(x, out=None):
         return arrays.backend().concat_elu(x)
     filters = x.shape[-1]
     out = np.empty((*x.shape[:-1], HALVES * filters), x.dtype) if out is None else out
-    low = np.abs(x)
-    np.negative(low, out=low)
-    np.expm1(low, out=low)
+    low = np.expm1(-np.abs(x))  # one exponential for both halves
     # exp(x) - 1 >= x, so that a maximum chooses the branch.
     np.maximum(x, low, out=out[..., :filters])
-    np.maximum(np.negative(x), low, out=out[..., filters:])
+    np.maximum(-x, low, out=out[..., filters:])
     return out
 
 
