@@ -1,11 +1,12 @@
 """Initial weights of training, taken from an earlier run or a trained model where they fit."""
 
 import json
+import math
 import os
 
 import numpy as np
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import layers, networks
 from pixelcnn_aux.base import arguments, disk, serialization
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
@@ -27,22 +28,26 @@ def source(init, model, folder, names):
     return next((settings["init"] for settings in recorded), None)
 
 
-def fitting(init, model, names, *, new, as_loaded=False):
+def fitting(init, model, names, *, new, seed=0, as_loaded=False):
     """Initial weights of the `new` factors that the run `init` fits: dict, name -> list of arrays.
 
-    A factor may start from one with another condition or without: its own condition's weights are then zero,
-    so that it starts as the distribution of images of no class. Raises ValueError if all `names` are new and
-    no factor fits; and, if the model is `as_loaded` from that run, for weights changed since.
+    A factor may start from a narrower one, and then computes the same: `seed` draws its new channels. It may
+    start from one with another condition or without: its own condition's weights are then zero, so that it
+    starts as the distribution of images of no class. Raises ValueError if all `names` are new and no factor
+    fits; and, if the model is `as_loaded` from that run, for weights changed since.
     """
     run, weights = load(init), {}
     for name in new:
-        if misfit := _misfit(model, run, name):
+        if misfit := _misfit(model, run, name, widens=True):
             print(f"{name}: new first weights, since {init} has {misfit}", flush=True)
             continue
         factor, earlier = model.factors[name].as_keras(), run.factors[name].as_keras()
         shared = _shared_weights(earlier, factor)
+        draws, outputs = np.random.default_rng([seed % 2**64, *name.encode()]), _output_axes(factor)
         weights[name] = [
-            np.asarray(shared[key].value) if key in shared else np.zeros(weight.shape, weight.dtype)
+            _widened(shared[key], weight, outputs.get(key, -1), _width(earlier), draws)
+            if key in shared
+            else np.zeros(weight.shape, weight.dtype)
             for key, weight in serialization.named_weights(factor).items()
         ]
         is_own = as_loaded and name not in model.untrained
@@ -89,20 +94,61 @@ def _shared_weights(factor, other):
     return {name: weight for name, weight in weights.items() if id(weight) not in conditional}
 
 
-def _misfit(model, run, name):
-    """Returns why a factor cannot start from a run's weights; "" if it can."""
+def _misfit(model, run, name, widens=False):
+    """Returns why a factor cannot start from a run's weights; "" if it can. `widens` allows narrower ones."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
     own, theirs = model.factors[name].as_keras(), run.factors[name].as_keras()
     weights = _shared_weights(own, theirs), _shared_weights(theirs, own)
     shapes = [[tuple(weight.shape) for weight in x.values()] for x in weights]
-    if shapes[0] != shapes[1]:
+    widens = widens and 0 < _width(theirs) < _width(own)
+    if shapes[0] != shapes[1] and not widens:
         return "other shapes"
 
     def meaning(model):
         transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
         described = json.loads(json.dumps(serialization.serialize(transform)))
         own = tensors.meaning(model.factors[name])
+        for part in filter(None, (own["network"], own["embedding"]) if widens else ()):
+            del part["config"]["filters"]
         return {**own, "transform": described, "condition": None}
 
     return disk.differences(meaning(model), meaning(run), most=3)
+
+
+def _width(factor):
+    """The filters of a factor's networks, if they are the same and known to be widened; else 0."""
+    parts = [part.module for part in factor.networks()]
+    known = all(type(part) in (networks.PixelCNN, networks.Embedding) for part in parts)
+    widths = {part.filters for part in parts} if known else {0}
+    return widths.pop() if len(widths) == 1 else 0
+
+
+def _output_axes(factor):
+    """The axis of the output channels in each kernel: dict, name -> int."""
+    axes = {id(layer.v): layer.kernel_output_axis for layer in layers.normalized_layers(factor)}
+    named = serialization.named_weights(factor).items()
+    return {name: axes[id(weight)] for name, weight in named if id(weight) in axes}
+
+
+def _widened(earlier, weight, output_axis, width, draws):
+    """A narrower factor's weight in the shape of `weight`: Net2Net (Chen et al., 2016) for channels.
+
+    New channels follow each `width` old ones, which do not see them at first: their kernels there are zero.
+    Kernels of new channels are random, and as long as old ones.
+    """
+    array, shape = np.asarray(earlier.value), tuple(weight.shape)
+    if array.shape == shape:
+        return array
+    kept = []
+    for old, new in zip(array.shape, shape):
+        segment, channel = np.divmod(np.arange(old), width)
+        kept.append(segment * (new * width // old) + channel)
+    if weight.name == "v":
+        length = np.sqrt(np.sum(np.square(array)) / array.shape[output_axis])
+        wide = draws.normal(size=shape) * length / np.sqrt(math.prod(shape) / shape[output_axis])
+    else:
+        wide = np.full(shape, np.mean(array) if weight.name == "g" else 0.0)
+    np.moveaxis(wide, output_axis, 0)[kept[output_axis]] = 0.0
+    wide[np.ix_(*kept)] = array
+    return wide.astype(array.dtype)

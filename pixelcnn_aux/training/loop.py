@@ -82,7 +82,7 @@ def train(
       stop: an entered `Stop`, checked after every step. On its signal training writes a checkpoint and stops;
         several hosts, which would have to agree on the step, stop without one.
       init: workdir of another run, or name of a `pretrained` model, to initialize all factors from whose
-        weights have the same shapes and meaning there.
+        weights have the same meaning there, and the same shapes or, in PixelCNN++, fewer filters.
       profile: bool, whether to trace a few steps of each factor into its logs (`Profile`).
       callbacks: `keras.callbacks.Callback`s, called on the chief for each factor. Their `model` is the factor
         with the weights in training, not the averages; they must not change it. `on_epoch_end` gets the row
@@ -128,7 +128,8 @@ def train(
     new = [name for name in names if not find_checkpoints(config.folder[name].checkpoints)]
     initial = {}
     if config.init and new:
-        initial = first_weights.fitting(config.init, model, names, new=new, as_loaded=init is None)
+        options = {"new": new, "seed": config.seed, "as_loaded": init is None}
+        initial = first_weights.fitting(config.init, model, names, **options)
     description = {"seed": config.seed, "model": model.description()}
     shared = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
     for field in dataclasses.fields(Training):

@@ -1,11 +1,14 @@
 """Tests of initial weights from a run: they need the same meaning, not only the same shapes."""
 
 import contextlib
+import functools
 import io
 import shutil
 from unittest import mock
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.runs.folder import RunFolder
@@ -62,6 +65,39 @@ class FittingTest(helpers.TestCase):
             self.assertRegex(output, f"image: new first weights, since .* has .*{message}")
         with self.assertRaisesRegex(ValueError, "factors image. Received: .*or meaning"):
             self.fitting(centered, helpers.tiny_model(), ["image"])
+
+    def test_wider_networks_compute_the_same(self):
+        """And learn from their new channels, which old ones do not see at first."""
+        how = {"condition": pa.conditions.Classes(3), "dtype": "float64"}
+        blocks = {"gray_blocks": 1, "image_blocks": 1, "embedding_blocks": 1, "resolutions": 2}
+        images, labels = helpers.images(4).pixels, np.arange(4) - 1
+        for make in (
+            functools.partial(pa.grayscale, helpers.SIZE, **blocks, **how),
+            functools.partial(pa.pyramid, helpers.SIZE, (2, 3), blocks=1, depth=1, **how),
+        ):
+            earlier, model = helpers.randomized(make(filters=4)), make(filters=6)
+            folder = helpers.temporary_folder(self)
+            helpers.make_run(folder, earlier)
+            names = list(model.factors)
+            with contextlib.redirect_stdout(io.StringIO()):
+                weights = first_weights.fitting(folder, model, names, new=names)
+            inputs = model.inputs(images, labels)
+            for name in names:
+                factor, narrow = model.factors[name], earlier.factors[name]
+                factor.set_weights(weights[name])
+                narrow.set_weights(pa.load(folder).factors[name].weights)  # in float32
+                expected = narrow.log_prob(inputs[name])
+                self.assertAllClose(factor.log_prob(inputs[name]), expected, rtol=1e-12, atol=0)
+                for _ in range(2):
+                    with tf.GradientTape() as tape:
+                        mean = tf.reduce_mean(factor.batch_log_prob(inputs[name]))
+                    variables = factor.trainable_weights
+                    gradients = tape.gradient(mean, variables)
+                    for variable, gradient in zip(variables, gradients):
+                        variable.assign_add(1e-3 * gradient)
+                for variable, gradient in zip(variables, gradients):
+                    learns = tf.reduce_any(gradient != 0, axis=range(len(variable.shape) - 1))
+                    self.assertAllEqual(learns, tf.ones_like(learns), variable.path)
 
 
 class TrainTest(helpers.TestCase):
