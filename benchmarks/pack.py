@@ -1,8 +1,8 @@
 """Adds a run to the package's trained models: python -m benchmarks.pack --workdir W --name NAME ...
 
-Rounds weights to 16 bits, and kernels of the factors --in_8_bits to 8, at next to no cost in bits. Rounded
-factors keep their weights, whose kernels take 8 bits already. The card gets the figures of `evaluate.bpd
---split test`, for all test images and the same weights. The model is written completely or not at all.
+Rounds weights to 16 bits, and kernels --in_8_bits to 8, at next to no cost in bits. Rounded factors keep
+their weights, whose kernels take 8 bits already. The card gets the figures of `evaluate.bpd --split test`,
+for all test images and the same weights. The model is written completely or not at all.
 """
 
 import pathlib
@@ -43,8 +43,7 @@ def main():
     folder = chosen_run.workdir()
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
-    for name in FLAGS.in_8_bits:
-        model.position(name)  # raises ValueError for an unknown factor
+    check_parts(model, FLAGS.in_8_bits)
     result = test_result(folder, model)
     with (
         disk.explained(f"to write {target}"),
@@ -59,6 +58,15 @@ def main():
         disk.write_json(packed / "card.json", card)
         packed.rename(target)
     print(f"Wrote {target}: {trained.pretrained()[FLAGS.name]['bytes']:,} bytes")
+
+
+def check_parts(model, parts):
+    """Raises ValueError for parts without kernels."""
+    names = [name for factor in model.factors.values() for name in kernels(factor, direction)]
+    for part in parts:
+        received = f"{part!r}, without a kernel as {names[0]}"
+        fits = any(name.startswith(f"{part}/") for name in names)
+        expect(fits, f"a factor of {[*model.factors]}, or a part", received, "Give one of these")
 
 
 def check_cost(images, model, packed):
@@ -118,8 +126,9 @@ def write_run(folder, model, packed, in_8_bits=()):
         if isinstance(factor, RoundedFactor):
             write_whole(factor, target.weights)
         else:
-            exceptions = kernels(factor, direction) if name in in_8_bits else {}
-            write_rounded(source.weights, target.weights, exceptions)
+            parts = tuple(f"{part}/" for part in in_8_bits)
+            small = {k: x for k, x in kernels(factor, direction).items() if k.startswith(parts)}
+            write_rounded(source.weights, target.weights, small)
         seconds += rows[-1]["seconds"]
     return seconds
 
@@ -168,7 +177,7 @@ def define_flags():
     flags.DEFINE_string("name", None, "The name of the model.", required=True)
     for name, text in FACTS.items():
         flags.DEFINE_string(name, None, text, required=True)
-    flags.DEFINE_list("in_8_bits", [], "Factors whose kernels to round to 8 bits.")
+    flags.DEFINE_list("in_8_bits", [], "Factors, or parts as image/embedding, to round to 8 bits.")
 
 
 if __name__ == "__main__":

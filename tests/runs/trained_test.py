@@ -105,6 +105,13 @@ class TrainedTest(helpers.TestCase):
             self.assertAllClose(kernel, kept, rtol=0, atol=0.005 * np.abs(kept).max())
         with self.assertRaisesRegex(ValueError, "Expected a factor of .* Received: 'gray'"):
             pack_run(self.mine, "another", "--in_8_bits=gray")
+        shutil.rmtree(trained.FOLDER / "small")
+        with mock.patch.object(splits, "mean_bits", return_value=2.0):
+            pack_run(self.mine, "small", "--in_8_bits=image/embedding")
+        arrays, _ = tensors.read(RunFolder(trained.find("small"))["image"].weights)
+        for name, array in arrays.items():
+            is_small = name.startswith("image/embedding/") and name.endswith("/v")
+            self.assertEqual(array.dtype, np.int8 if is_small else np.float16, name)
 
     def test_the_facts_of_their_cards(self):
         self.assertEqual(list(pa.pretrained()), ["tiny"])
