@@ -43,9 +43,10 @@ def fitting(init, model, names, *, new, seed=0, as_loaded=False):
             continue
         factor, earlier = model.factors[name].as_keras(), run.factors[name].as_keras()
         shared = _shared_weights(earlier, factor)
-        draws, outputs = np.random.default_rng([seed % 2**64, *name.encode()]), _output_axes(factor)
+        axes = {id(layer.v): layer.kernel_output_axis for layer in layers.normalized_layers(factor)}
+        draws = np.random.default_rng([seed % 2**64, *name.encode()])
         weights[name] = [
-            _widened(shared[key], weight, outputs.get(key, -1), _width(earlier), draws)
+            _widened(shared[key], weight, axes.get(id(weight), -1), _width(earlier), draws)
             if key in shared
             else np.zeros(weight.shape, weight.dtype)
             for key, weight in serialization.named_weights(factor).items()
@@ -122,13 +123,6 @@ def _width(factor):
     known = all(type(part) in (networks.PixelCNN, networks.Embedding) for part in parts)
     widths = {part.filters for part in parts} if known else {0}
     return widths.pop() if len(widths) == 1 else 0
-
-
-def _output_axes(factor):
-    """The axis of the output channels in each kernel: dict, name -> int."""
-    axes = {id(layer.v): layer.kernel_output_axis for layer in layers.normalized_layers(factor)}
-    named = serialization.named_weights(factor).items()
-    return {name: axes[id(weight)] for name, weight in named if id(weight) in axes}
 
 
 def _widened(earlier, weight, output_axis, width, draws):
