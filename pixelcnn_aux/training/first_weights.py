@@ -1,7 +1,6 @@
 """Initial weights of training, taken from an earlier run or a trained model where they fit."""
 
 import json
-import math
 import os
 
 import numpy as np
@@ -140,7 +139,7 @@ def _widened(earlier, weight, output_axis, width, draws):
         kept.append(segment * (new * width // old) + channel)
     if weight.name == "v":
         length = np.sqrt(np.sum(np.square(array)) / array.shape[output_axis])
-        wide = draws.normal(size=shape) * length / np.sqrt(math.prod(shape) / shape[output_axis])
+        wide = draws.normal(size=shape) * length / np.sqrt(np.prod(shape) / shape[output_axis])
     else:
         wide = np.full(shape, np.mean(array) if weight.name == "g" else 0.0)
     np.moveaxis(wide, output_axis, 0)[kept[output_axis]] = 0.0
