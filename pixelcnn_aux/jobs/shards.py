@@ -131,13 +131,13 @@ def _complete(submit, shards, results, most, unit):
     """
     numbers = range(len(shards))
     waiting = collections.deque(number for number in numbers if not results.has(number))
-    bar, done = progress_bar(sum(map(len, shards)), unit), 0
+    bar = progress_bar(sum(map(len, shards)), unit)
+    done = sum(len(shards[number]) for number in set(numbers) - set(waiting))
+    bar(done)  # it measures the pace from here on
     again: collections.deque[int] = collections.deque()
     finished: queue.SimpleQueue = queue.SimpleQueue()
     running: dict[futures.Future, int] = {}
     errors: dict[int, Exception] = {}
-    for number in set(numbers) - set(waiting):
-        bar(done := done + len(shards[number]))
     try:
         while waiting or again or running:
             while (waiting and len(running) < most) or not running:
