@@ -127,14 +127,14 @@ GRAYSCALE = {
         model={**_SMALL_GRAYSCALE, "filters": 48},
         training=_each("grayscale image", (52, 500, 16), (48, 1000, 8), condition_dropout=0.2),
     ),
-    # python -m train.grayscale --preset large --classes 10
-    # Wider networks. Not trained to the end here: some 30 hours of one core in mixed precision.
+    # python -m train.grayscale --preset large --classes 10 --factor image --init RUN
+    # Widens the networks of colors of a run of `medium`, in mixed precision on two cores.
     "large": _grayscale(
         dataset="cifar10",
-        model={**_SMALL_GRAYSCALE, "filters": [64, 80, 80]},
+        model={**_SMALL_GRAYSCALE, "filters": [48, 80, 80]},
         training={
-            "grayscale": _ours(30, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
-            "image": _ours(40, 1000, 16, 3e-3, fall=0.5, condition_dropout=0.2),
+            "grayscale": _ours(52, 500, 16, condition_dropout=0.2),
+            "image": _ours(23, 1000, 16, fall=0.5, condition_dropout=0.2),
         },
     ),
     # python -m train.grayscale --preset cifar10

@@ -116,9 +116,10 @@ class TourTest(helpers.TestCase):
 
 
 class PresetsTest(helpers.TestCase):
-    def test_medium_has_the_networks_of_the_trained_models(self):
-        for model in ("grayscale", "pyramid", "pixelcnn"):
-            preset = presets.BY_MODEL[model]["medium"]
+    def test_presets_have_the_networks_of_the_trained_models(self):
+        names = {"grayscale": "large", "pyramid": "medium", "pixelcnn": "medium"}
+        for model, name in names.items():
+            preset = presets.BY_MODEL[model][name]
             with layers.counting_parameters():
                 classes = pa.conditions.Classes(10)  # as of --classes 10
                 found = preset.constructor(**preset.model, condition=classes).description()
