@@ -8,9 +8,7 @@ import numpy as np
 from pixelcnn_aux import layers, networks
 from pixelcnn_aux.base import arguments, disk, serialization
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import hub, tensors, trained
-from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.training import presets
 
@@ -71,9 +69,9 @@ def fitting(init, model, names, *, new, seed=0, as_loaded=False):
 
 def preset_like(init, *names):
     """First preset of the named models with the networks of the run `init`: (model, preset), or ()."""
+    run = load(init)
+    run.untrained = ()  # networks are compared, not weights
     with layers.counting_parameters():
-        description = RunFolder(trained.find(init)).config()["model"]
-        run = serialization.deserialize(description, AuxiliaryModel)
         for name in names:
             for preset, chosen in presets.BY_MODEL[name].items():
                 model = chosen.constructor(**chosen.model)

@@ -147,6 +147,13 @@ class ImportTest(helpers.TestCase):
             "import evaluate.curves, pixelcnn_aux.commands.codec"
         )
 
+    def test_presets_of_trained_models_need_no_import_before(self):
+        code = (
+            "from pixelcnn_aux.training import first_weights; print(*first_weights.preset_like{})"
+        )
+        result = run("-c", code.format(("cifar10-pixelcnn", "pixelcnn")))
+        self.assertEqual(result.stdout, "pixelcnn medium\n", result.stderr)
+
     def test_all_names(self):
         """Type checkers see exactly the public names."""
         for module in (pa, pa.codec, pa.interop, pa.training):
