@@ -31,7 +31,7 @@ WHOLE, SCENES = "photographs", "cifar10-pixelcnn"  # complete whole photographs 
 CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # CIFAR-10 labels
 SIDE = 256  # of whole photographs, in pixels
 CROPS = 48  # from two photographs
-# A few steps, in less than a minute.
+# A few steps, in little more than a minute.
 FINE_TUNING = "--dataset photos --epochs 1 --steps_per_epoch 40 --batch_size 8 --learning_rate 1e-4"
 
 
