@@ -26,13 +26,7 @@ _AXES = {  # label -> function of a row
     "hours of training": lambda row: row["seconds"] / 3600,
 }
 _THICK = {"linewidth": 2.0}
-_AT_THE_END = {
-    "xytext": (0, -2),
-    "textcoords": "offset points",
-    "ha": "right",
-    "va": "top",
-    "fontsize": 8,
-}
+_AT_THE_END = dict(xytext=(0, -2), textcoords="offset points", ha="right", va="top", fontsize=8)
 _STYLES = {  # column of metrics.csv -> line style
     "bits_per_dim": {"linewidth": 0.8, "alpha": 0.7, "label": "training"},
     "val_bits_per_dim": {**_THICK, "label": "validation, and its best"},

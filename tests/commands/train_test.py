@@ -188,9 +188,9 @@ class FlagsTest(helpers.TestCase):
         self.assertEqual(given, [None, first])
 
     def test_init_without_a_preset_takes_the_one_of_the_same_networks(self):
-        """And an error about another preset names it."""
+        """Also for a run of one trained factor. An error about another preset names it."""
         tiny = helpers.tiny_model(condition=pa.conditions.Classes(3))
-        helpers.make_run(run := self.runs / "tiny", tiny)
+        helpers.make_run(run := self.runs / "tiny", tiny, trained=["image"])
 
         def plugin(known):
             for name, blocks in (("demo", 2), ("small", 1), ("parts", 1)):
