@@ -41,11 +41,12 @@ class TourTest(helpers.TestCase):
         how = {"embedding": network, "num_components": 2, "condition": classes, **KIND}
         colors = helpers.randomized(pa.chain(grays, (4, 4), network, **how))
         pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
-        cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
+        tuned = helpers.random_chain([], (4, 4), network)
+        cls.models = {tour.COLORS: colors, tour.SIZES: pyramid}
+        cls.models |= {tour.TUNED: tuned, str(folder / "run"): pyramid}
         patch(tour, "SIDE", 4)
-        scenes = helpers.random_chain([], (4, 4), network)
-        others = {tour.WHOLE: helpers.tiny_parallel(halvings=2), tour.SCENES: scenes}
-        patch(pa, "load", side_effect={**cls.models, **others}.get)
+        whole = pa.rounded(helpers.randomized(helpers.tiny_parallel(halvings=2)))
+        patch(pa, "load", side_effect={**cls.models, tour.WHOLE: whole}.get)
         patch(photos, "squares", return_value=SQUARES)
         counts = {"validation": 3, "test": 2}
         splits = {name: helpers.pictures(x, x, (4, 4)) for name, x in counts.items()}
@@ -61,13 +62,10 @@ class TourTest(helpers.TestCase):
             self.assertEqual(Image.open(RunFolder.RUNS / name).format, "PNG")
         how = {"seeds": [[0, 0], [0, 1], [0, 2]], "log_scale_shift": -0.5}
         colors, sizes = self.models[tour.COLORS], self.models[tour.SIZES]
-        given = {"grayscale": colors.auxiliaries(SQUARES)["grayscale"]}
         halves = {"2x2": sizes.auxiliaries(SQUARES)["2x2"]}
         rows = {
             "grayscale\ndrawn": 17 * colors.sample(**how)["grayscale"],
             "horses\ndrawn": colors.sample(**how, condition=[7, 7, 7])["image"],
-            "test\ngrayscale": 17 * given["grayscale"],
-            "drawn": colors.sample(**how, given=given)["image"],
             "test\n2x2": halves["2x2"],
         }
         enlarged = sizes.sample(**how, given=halves)["4x4"]
@@ -93,7 +91,7 @@ class TourTest(helpers.TestCase):
             self.assertRegex(self.output, rf"\n{codec} files +\d+\.\d{{3}}\n")
         _, *command = self.trained.call_args.args[0]
         self.assertIn("\npython " + " ".join(command) + "\n", self.output)
-        expected = ["-m", "pixelcnn_aux", "train", "grayscale", "--init", tour.COLORS]
+        expected = ["-m", "pixelcnn_aux", "train", "pixelcnn", "--init", tour.TUNED]
         self.assertEqual(command[:6], expected)
         self.assertEqual(command[-2:], ["--workdir", str(self.run_folder)])
 
