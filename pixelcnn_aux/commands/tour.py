@@ -43,7 +43,7 @@ def main():
     image_grid.write(out, picture(models))
     print(f"Wrote {out}")
     whole = out.with_stem(f"{out.stem}-{WHOLE}")
-    plots.write(whole, photographs(), dpi=150)
+    plots.write(whole, photographs(), dpi=120)
     print(f"Wrote {whole}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     crops = data.Images(np.concatenate([split.pixels for split in held_out]))

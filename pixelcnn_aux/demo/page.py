@@ -102,7 +102,8 @@ def build(models, run):
                 start = functools.partial(_start, run)
                 with gr.Tab("Enlarge, color"):
                     gr.Markdown(
-                        "Draws it three times: larger (about a minute), or in colors (15 s)."
+                        "Draws it three times: larger (about a minute), or in colors, as guesses of a small "
+                        "model (15 s)."
                     )
                     [default, *_] = choices = list(actions.REDRAWS)
                     result = gr.Radio(choices, value=default, label="What the picture becomes")
@@ -114,7 +115,8 @@ def build(models, run):
                     start("Draw three times", actions.redraw, inputs, pair="Before and after")
                 with gr.Tab("Complete"):
                     gr.Markdown(
-                        "Paint over a part: it is drawn anew, three times (about a minute)."
+                        "Paint over a part: it is drawn anew, three times (about a minute). Textures "
+                        "continue; objects are not restored."
                     )
                     with gr.Row():
                         model = _model(models.names, actions.COMPLETES)
