@@ -98,11 +98,11 @@ class LogisticMixture(Likelihood):
         loc = half * arrays.stack(means, axis=-1) + half  # [..., K, C]
         scale = half * self._scale(arrays.stack(log_scales, axis=-1))
         logistics = Logistics(loc, scale, self.num_values)
-        if arrays.is_plain(params, images):
+        if arrays.is_plain(params, images) or arrays.backend().NAME != "tensorflow":
             values = images[..., None, :]
-            nats = logistics.log_mass(values, values).sum(axis=-1)
+            nats = arrays.sum(logistics.log_mass(values, values), axis=-1)
             return arrays.logsumexp(arrays.log_softmax(logits, axis=-1) + nats, axis=-1)
-        from pixelcnn_aux.likelihoods import distributions  # needs TensorFlow Probability
+        from pixelcnn_aux.likelihoods import distributions  # of TensorFlow Probability
 
         return distributions.mixture(logits, logistics).log_prob(images)
 
