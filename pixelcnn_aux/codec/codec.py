@@ -50,9 +50,9 @@ class Codec:
         unquantized = [factor.name for factor in factors if not factor.quantized]
         expect(
             not unquantized,
-            "factors with quantized weights",
-            f"weights of {', '.join(unquantized)} that are not",
-            "Call factor.quantize_weights() once they are trained",
+            "factors with weights of whole numbers",
+            f"others, such as training leaves, in {', '.join(unquantized)}",
+            "Call factor.quantize_weights() of each once they are trained",
         )
         from pixelcnn_aux.codec.coding import Coding  # needs constriction
 

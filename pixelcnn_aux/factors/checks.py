@@ -115,6 +115,19 @@ def check_rounded(factor):
         check(fits, expected, f"center_units={units}, unit={likelihood.unit}")
 
 
+def check_layers(factor):
+    """Checks that all weights of an `ArrayFactor` are those of layers from the argument of `Module.make`."""
+    others = [
+        f"{part}/{path}"
+        for part, made in factor.network_weights.items()
+        for path in made.arrays
+        if path.rpartition("/")[0] not in made.kept
+    ]
+    expected = f"networks of the factor {factor.name!r} of layers that NumPy evaluates, too"
+    received = f"layers of Keras, with the weights {', '.join(others[:4])}"
+    expect(not others, expected, received, "Make them by methods of the argument of `make`")
+
+
 def check_chain(factors, transforms, image_size):
     """Checks that factors and transforms of a chain fit each other, on a few images."""
     traceable = any(factor.is_keras for factor in factors)  # graphs evaluate transforms, too

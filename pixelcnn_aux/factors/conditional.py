@@ -22,6 +22,7 @@ from pixelcnn_aux.base.inputs import (
     check_multiple,
     check_sides_known,
 )
+from pixelcnn_aux.factors.quantizing import quantized
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import (
     Embedding,
@@ -120,6 +121,11 @@ class Conditional:
     with_fixed_sum: Callable[..., Self]
     _evaluated: Callable[[Inputs], Tensor]  # parameters: float [B, H, W, P]
     _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the present weights are whole numbers. Raises as `RoundedFactor.quantize_weights`."""
+        return self.rounded and quantized(self.plain())[1]
 
     def is_recording(self) -> bool:
         """Whether operations on weights are recorded, in a graph or for gradients."""

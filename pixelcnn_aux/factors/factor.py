@@ -98,9 +98,12 @@ class Factor(Conditional, keras.Model):
                     if not layer.built:
                         layer.build(shapes)
             self._check_takes_condition()
-            is_ours = type(self.network.module).__module__.startswith("pixelcnn_aux.")
-            if self.network.check_causality and not is_ours:
-                causality.check(ArrayFactor.of(self))
+            modules = (type(part.module).__module__ for part in self.networks())
+            if not all(name.startswith("pixelcnn_aux.") for name in modules):
+                array_factor = ArrayFactor.of(self)
+                checks.check_layers(array_factor)
+                if self.network.check_causality:
+                    causality.check(array_factor)
 
     def _as_module(self, part):
         """A network as a Keras model, built from its description unless it is one."""

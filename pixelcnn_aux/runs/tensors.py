@@ -123,8 +123,10 @@ def read_weights(file, expected_notes):
     for name, array in arrays.items():
         if array.dtype.kind != "f" and array.dtype != np.int8:
             raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
-        if not np.isfinite(array).all():
-            raise ValueError(f"numbers that are not finite in the array {name}")
+        with np.errstate(over="ignore"):
+            total = np.square(array, dtype=np.float32).sum()
+        if not np.isfinite(total):
+            raise ValueError(f"numbers that are not finite in float32, in the array {name}")
     return arrays
 
 
