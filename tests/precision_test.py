@@ -141,14 +141,17 @@ class MixedPrecisionTest(helpers.TestCase):
             self.assertFalse(devices.is_mixed_faster())
 
     def test_a_run_goes_on_in_the_policy_that_it_was_begun_with(self):
-        run = RunFolder(helpers.temporary_folder(self))
-        self.assertEqual(devices.policy_of(run["image"]), devices.mixed_policy())
+        run, factor = RunFolder(helpers.temporary_folder(self)), in_float32(True).factors["image"]
+        self.assertIsNone(devices.policy_of(run["image"], factor, False))
+        self.assertEqual(devices.policy_of(run["image"], factor, True), devices.mixed_policy())
         for policy in POLICIES:
             run[policy].record_training({"policy": policy})
-            self.assertEqual(devices.policy_of(run[policy]), policy)
+            self.assertEqual(devices.policy_of(run[policy], factor, True), policy)
+            # Built so, as by Keras's global policy.
+            self.assertEqual(devices.policy_of(run["new"], factors(policy)[2], False), policy)
         run["image"].record_training({"policy": "float8"})
         with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
-            devices.policy_of(run["image"])
+            devices.policy_of(run["image"], factor, True)
 
     def test_on_gpus_it_has_to_be_asked_for(self):
         """Slow processors give a warning, GPUs none."""

@@ -66,6 +66,8 @@ def define_flags():
     for field in dataclasses.fields(training.Training):
         text = f"Overrides the preset's value{_HELP.get(field.name, '')}."
         define.get(field.type, flags.DEFINE_float)(field.name, None, text)
+    minutes = "About how long to train, all new factors together; replaces their numbers of steps."
+    flags.DEFINE_float("minutes", None, minutes)
     flags.DEFINE_bool("remat", False, "Saves memory for time: evaluates blocks twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
@@ -131,6 +133,7 @@ def train(name, strategy, stop):
         stop=stop,
         init=FLAGS.init,
         profile=FLAGS.profile,
+        minutes=FLAGS.minutes,
     )
 
 

@@ -164,8 +164,12 @@ def mixed_policy():
     return "mixed_bfloat16"
 
 
-def policy_of(folder):
-    """The mixed-precision policy recorded in a `FactorFolder`, or `mixed_policy` for a new one."""
+def policy_of(folder, factor, is_mixed):
+    """The policy of mixed precision of a factor, recorded or new, if it `is_mixed` or was built so; or None."""
+    if factor.compute_dtype != factor.variable_dtype:  # by Keras's global policy
+        return f"mixed_{factor.compute_dtype}"
+    if not is_mixed:
+        return None
     policy = (folder.recorded_training() or {}).get("policy")
     if policy is None:
         return mixed_policy()
