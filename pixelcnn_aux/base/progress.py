@@ -34,7 +34,8 @@ def progress_bar(count, unit="step", patience=0.0):
             state = f"{'=' * (20 * done // count):.<20} {duration(pace * (count - done))} left"
         metrics = "".join(f" - {name}: {value:.5g}" for name, value in values.items())
         line = f"{done:{len(str(count))}}/{count} {state}{metrics}"
-        print("\r\033[K" * is_terminal + line, end="\n" if is_last or not is_terminal else "", flush=True)
+        end = "\n" if is_last or not is_terminal else ""
+        print("\r\033[K" * is_terminal + line, end=end, flush=True)
 
     return update
 

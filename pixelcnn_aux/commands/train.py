@@ -54,9 +54,7 @@ def define_flags():
         ("init", None, "A run or trained model to start from; its networks choose the preset."),
     ):
         flags.DEFINE_string(name, default, text)
-    flags.DEFINE_integer(
-        "classes", None, "Conditions the model on the labels of this many classes.", 1
-    )
+    flags.DEFINE_integer("classes", None, "Conditions the model on labels of this many classes.", 1)
     chosen_run.define_images()
     flags.DEFINE_integer("channels", None, "Channels of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Bits per value of the images; 8 if unset.", 1, 16)

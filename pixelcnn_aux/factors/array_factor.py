@@ -175,7 +175,7 @@ class ArrayFactor(Conditional):
 
     def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> Self:
         """The factor with its normalized kernels and biases as tensors, which graphs share."""
-        factor = copy.copy(self.plain())
+        factor = copy.copy(self)
         tensors = {part: x.mapped(tensor) for part, x in factor.network_weights.items()}
         factor.network_weights = tensors
         return factor.with_condition(None)
@@ -275,7 +275,7 @@ class ArrayFactor(Conditional):
         return factor
 
     def symbolic(self) -> Self:
-        return self.with_tensors(arrays.backend().read)
+        return self.plain().with_tensors(arrays.backend().read)
 
     @compiled
     def _features(self, inputs):

@@ -226,16 +226,20 @@ class Conditional:
         """
         inputs = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
         likelihood, auxiliary = self.likelihood, inputs.auxiliary
+        self.check_takes(auxiliary)
         checked = check_images(inputs.images, likelihood.num_channels, likelihood.num_values)
         condition = conditions.checked(self.condition, inputs.condition, checked.shape[0])
         if self.embedding is not None:
             auxiliary = self._checked_auxiliary(auxiliary)
-        else:
-            expected = "no auxiliary images: this factor is unconditional"
-            expect(auxiliary is None, expected, "some", "Give the images alone")
         inputs = Inputs(checked, auxiliary, condition)
         self.check_shapes(inputs)
         return inputs
+
+    def check_takes(self, auxiliary: Tensor) -> None:
+        """Raises ValueError for auxiliary images, maybe labels in their place, if the factor takes none."""
+        expected = "no auxiliary images: this factor takes none"
+        remedy = 'Give the images alone, or with labels as {"images": images, "condition": labels}'
+        expect(auxiliary is None or self.embedding is not None, expected, "some", remedy)
 
     def check_shapes(self, inputs: Inputs) -> None:
         """Raises ValueError for sizes of images or auxiliary images that the factor does not accept."""
@@ -258,13 +262,13 @@ class Conditional:
 
     def _checked_auxiliary(self, auxiliary):
         """Auxiliary images [B, h, w, c], checked."""
-        expected = "auxiliary images: this factor is conditional"
-        expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
-        channels, values = (
-            self.auxiliary_likelihood.num_channels,
-            self.auxiliary_likelihood.num_values,
+        expected, likelihood = (
+            "auxiliary images: this factor is conditional",
+            self.auxiliary_likelihood,
         )
-        return check_images(auxiliary, channels, values, what="auxiliary images")
+        expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
+        kind = likelihood.num_channels, likelihood.num_values
+        return check_images(auxiliary, *kind, what="auxiliary images")
 
     def features(
         self, auxiliary: ArrayLike, condition: ArrayLike | None = None, by: str | None = None

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Self
 
 import keras
-import numpy as np
 from keras import ops
 
 from pixelcnn_aux import conditions, layers, networks, summaries
@@ -137,6 +136,7 @@ class Factor(Conditional, keras.Model):
     def call(self, inputs, training=None):
         backend.check_not_forked()
         inputs = Inputs.of(inputs)
+        self.check_takes(inputs.auxiliary)
         with self.conditioned(inputs.condition):
             features = ()
             if inputs.auxiliary is not None:
@@ -162,10 +162,6 @@ class Factor(Conditional, keras.Model):
         described = serialization.serialize(self)
         serialization.check(described)
         return described
-
-    def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> ArrayFactor:
-        """See `ArrayFactor.with_tensors`."""
-        return self.plain().with_tensors(tensor)
 
     @functools.cached_property
     def variables_by_path(self) -> dict[str, dict[str, Any]]:
@@ -197,7 +193,7 @@ class Factor(Conditional, keras.Model):
         if arrays.is_plain(inputs.auxiliary) and not self.needs_tensors():
             return self.plain()._features.uncompiled(inputs)
         with self.conditioned(inputs.condition):
-            return self._embed(inputs.auxiliary)
+            return [ops.cast(x, self.variable_dtype) for x in self._embed(inputs.auxiliary)]
 
     def _evaluated(self, inputs):
         if arrays.is_plain(inputs.images) and not self.needs_tensors():
@@ -306,9 +302,7 @@ class Factor(Conditional, keras.Model):
     def from_config(cls, config):
         """The factor of a `get_config`, randomly initialized. Raises ValueError for an invalid one."""
         serialization.check_entries(cls.__name__, config, serialization.arguments_of(cls))
-        parts = {
-            name: serialization.deserialize(config.get(name), kind) for name, kind in PARTS.items()
-        }
+        parts = {x: serialization.deserialize(config.get(x), kind) for x, kind in PARTS.items()}
         return cls(**{**config, **parts})
 
     def save(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:

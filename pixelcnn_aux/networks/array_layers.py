@@ -78,9 +78,7 @@ class ArrayMaker:
         """A maker of layers whose arrays are a function of these."""
         maker = copy.copy(self)
         maker.kept = {path: tuple(map(function, pair)) for path, pair in self.kept.items()}
-        maker.arrays = {
-            path: function(x) if path.endswith("/h") else x for path, x in self.arrays.items()
-        }
+        maker.arrays = {p: function(x) if p.endswith("/h") else x for p, x in self.arrays.items()}
         return maker
 
     def in_order(self):

@@ -89,9 +89,10 @@ def train(
       profile: bool, whether to trace a few steps of each factor into its logs (`Profile`).
       callbacks: `keras.callbacks.Callback`s, called on the chief for each factor. Their `model` is the factor
         with the weights in training, not the averages; they must not change it. `on_epoch_end` gets the row
-        of metrics.csv, after the checkpoint is written; `on_train_batch_end` gets the step's "bits_per_dim"
-        and "gradient_norm", up to eight steps later. `on_train_begin`, `on_train_end` and `on_epoch_begin`
-        are called too. `stop_training` ends the factor after the epoch.
+        of metrics.csv, and its bits as "loss" and "val_loss", after the checkpoint is written;
+        `on_train_batch_end` gets the step's "bits_per_dim" and "gradient_norm", up to eight steps later.
+        `on_train_begin`, `on_train_end` and `on_epoch_begin` are called too. `stop_training` ends the factor
+        after the epoch.
       minutes: float, about how long to train: all factors take the same multiple of their `Training`'s steps,
         over which the learning rate falls. It follows from the times of a few steps of each, whose weights
         are dropped, and is kept in training.json for runs that resume. None for the steps of `training`.
@@ -118,6 +119,8 @@ def train(
     callbacks = arguments.instance("callbacks", callbacks, abstract, optional=True) or ()
     for callback in callbacks:
         arguments.instance("a callback", callback, keras.callbacks.Callback)
+    if minutes is not None:
+        minutes = arguments.positive("minutes", minutes, 10**6)
     config = RunConfig(
         model=model,
         images=_checked_images(images, model, trainings),
@@ -138,7 +141,6 @@ def train(
         initial = first_weights.fitting(config.init, model, names, **options)
     description = {"seed": config.seed, "model": model.description()}
     shared = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
-    shared["minutes"] = minutes
     for field in dataclasses.fields(Training):
         shared[field.name] = [getattr(settings, field.name) for settings in trainings.values()]
     # Only the chief compares these with the folder.
@@ -147,11 +149,8 @@ def train(
         config.folder.create({**config.images.source, **description})
     config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
     if minutes is not None:
-        minutes = arguments.positive("minutes", minutes, 10**6)
         config = dataclasses.replace(config, times=_times(config, minutes, trainings, initial))
-        trainings = {
-            name: settings.lasting(config.times["times"]) for name, settings in trainings.items()
-        }
+        trainings = {x: old.lasting(config.times["times"]) for x, old in trainings.items()}
     for name in names:
         average = _train_factor(config, name, trainings[name], initial.get(name))
         model.factors[name].set_weights(average.get_weights())
@@ -204,7 +203,8 @@ def _times(config, minutes, trainings, initial):
 
 def _timed(config, name, training, initial):
     """Seconds of all epochs of a factor, by a few steps of a state that is dropped."""
-    state = TrainingState(config, name, training, _policy(config, name, training), initial)
+    policy = devices.policy_of(config, name, training.mixed_precision)
+    state = TrainingState(config, name, training, policy, initial)
     batches, times = state.batches(0, config.hosts.rows(training.batch_size)), []
     with data.Prefetched(batches) as batches:
         for _ in range(1 + _TIMED):  # the first one compiles
@@ -217,14 +217,10 @@ def _timed(config, name, training, initial):
     return training.steps * step + training.epochs * (times[-1] - times[-2])
 
 
-def _policy(config, name, training):
-    factor = config.model.factors[name]
-    return devices.policy_of(config.folder[name], factor, training.mixed_precision)
-
-
 def _train_factor(config, name, training, initial):
     """Returns the `Factor` with averaged weights; `initial` are weights of another run, or None."""
-    folder, hosts, policy = config.folder[name], config.hosts, _policy(config, name, training)
+    folder, hosts = config.folder[name], config.hosts
+    policy = devices.policy_of(config, name, training.mixed_precision)
     # Before the policy is recorded, and before there are variables to mirror.
     hosts.check_agree(policy=policy)
     with folder.lock() if hosts.chief else contextlib.nullcontext():
@@ -294,6 +290,7 @@ def _run_epochs(state):
             folder.save_weights(state.average)
             # Keras passes the epoch separately, and formats file names with both.
             logs = {name: value for name, value in row.items() if name != "epoch"}
+            logs |= {"loss": row["bits_per_dim"], "val_loss": bits}  # less is better, for callbacks
             config.call("on_epoch_end", epoch - 1, logs)
             pace = meter.pace(training.steps_per_epoch)
             if not stop.signal:

@@ -81,6 +81,17 @@ class PicturesTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, r"less than 2 \*\* 24 units"):
             Codec(made)
 
+    def test_pictures_and_extras_that_no_file_could_hold(self):
+        images = [image(), image()]
+        for given, message in (
+            ({"pictures": 3}, "3 as pictures"),
+            ({"extras": 3}, "'int' object"),
+            ({"extras": [{"alpha": b"junk"}, {}]}, "alpha of .* as a PNG file"),
+            ({"extras": [{}, {"icc": b"junk"}]}, "icc of a picture, deflated"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.codec.compress(images, **given)
+
     def test_pictures_of_several_sizes(self):
         images = [image(), image()[:7, :1], image()[:1, :20]]
         images.append(np.resize(images[0], (1, 2100, 3)))  # longer than images of training may be

@@ -496,6 +496,7 @@ class CallbacksTest(helpers.TestCase):
             expected.append(("epoch begins", epoch, None))
             expected += [("step", step, logs) for step, logs in enumerate(own)]
             logs = {name: value for name, value in row.items() if name != "epoch"}
+            logs |= {"loss": row["bits_per_dim"], "val_loss": row["val_bits_per_dim"]}
             expected.append(("epoch ends", epoch, logs))
         self.assertEqual(self.events.calls, [*expected, ("end", "grayscale", None)])
         self.train(self.folder / "run", again := Events())
