@@ -317,9 +317,8 @@ def parallel_pyramid(
     base: Any = architectures.light(base_blocks, **base_options)
     if base_parts is not None:
         base = architectures.parallel(base_blocks, [base_parts], **base_options)
-    trunk = functools.partial(
-        architectures.trunk, trunk_blocks, differences=bits > 8 and channels <= 4
-    )
+    differences = bits > 8 and channels <= 4
+    trunk = functools.partial(architectures.trunk, trunk_blocks, differences=differences)
     networks = [
         architectures.masked(masked_blocks, **network_options)
         if scale >= halvings - masked

@@ -1,12 +1,13 @@
-"""Prints pages of the documentation, or lists their names, for example
+"""Prints pages of the documentation, for example
 
-pixelcnn-aux docs
-pixelcnn-aux docs codec | less
+    pixelcnn-aux docs codec | less
+
+Without names it lists all pages.
 """
 
 import pathlib
 
-from pixelcnn_aux.base.errors import did_you_mean, expect
+from pixelcnn_aux.base.errors import expect
 
 ARGUMENTS = ["PAGE..."]
 
@@ -17,8 +18,7 @@ def main(*names):
     folder = next(x for x in folders if x.is_dir())
     pages = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.md"))}
     for name in names:
-        remedy = did_you_mean(name, pages, "Choose one of them")
-        expect(name in pages, f"a page of {', '.join(pages)}", name, remedy)
+        expect(name in pages, f"a page of {', '.join(pages)}", name, "Choose one of them")
     print("\n".join(map(pages.get, names) if names else pages))
 
 

@@ -262,10 +262,8 @@ class Conditional:
 
     def _checked_auxiliary(self, auxiliary):
         """Auxiliary images [B, h, w, c], checked."""
-        expected, likelihood = (
-            "auxiliary images: this factor is conditional",
-            self.auxiliary_likelihood,
-        )
+        likelihood: Any = self.auxiliary_likelihood
+        expected = "auxiliary images: this factor is conditional"
         expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
         kind = likelihood.num_channels, likelihood.num_values
         return check_images(auxiliary, *kind, what="auxiliary images")

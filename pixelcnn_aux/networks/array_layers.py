@@ -126,10 +126,9 @@ class CheckingMaker(ArrayMaker):
             if conditional and self.condition is not None:
                 shapes["h"] = self.condition.shape[-1], filters
             for kind, shape in shapes.items():
-                array = self.arrays.get(f"{path}/{kind}")
-                if array is None or array.shape != shape:
-                    received = "no array" if array is None else f"one of {array.shape}"
-                    raise ValueError(f"{received} as {path}/{kind}, which is of {shape}")
+                found = getattr(self.arrays.get(f"{path}/{kind}"), "shape", "nothing")
+                if found != shape:
+                    raise ValueError(f"{found} instead of {shape} as {path}/{kind}")
                 self.kept[f"{path}/{kind}"] = shape
             times, stride = 1 + cls.transposed, options.get("stride", 1)
             size = (times * side // stride for side in size)

@@ -107,7 +107,7 @@ class LoadTest(helpers.TestCase):
             for changed in (None, x[..., :-1], x[0], np.concatenate([x, x])):
                 more = {} if changed is None else {name: changed}
                 tensors.write(file, {**others, **more}, notes)
-                self.assertRefused(named, f"/{path}, which is of {x.shape}")
+                self.assertRefused(named, f" instead of {x.shape} as ", f"/{path})")
             tensors.write(file, {**others, name: np.full(x.shape, 1e300)}, notes)
             self.assertRefused(named, f"not finite in float32, in the array {name}")
             if path.endswith("/v"):
