@@ -124,7 +124,7 @@ def read_weights(file, expected_notes):
     for name, array in arrays.items():
         if array.dtype.kind != "f" and array.dtype != np.int8:
             raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
-        if not np.abs(array).max(initial=0) < _LARGEST:  # nor NaN
+        if not float(np.abs(array).max(initial=0)) < _LARGEST:  # nor NaN
             raise ValueError(f"numbers that are not finite in float32, in the array {name}")
     return arrays
 
