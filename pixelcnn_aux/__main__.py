@@ -25,6 +25,7 @@ COMMANDS = {
     "codec": "compress pictures without loss, and decompress them",
     "demo": "try the models on a page in the browser, on this machine alone",
     "models": "list the trained models that come with the package",
+    "docs": "list the pages of the documentation, or print some",
 }
 SYNONYMS = {"upscale": "enlarge", "inpaint": "complete", "compress": "codec", "evaluate": "bpd"}
 
@@ -50,9 +51,7 @@ def main():
         received = "none" if name is None else repr(name)
         remedy = f"Give one of them first; {typed} --help lists them"
         remedy = did_you_mean(SYNONYMS.get(name, name), COMMANDS, remedy)
-        sys.exit(
-            f"Expected a command: one of {', '.join(COMMANDS)}. Received: {received}. {remedy}."
-        )
+        sys.exit(f"Expected one of {', '.join(COMMANDS)}. Received: {received}. {remedy}.")
     else:
         del sys.argv[1]
         module = importlib.import_module(f"pixelcnn_aux.commands.{name}")

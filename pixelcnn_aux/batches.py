@@ -19,9 +19,7 @@ MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB for a mixture of ten logistics
 CACHED = 2**12  # pixels whose parameters and activations fit in a processor's cache
 COMPILED_SIZES = (1, 4, 16, 64)  # sizes of batches that XLA compiles functions for
-MUCH = (
-    2**20
-)  # break-even number of pixels between NumPy and starting TensorFlow and tracing a graph
+MUCH = 2**20  # break-even number of pixels of NumPy, and of starting TensorFlow and tracing a graph
 
 
 def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
@@ -69,8 +67,7 @@ def by_graph(by, factors, images):
 
     `by` decides; None is the default for the arguments, the machine and the installation.
     """
-    if by is not None:
-        arguments.choice("by", by, ("numpy", "graph"))
+    arguments.choice("by", by, arguments.BACKENDS, optional=True)
     if arrays.is_symbolic(images) or any(factor.needs_tensors() for factor in factors):
         return True
     if by is not None:

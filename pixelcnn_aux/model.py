@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from absl import logging
 
-from pixelcnn_aux import conditions, sampling, summaries
+from pixelcnn_aux import conditions, data, sampling, summaries
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, serialization
-from pixelcnn_aux.base.arguments import ArrayLike, Config, PathLike, Size, Tensor
+from pixelcnn_aux.base.arguments import ArrayLike, Config, PathLike, Seeds, Size, Tensor
 from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs, accepts_single, check_images
 from pixelcnn_aux.batches import MAX_PIXELS, by_graph, in_batches
 from pixelcnn_aux.factors import checks
 from pixelcnn_aux.factors.conditional import Conditional, PixelNats, as_numpy, in_bits_per_dim
 from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from pixelcnn_aux.factors.factor import Factor
+
+
+class _Factors(dict):
+    """Factors by name; a KeyError for another name says what there is."""
+
+    def __missing__(self, name):
+        raise KeyError(f"Expected a factor of {[*self]}. Received: {name!r}. Choose one of them.")
 
 
 @serialization.register()
@@ -61,8 +69,7 @@ class AuxiliaryModel(serialization.Configured):
 
     Raises:
       ValueError: for factors and transforms that do not fit each other; the message names a transform whose
-      output
-        differs from its declarations.
+        output differs from its declarations.
     """
 
     def __init__(
@@ -73,7 +80,7 @@ class AuxiliaryModel(serialization.Configured):
     ):
         factors = [arguments.instance("a factor", x, Conditional) for x in factors]
         checks.check_names([factor.name for factor in factors])
-        self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
+        self.factors: dict[str, Factor] = _Factors((factor.name, factor) for factor in factors)
         self.transforms = list(transforms)
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
@@ -109,7 +116,7 @@ class AuxiliaryModel(serialization.Configured):
     def computing(self, by: str | None) -> Self:
         """A model of the same factors with another default of `by`: "numpy", "graph" or None."""
         model = copy.copy(self)
-        model.by = by
+        model.by = arguments.choice("by", by, arguments.BACKENDS, optional=True)
         return model
 
     def with_exact(self, exact: bool) -> Self:
@@ -118,8 +125,9 @@ class AuxiliaryModel(serialization.Configured):
         A factor can be exact if its transform declares the sum that it fixes, and its likelihood supports
         bounds.
         """
+        arguments.flag("exact", exact)
         model = copy.copy(self)  # with the attributes of subclasses
-        model.factors = dict(self.factors)
+        model.factors = copy.copy(self.factors)
         for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
             fixed_sum = checks.known_sum(transform, factor.likelihood, exact)
             model.factors[name] = factor.with_fixed_sum(fixed_sum)
@@ -205,8 +213,7 @@ class AuxiliaryModel(serialization.Configured):
 
         Raises:
           OSError: if the folder cannot be written. ValueError: for a folder with other content, a name with a
-          suffix of Keras files, a factor that is not
-            trained yet, or as `description`.
+            suffix of Keras files, a factor that is not trained yet, or as `description`.
         """
         run = RunFolder(path)
         received, remedy = f"{path}, a file of Keras", "Leave out its suffix, or save one factor"
@@ -224,6 +231,23 @@ class AuxiliaryModel(serialization.Configured):
             arrays.backend().check_dtype(dtype)
             arrays.backend().set_dtype(config, dtype)
         return factor.keras_class().from_config(config)
+
+    def class_names(self) -> list[str]:
+        """The names of a class-conditional model's classes, by the data set of the run that was loaded."""
+        condition = arguments.instance("the model's condition", self.condition, conditions.Classes)
+        run = self.loaded_from and RunFolder(trained.find(self.loaded_from)).config()
+        return data.class_names(run and run.get("dataset"), condition.num_classes)
+
+    def class_numbers(self, condition: Any) -> Any:
+        """The numbers of classes given by name, one or a list. Raises ValueError for an unknown name."""
+        listed = condition if isinstance(condition, (list, tuple)) else [condition]
+        given = [x for x in listed if isinstance(x, str)]
+        names = self.class_names() if given else []
+        for name in given:
+            remedy = did_you_mean(name, names, "Choose one of them, or its number")
+            expect(name in names, f"a class of {', '.join(names)}", name, remedy)
+        numbers = [names.index(x) if isinstance(x, str) else x for x in listed]
+        return numbers if listed is condition else numbers[0]
 
     # Images of the factors.
 
@@ -246,8 +270,7 @@ class AuxiliaryModel(serialization.Configured):
 
         Raises:
           ValueError: for images of another dtype or number of channels, or of a size that a transform or a
-          factor
-            does not accept.
+            factor does not accept.
         """
         inputs = self._inputs(self.checked(images), None)
         self._check_shapes(inputs)
@@ -339,9 +362,8 @@ class AuxiliaryModel(serialization.Configured):
         """
         checked = self._checked(images, condition)
         both, shape = self._by_factor("bound_and_exact", *checked, by), checked[0].shape[1:]
-        bounds, exact = (
-            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, shape) for i in range(2)
-        )
+        parts = ({name: nats[i] for name, nats in both.items()} for i in range(2))
+        bounds, exact = (in_bits_per_dim(nats, shape) for nats in parts)
         return bounds, exact
 
     @accepts_single
@@ -377,7 +399,8 @@ class AuxiliaryModel(serialization.Configured):
 
     def _by_factor(self, method, images, condition, by, *args, size=None):
         """dict, name -> the results of a factor's method of `Inputs`, in batches for images of `size`."""
-        use_graphs, factors = by_graph(by or self.by, self.factors.values(), images), self.factors
+        use_graphs = by_graph(self.by if by is None else by, self.factors.values(), images)
+        factors = self.factors
         if use_graphs and not arrays.is_symbolic(images):
             factors = {name: factor.as_keras() for name, factor in factors.items()}
 
@@ -434,7 +457,7 @@ class AuxiliaryModel(serialization.Configured):
     @accepts_single
     def sample(
         self,
-        seeds: ArrayLike,
+        seeds: Seeds,
         *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
@@ -483,11 +506,10 @@ class AuxiliaryModel(serialization.Configured):
 
         Raises:
           ValueError: while a graph is traced; for invalid arguments; for particles without known pixels, or
-          in graphs;
-            for a model in mixed precision, or with a factor that is not trained yet; if an image given to an
-            exact model contradicts known pixels (the message has the place); or for known pixels that a model
-            cannot keep: a factor below an exact one has a likelihood without bounds, or the sum of an exact
-            one is not `dense`.
+            in graphs; for a model in mixed precision, or with a factor that is not trained yet; if an image
+            given to an exact model contradicts known pixels (the message has the place); or for known pixels
+            that a model cannot keep: a factor below an exact one has a likelihood without bounds, or the sum
+            of an exact one is not `dense`.
         """
         request = DrawRequest(
             seeds, log_scale_shift, condition, mode, method, jit_compile, by, image_size
@@ -500,7 +522,7 @@ class AuxiliaryModel(serialization.Configured):
     def colorize(
         self,
         images: ArrayLike,
-        seeds: ArrayLike | None = None,
+        seeds: Seeds | None = None,
         *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
@@ -518,8 +540,7 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, whose colors
             are ignored. The model's transform computes the auxiliary images of both.
-          seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, up to rounding. None: [0,
-            b].
+          seeds: int32 [B, 2]: picture b depends on seeds[b], images[b] alone, up to rounding. None: [0, b].
           log_scale_shift, mode, jit_compile, condition: as for `sample`.
           num: int, 1 to 64, colorings per picture; None for one, without clusters.
 
@@ -539,7 +560,7 @@ class AuxiliaryModel(serialization.Configured):
         self,
         images: ArrayLike,
         times: int = 2,
-        seeds: ArrayLike | None = None,
+        seeds: Seeds | None = None,
         *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
@@ -570,7 +591,7 @@ class AuxiliaryModel(serialization.Configured):
         self,
         images: ArrayLike,
         mask: ArrayLike,
-        seeds: ArrayLike | None = None,
+        seeds: Seeds | None = None,
         *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
@@ -628,9 +649,8 @@ class AuxiliaryModel(serialization.Configured):
         for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
             auxiliary = arrays.cast(whole[name].auxiliary, dtype)
             fixed_sum = checks.declared_sum(transform, factor.likelihood)
-            move = (
-                fixed_sum.sums(move) / fixed_sum.step if fixed_sum else arrays.zeros_like(auxiliary)
-            )
+            zeros = arrays.zeros_like(auxiliary)
+            move = fixed_sum.sums(move) / fixed_sum.step if fixed_sum else zeros
             chain.append(auxiliary + move)
         below = [*chain[1:], None]
         moved = [Inputs(*x, condition) for x in zip(reversed(chain), reversed(below))]
@@ -645,11 +665,10 @@ class AuxiliaryModel(serialization.Configured):
         a `Categorical`, the log-probability is linear.
 
         Auxiliary images are those of the nearest integer image, plus the change from there in the sum that
-        their
-        transform declares, divided by its step: a half resolution moves with the mean, but keeps the rounding
-          of the
-        nearest integer image. So the density equals `log_prob` at integer images, and jumps where the nearest
-        integer image changes. Auxiliary images of a transform without a declared sum do not move.
+        their transform declares, divided by its step: a half resolution moves with the mean, but keeps the
+        rounding of the nearest integer image. So the density equals `log_prob` at integer images, and jumps
+        where the nearest integer image changes. Auxiliary images of a transform without a declared sum do not
+        move.
 
         Args:
           images: float32 or float64 [B, H, W, C], of any size that the factors accept, with values from 0 to

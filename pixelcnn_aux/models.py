@@ -286,8 +286,7 @@ def parallel_pyramid(
 
     Its largest images may decide the pixels of a diagonal at once instead: more evaluations, and fewer bits.
     The smallest image, the base, is modeled pixel by pixel, as in `pyramid`, or in groups. The factors are
-    named by the
-    relative sides of their images: "sixteenth", "eighth", "quarter", "half", "image".
+    named by the relative sides of their images: "sixteenth", "eighth", "quarter", "half", "image".
 
     Args:
       image_size: (H, W) of the images; None for images of any size from 1 x 1.
@@ -318,9 +317,8 @@ def parallel_pyramid(
     base: Any = architectures.light(base_blocks, **base_options)
     if base_parts is not None:
         base = architectures.parallel(base_blocks, [base_parts], **base_options)
-    trunk = functools.partial(
-        architectures.trunk, trunk_blocks, differences=bits > 8 and channels <= 4
-    )
+    differences = bits > 8 and channels <= 4
+    trunk = functools.partial(architectures.trunk, trunk_blocks, differences=differences)
     networks = [
         architectures.masked(masked_blocks, **network_options)
         if scale >= halvings - masked

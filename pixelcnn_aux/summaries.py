@@ -16,17 +16,18 @@ def factor_line(factor):
     facts = [type(factor.likelihood).__name__, "unconditional"]
     if factor.embedding is not None:
         facts[1:] = "conditional", "exact" if factor.exact else "a bound"
+    if factor.condition is not None:
+        facts[1] = f"conditional on {factor.condition}"
     facts.append(f"{_num_weights(factor):,} parameters")
     return f"<{type(factor).__name__} name={factor.name}: {', '.join(facts)}>"
 
 
 def model_lines(model):
     """A line about an `AuxiliaryModel`, and one per factor in the order of sampling."""
-    quality, factors = "exact" if model.exact else "a bound", model.factors.values()
+    kind, factors = "exact" if model.exact else "a bound", model.factors.values()
+    kind += f", conditional on {model.condition}" if model.condition else ""
     images = f"{_by(*model.image_size)} images" if model.image_size else "images of any size"
-    lines = [
-        f"<{type(model).__name__} of {images}: {quality}, {_num_weights(*factors):,} parameters"
-    ]
+    lines = [f"<{type(model).__name__} of {images}: {kind}, {_num_weights(*factors):,} parameters"]
     sizes = model.sizes() if model.image_size else dict.fromkeys(model.factors)
     for factor in factors:
         size = sizes[factor.name]

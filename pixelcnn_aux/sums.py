@@ -93,10 +93,8 @@ def existing_by_place(size: Sequence[Any], side: int) -> list[np.ndarray] | None
     if is_divided(size, side):
         return None
     rows, columns = (np.arange(count) * side for count in num_blocks(size, side))
-    exist = (
-        np.outer(rows + row < size[0], columns + column < size[1])
-        for row, column in np.ndindex(side, side)
-    )
+    places = np.ndindex(side, side)
+    exist = (np.outer(rows + y < size[0], columns + x < size[1]) for y, x in places)
     return [x[..., np.newaxis].astype(np.float32) for x in exist]
 
 
@@ -150,8 +148,7 @@ class FixedSum(Configured):
 
     Raises:
       ValueError: for invalid arguments, sums of 2 ** 29 or more, or a step so small that earlier values could
-      leave a
-        window that no later value reaches.
+        leave a window that no later value reaches.
     """
 
     optional = ("center_units",)
@@ -250,9 +247,7 @@ class FixedSum(Configured):
         images, auxiliary = (arrays.cast(x, "int32") for x in (images, auxiliary))
         slacks = zip(*(by_place(x, self.ratio) for x in slack)) if slack else itertools.repeat(None)
         positions = zip(self._remainders(images, auxiliary), slacks)
-        by_position = [
-            position.bounds(remainder, here) for (position, remainder), here in positions
-        ]
+        by_position = [x.bounds(remainder, here) for (x, remainder), here in positions]
 
         def channel_bounds(channel, earlier):
             earlier = [by_place(x, self.ratio) for x in earlier]

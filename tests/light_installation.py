@@ -99,6 +99,7 @@ class LightInstallationTest(unittest.TestCase):
 
     def test_programs_work(self):
         self.assertIn("photographs", self.run_program("models"))
+        self.assertIn("# Lossless compression", self.run_program("docs", "codec"))
         for command in (["color"], ["enlarge"], ["complete", "--known", "half"]):
             self.run_program(*command, "picture.png", "--num", "1", "--out", f"{command[0]}.png")
             times = 2 if command == ["enlarge"] else 1

@@ -6,6 +6,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import arrays, serialization
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 
@@ -27,6 +28,20 @@ class AuxiliaryModelTest(helpers.TestCase):
         self.assertEqual({weight.dtype for weight in other.weights}, {"float64"})
         with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
             model.new_factor("8x8")
+
+    def test_classes_are_named_in_summaries_and_conditions(self):
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(2)))
+        self.assertIn("conditional on 2 classes", repr(model.factors["grayscale"]))
+        self.assertIn("a bound, conditional on 2 classes", repr(model))
+        run = helpers.temporary_folder(self) / "run"
+        RunFolder(run).create({"model": {}, "dataset": "cifar10"})
+        model.loaded_from = str(run)
+        images = helpers.pictures(2)
+        found = model.log_prob(images, ["automobile", 0])
+        self.assertAllEqual(found, model.log_prob(images, [1, 0]))
+        self.assertAllEqual(model.log_prob(images[0], "automobile"), found[0])
+        with self.assertRaisesRegex(KeyError, "factor of .'grayscale', 'image'.. Received: 'x'"):
+            model.factors["x"]
 
     def test_a_summary_of_factors_whose_parameters_add_up(self):
         """With the bits of a trained model."""

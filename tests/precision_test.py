@@ -52,8 +52,8 @@ class MixedPrecisionTest(helpers.TestCase):
             inputs = model.inputs(helpers.pictures(3))["image"]
             self.assertEqual(mixed.params(inputs).dtype, tf.float32)
             self.assertEqual(mixed.log_prob(inputs).dtype, tf.float32)
-            dtype = mixed.features(inputs.auxiliary)[0].dtype
-            self.assertEqual(dtype, policy.removeprefix("mixed_"))
+            for by in ("numpy", "graph"):
+                self.assertEqual(mixed.features(inputs.auxiliary, by=by)[0].dtype, tf.float32)
             # Kernels are normalized in float32.
             layers = map(pa.layers.normalized_layers, (factor, mixed))
             for layer, other in zip(*layers, strict=True):
@@ -141,14 +141,20 @@ class MixedPrecisionTest(helpers.TestCase):
             self.assertFalse(devices.is_mixed_faster())
 
     def test_a_run_goes_on_in_the_policy_that_it_was_begun_with(self):
-        run = RunFolder(helpers.temporary_folder(self))
-        self.assertEqual(devices.policy_of(run["image"]), devices.mixed_policy())
+        config = helpers.run_config(in_float32(True), self.folder / "image")
+        self.assertIsNone(devices.policy_of(config, "image", False))
+        self.assertEqual(devices.policy_of(config, "image", True), devices.mixed_policy())
         for policy in POLICIES:
-            run[policy].record_training({"policy": policy})
-            self.assertEqual(devices.policy_of(run[policy]), policy)
-        run["image"].record_training({"policy": "float8"})
+            run = helpers.run_config(in_float32(True), self.folder / policy)
+            run.folder["image"].record_training({"policy": policy})
+            self.assertEqual(devices.policy_of(run, "image", True), policy)
+            # Built so, as by Keras's global policy.
+            built = mock.Mock(factors={"image": factors(policy)[2]})
+            built = helpers.run_config(built, self.folder / "new")
+            self.assertEqual(devices.policy_of(built, "image", False), policy)
+        config.folder["image"].record_training({"policy": "float8"})
         with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
-            devices.policy_of(run["image"])
+            devices.policy_of(config, "image", True)
 
     def test_on_gpus_it_has_to_be_asked_for(self):
         """Slow processors give a warning, GPUs none."""

@@ -104,7 +104,7 @@ WRONG = (
     (log_prob(RGB, np.array([0, 1, 2**32]), TEN), "Received: 4294967296"),
     (log_prob(RGB, [0.0, 1.0, 1.0], TEN), "int .3..*Received: float64 .3."),
     (log_prob(RGB, [True, False, True], TEN), "int .3..*Received: bool .3."),
-    (log_prob(RGB, ["a", "b", "c"], TEN), "as an array of numbers"),
+    (log_prob(RGB, ["a", "b", "c"], TEN), "a class of class 0, .* Received: a"),
     (log_prob(RGB, [0, 1], TEN), "int .3..*Received: int32 .2."),
     (log_prob(RGB, [[0], [1], [2]], TEN), r"int32 \[3, 1\]"),
     (log_prob(RGB, LABELS), "Expected no condition"),
@@ -113,6 +113,17 @@ WRONG = (
     (log_prob(RGB, [[np.nan, 0.0]] * 3, PAIRS), "finite vectors"),
     (lambda test: model(condition=PAIRS).class_log_probs(RGB), "Classes.*vectors of 2"),
     (lambda test: model(condition=TEN).sample(SEEDS, condition=LABELS), "int .2..*: int32 .3."),
+    (lambda test: data.from_arrays(RGB, [0, -2, 1]), "labels from 0 to .*Received: .-2."),
+    (
+        lambda test: data.from_arrays(RGB, [0, 2**40, 1]),
+        "labels from 0 to .*Received: .1099511627776.",
+    ),
+    # Arguments that are neither.
+    (lambda test: model().sample(2, log_scale_shift=True), "a finite number.*Received: True"),
+    (lambda test: model().with_exact("yes"), "exact of True or False"),
+    (lambda test: model().log_prob(RGB, by=""), "by of 'numpy', 'graph'"),
+    (lambda test: model().computing("np"), "by of 'numpy', 'graph'"),
+    (lambda test: pa.load("photographs", best=None), "best of True or False"),
     # Images of a model.
     (log_prob(RGB.astype(np.uint16)), "as uint8 .*Received: uint16"),
     (log_prob(GRAY, None, None, 1, 10), "as uint16 .*Received: uint8"),

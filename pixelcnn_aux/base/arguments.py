@@ -19,6 +19,7 @@ from pixelcnn_aux.base.errors import did_you_mean, expect
 # Arrays, tensors, numbers, and lists of them.
 ArrayLike: TypeAlias = numpy.typing.ArrayLike
 Tensor: TypeAlias = Any  # of Keras's backend, which has no types
+Seeds: TypeAlias = int | Sequence[Sequence[int]] | np.ndarray  # a str is another `ArrayLike`
 Size: TypeAlias = Sequence[int]  # (H, W)
 PathLike: TypeAlias = str | os.PathLike[str]
 Config: TypeAlias = dict[str, Any]  # JSON-serializable
@@ -35,6 +36,7 @@ MAX_PER_PIXEL = 2**20  # outputs of a layer
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that in training
 
 MODES = ("sample", "map")  # of draws
+BACKENDS = ("numpy", "graph")  # choices of `by`
 # Packages whose arrays stay tensors; other arrays become NumPy's.
 _TENSOR_PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "tensorflow_probability")
 
@@ -82,9 +84,9 @@ def whole_each(name: str, value: Any, count: int, one: str) -> list[int]:
     return [whole(name, number) for number in each]
 
 
-def choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """One of `choices`, as a str."""
-    if not isinstance(value, str) or value not in choices:
+def choice(name: str, value: Any, choices: Collection[str], optional: bool = False) -> Any:
+    """One of `choices`, as a str; or None if `optional`."""
+    if not (optional and value is None) and (not isinstance(value, str) or value not in choices):
         remedy = did_you_mean(value, choices, "Give such a value")
         _refuse(name, value, f"of {', '.join(map(repr, choices))}", remedy)
     return value

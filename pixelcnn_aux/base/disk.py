@@ -238,9 +238,7 @@ def write_or_agree(file, settings, prefix=""):
         write_json(file, settings, if_new=True)
     differing = differences(read_dict(file, "settings"), settings, prefix)
     expected = f"a workdir made with the same settings; {file} has others"
-    expect(
-        not differing, expected, differing, "Choose another --workdir, or the settings of this one"
-    )
+    expect(not differing, expected, differing, "Choose another --workdir, or its own settings")
 
 
 def differences(recorded, settings, prefix="", most=5):

@@ -74,6 +74,8 @@ def accepts_single(method: _Method) -> _Method:
         bound, ranks = signature.bind(model, *args, **kwargs).arguments, dict(_RANKS)
         if model.condition is not None:
             ranks["condition"] = len(model.condition.shape)
+            if "condition" in bound:
+                bound["condition"] = model.class_numbers(bound["condition"])
         single = set()  # names of arguments without a batch axis
 
         def batch(name, value):
@@ -89,7 +91,7 @@ def accepts_single(method: _Method) -> _Method:
 
         batches = {name: batch(name, value) for name, value in bound.items()}
         if single <= {"condition"}:
-            return method(model, *args, **kwargs)
+            return method(**bound)
         return arrays.mapped(lambda x: x[0], method(**batches))
 
     return cast(_Method, call)

@@ -6,11 +6,12 @@ import threading
 import time
 from concurrent import futures
 
-_PATIENCE, _INTERVAL = 5, 0.1  # seconds: before a late bar, and between redraws
+_PATIENCE = 5  # seconds before a late bar
+_INTERVAL, _LINES = 0.1, 30  # seconds between redraws in a terminal, and between lines elsewhere
 
 
 def progress_bar(count, unit="step", patience=0.0):
-    """Returns `update(done, **metrics)`: a terminal line is redrawn; other output gets one at the end."""
+    """Returns `update(done, **metrics)`: a terminal line is redrawn; other output gets a line at times."""
     # With a `patience`, in seconds, only terminals show it, and only for work that takes longer.
     start = drawn = time.perf_counter()
     first, begun = None, not patience
@@ -20,7 +21,7 @@ def progress_bar(count, unit="step", patience=0.0):
         now, is_last, is_terminal = time.perf_counter(), done >= count, sys.stdout.isatty()
         first = first or (done, now)
         begun = begun or (is_terminal and not is_last and now - start > patience)
-        if not begun or not (is_last or (is_terminal and now - drawn > _INTERVAL)):
+        if not begun or not (is_last or now - drawn > (_INTERVAL if is_terminal else _LINES)):
             return
         drawn = now
         # Excludes the first units, which may have waited for compilation.
@@ -33,7 +34,8 @@ def progress_bar(count, unit="step", patience=0.0):
             state = f"{'=' * (20 * done // count):.<20} {duration(pace * (count - done))} left"
         metrics = "".join(f" - {name}: {value:.5g}" for name, value in values.items())
         line = f"{done:{len(str(count))}}/{count} {state}{metrics}"
-        print("\r\033[K" * is_terminal + line, end="\n" if is_last else "", flush=True)
+        end = "\n" if is_last or not is_terminal else ""
+        print("\r\033[K" * is_terminal + line, end=end, flush=True)
 
     return update
 

@@ -13,3 +13,7 @@ if TYPE_CHECKING:
     from pixelcnn_aux.codec.codec import Codec as Codec
 else:
     __getattr__, _PUBLIC = lazy.names(__name__, {"codec": "Codec"})
+    __all__ = _PUBLIC  # for help()
+
+    def __dir__():
+        return [*globals(), *_PUBLIC]

@@ -14,6 +14,7 @@ from pixelcnn_aux.base.arguments import ArrayLike
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import check_images
 from pixelcnn_aux.codec import container
+from pixelcnn_aux.codec.pictures import check_extras
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.tensors import fingerprint
 
@@ -50,9 +51,9 @@ class Codec:
         unquantized = [factor.name for factor in factors if not factor.quantized]
         expect(
             not unquantized,
-            "factors with quantized weights",
-            f"weights of {', '.join(unquantized)} that are not",
-            "Call factor.quantize_weights() once they are trained",
+            "factors with weights of whole numbers",
+            f"others, such as training leaves, in {', '.join(unquantized)}",
+            "Call factor.quantize_weights() of each once they are trained",
         )
         from pixelcnn_aux.codec.coding import Coding  # needs constriction
 
@@ -98,12 +99,14 @@ class Codec:
             batch=batch,
             bits=dict.fromkeys(self.model.factors, 0),
             machine=machine.describe(),
-            pictures=list(pictures),
+            pictures=list(pictures) if isinstance(pictures, Sequence) else pictures,
             streams=[],
             checksums=np.array([*map(_checksum, pixels)], np.uint32),
-            extras=list(extras),
+            extras=list(extras) if isinstance(extras, Sequence) else extras,
         )
         container.check(contents)
+        for (_, *shape), each in zip(pictures, extras):
+            check_extras(each, tuple(shape))
         sizes = [(height, width) for _, height, width in pictures]
         expect(
             size is not None or [image.shape[:2] for image in pixels] == sizes,

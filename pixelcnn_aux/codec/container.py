@@ -103,7 +103,8 @@ def check(contents):
         f"{_MAX_NAME_BYTES} bytes, and as many tiles in total as there are images; and extras of "
         f"{', '.join(EXTRAS)} for each picture, or no extras"
     )
-    with restated(expected, "others", "Correct them"):
+    errors = ValueError, TypeError, AttributeError
+    with restated(expected, "others", "Correct them", *errors):
         _check(contents)
         _sizes_of_extras(_lengths(contents.extras), contents)
 

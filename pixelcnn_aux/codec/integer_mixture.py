@@ -246,10 +246,8 @@ def _inverse_scales(unit, half):
         ratio, offset = decimal.Decimal(half) / decimal.Decimal("127.5"), decimal.Decimal(0)
         least = decimal.Decimal(MIN_LOG_SCALE) - max(ratio, decimal.Decimal(1)).ln()
         if unit is not None:
-            offset = (
-                decimal.Decimal(CENTERED_LOG_SCALE_SHIFT)
-                + (decimal.Decimal(unit) / 16 / ratio).ln()
-            )
+            shift = decimal.Decimal(CENTERED_LOG_SCALE_SHIFT)
+            offset = shift + (decimal.Decimal(unit) / 16 / ratio).ln()
         first = math.floor((least - offset) * 2**_PARAMS)
 
         def inverse(n):

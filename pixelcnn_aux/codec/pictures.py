@@ -236,6 +236,12 @@ def _inflated(kind, data):
     return inflated
 
 
+def check_extras(extras, size):
+    """Raises ValueError for extras that no picture of this size (H, W) could be written with."""
+    for kind, data in extras.items():
+        _opened_alpha(data, size) if kind == "alpha" else _inflated(kind, data)
+
+
 def _opened_alpha(data, size):
     """Reads a picture's alpha from a PNG file: uint8 [H, W]. Raises ValueError for other files."""
     with restated(f"alpha of {size}, 8 bits, as a PNG file", "another file", _REMEDY):

@@ -174,6 +174,4 @@ def define_flags():
     )
     flags.DEFINE_bool("condition", None, condition)
     flags.DEFINE_bool("bytes", False, "Also compresses the images, and prints the size.")
-    flags.DEFINE_bool(
-        "codecs", False, "Measures PNG and other files, even if codecs.json has them."
-    )
+    flags.DEFINE_bool("codecs", False, "Measures PNG and other files even if codecs.json has them.")

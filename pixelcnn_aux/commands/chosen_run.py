@@ -10,7 +10,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.base import arguments, disk
-from pixelcnn_aux.base.errors import did_you_mean, expect
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
@@ -38,9 +38,7 @@ def define_flags():
 def define_source():
     """Defines the flags that `workdir` and `images` read."""
     define_workdir()
-    flags.DEFINE_string(
-        "dataset", None, "Overrides the run's data set; the names are those of train."
-    )
+    flags.DEFINE_string("dataset", None, "Overrides the run's data set; names are those of train.")
     define_images()
 
 
@@ -174,13 +172,6 @@ def batches(images, num_images=None):
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
 
 
-def class_names(model):
-    """Class names of a class-conditional model, from the data set of its run: list of str."""
-    run = getattr(model, "loaded_from", None)
-    config = RunFolder(trained.find(run)).config() if run else {}
-    return data.class_names(config.get("dataset"), model.condition.num_classes)
-
-
 def label_condition(model, count):
     """The condition of `count` images with the class --label, if set; None for unconditional models."""
     condition, label = model.condition, FLAGS.label
@@ -190,9 +181,5 @@ def label_condition(model, count):
     of = f"conditional on {condition}" if condition else "without a condition"
     received, remedy = f"--label {label}, and a model {of}", "Omit it, or train with --classes"
     expect(isinstance(condition, Classes), expected, received, remedy)
-    if not re.fullmatch(r"-?\d+", label):
-        names = class_names(model)
-        expected = f"--label as a number, or one of {', '.join(names)}"
-        expect(label in names, expected, label, did_you_mean(label, names, "Choose one of them"))
-        label = names.index(label)
-    return condition.checked(np.full(count, int(label)))
+    number = int(label) if re.fullmatch(r"-?\d+", label) else model.class_numbers(label)
+    return condition.checked(np.full(count, number))

@@ -34,7 +34,7 @@ def main():
             f"up to {name:16} accuracy {result['accuracy']:.4f}, "
             f"calibration error {result['calibration_error']:.4f}"
         )
-    names = chosen_run.class_names(model)
+    names = model.class_names()
     by_class = (f"{names[label]} {x:.3f}" for label, x in result["by_class"].items())
     print(f"accuracy by class: {', '.join(by_class)}")
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}

@@ -104,8 +104,8 @@ def compress(files):
                 opened.write(data)
         contents = container.read(data)
         pixels = sum(height * width for _, height, width in contents.named_sizes)
-        bits = 8 * len(data) / (pixels * channels)
-        print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
+        bits = 8 * len(data) / pixels
+        print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per pixel")
 
 
 def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):

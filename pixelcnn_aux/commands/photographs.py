@@ -55,7 +55,7 @@ def draw_each(paths, ending, call, scenes=None, **options):
     shards = jobs.run(function, items, model, size=1, suffix=".json", unit="photograph")
     for places, shard in zip(outputs, shards):
         for output, (height, width, bits) in zip(places, json.loads(shard)):
-            score = f", {bits:.3f} bits/dim" if FLAGS.num > 1 else ""
+            score = f", {bits:.3f} bits/dim" if bits else ""  # 0 if it was not computed
             print(f"Wrote {output}: {height} x {width}{score}")
 
 

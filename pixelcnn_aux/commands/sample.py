@@ -154,7 +154,7 @@ def by_class(model):
     """Rows with drawn images of each class."""
     [*_, image] = model.factors
     rows = []
-    for label, name in enumerate(chosen_run.class_names(model)):
+    for label, name in enumerate(model.class_names()):
         drawn = sample(model, f"images of {name}", condition=np.full(FLAGS.num, label))
         rows.append((name, image, drawn[image]))
     return rows

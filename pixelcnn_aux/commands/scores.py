@@ -101,11 +101,9 @@ def main():
 def compute(scored, model, images, name, bits_only):
     """Runs the job of a set: its `Scores`. `name` is that of its folder in --shards."""
     settings = {"sizes": scored.sizes, "as_jpeg": scored.as_jpeg, "bits_only": bits_only}
-    function = functools.partial(shard_scores, source=scored.source, **settings)
+    call = functools.partial(shard_scores, source=scored.source, **settings)
     folder = FLAGS.shards and pathlib.Path(FLAGS.shards, name)
-    shards = jobs.run_images(
-        function, scored.indices, model, images, folder=folder, best=FLAGS.best
-    )
+    shards = jobs.run_images(call, scored.indices, model, images, folder=folder, best=FLAGS.best)
     by_score: dict = {}
     for key, values in shards.joined().items():
         score, _, factor = key.partition("/")

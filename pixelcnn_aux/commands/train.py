@@ -54,9 +54,7 @@ def define_flags():
         ("init", None, "A run or trained model to start from; its networks choose the preset."),
     ):
         flags.DEFINE_string(name, default, text)
-    flags.DEFINE_integer(
-        "classes", None, "Conditions the model on the labels of this many classes.", 1
-    )
+    flags.DEFINE_integer("classes", None, "Conditions the model on labels of this many classes.", 1)
     chosen_run.define_images()
     flags.DEFINE_integer("channels", None, "Channels of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Bits per value of the images; 8 if unset.", 1, 16)
@@ -66,6 +64,8 @@ def define_flags():
     for field in dataclasses.fields(training.Training):
         text = f"Overrides the preset's value{_HELP.get(field.name, '')}."
         define.get(field.type, flags.DEFINE_float)(field.name, None, text)
+    minutes = "About how long to train, all new factors together; replaces their numbers of steps."
+    flags.DEFINE_float("minutes", None, minutes)
     flags.DEFINE_bool("remat", False, "Saves memory for time: evaluates blocks twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
@@ -131,6 +131,7 @@ def train(name, strategy, stop):
         stop=stop,
         init=FLAGS.init,
         profile=FLAGS.profile,
+        minutes=FLAGS.minutes,
     )
 
 

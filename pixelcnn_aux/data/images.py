@@ -266,5 +266,8 @@ def _checked_labels(labels, count):
     expected = f"labels as int [{count}] or float [{count}, D], one for each image"
     received = f"{labels.dtype.name} {list(labels.shape)}"
     expect(fits, expected, received, "Number the classes from 0 on")
+    wrong = labels[(labels < -1) | (labels >= arguments.MAX_PER_PIXEL)] if labels.ndim == 1 else ()
+    expected = f"labels from 0 to {arguments.MAX_PER_PIXEL - 1:,}, or -1 for no class"
+    expect(not len(wrong), expected, wrong[:1], "Number the classes from 0 on")
     # Integers keep their width: in 32 bits some would wrap to another class.
     return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")

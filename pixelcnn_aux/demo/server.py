@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -27,10 +28,11 @@ _MAX_BYTES = 2**16  # of a request without a file
 @contextlib.contextmanager
 def temporary_folder():
     """Keeps temporary files, also Gradio's if imported later, in a folder; removes it also on signals."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    directory = tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True)
     try:
-        directory = tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True)
         with directory as folder:
             folder = tempfile.tempdir = os.path.realpath(folder)
             # MPLCONFIGDIR: Matplotlib, imported by Gradio, writes a list of fonts.
@@ -38,7 +40,8 @@ def temporary_folder():
             os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_MAX_EVENTS": "1"}
             yield
     except SystemExit as end:
-        # Don't wait for computing threads, as Python would.
+        # Don't wait for computing threads, as Python would. They may have written while files were removed.
+        shutil.rmtree(directory.name, ignore_errors=True)
         os._exit(end.code)
 
 

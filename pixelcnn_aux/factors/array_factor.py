@@ -9,14 +9,14 @@ import numpy as np
 from pixelcnn_aux import batches
 from pixelcnn_aux.base import arguments, arrays, serialization, threads
 from pixelcnn_aux.base.arguments import Tensor
-from pixelcnn_aux.base.errors import expect, needs_all, restated
+from pixelcnn_aux.base.errors import expect, needs_all
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.base.rounding import in_quarters
 from pixelcnn_aux.factors import checks
 from pixelcnn_aux.factors.conditional import PARTS, Conditional, compiled
 from pixelcnn_aux.factors.quantizing import quantized
 from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN
-from pixelcnn_aux.networks.array_layers import ArrayMaker
+from pixelcnn_aux.networks.array_layers import ArrayMaker, CheckingMaker
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
 from pixelcnn_aux.scanning.full import FullScan
@@ -53,8 +53,6 @@ class ArrayFactor(Conditional):
       rounded: bool, whether networks compute with whole numbers.
       dtype: str, "float32" or "float64".
     """
-
-    quantized = True  # rounded weights are rounded when they are loaded
 
     def __init__(
         self,
@@ -150,25 +148,34 @@ class ArrayFactor(Conditional):
 
     def with_file(self, weights: dict[str, np.ndarray]) -> Self:
         """The factor with the arrays of a weights file. Raises ValueError for those of another factor."""
-        weights_of: dict[str, Any] = {"network": {}, "embedding": {}}
+        weights_of: dict[str, Any] = {part: {} for part in self.named_networks()}
         for path, x in weights.items():
             _, part, *rest = path.split("/")
             part = "embedding" if part == "embedding" else "network"
-            weights_of[part]["/".join(rest)] = x.astype(self.variable_dtype)
-        weights_of = {part: x for part, x in weights_of.items() if x}
-        errors = KeyError, ValueError, AttributeError, TypeError  # of missing layers
-        with restated("weights of this network", "others", "Load its own", *errors):
-            factor = self.with_weights(weights_of)
-            if self.rounded:  # training leaves them unrounded
-                factor = factor.with_weights(quantized(factor))
-            params = factor.params(factor.smallest_inputs())  # which all layers have to fit
-            if params.shape[-1] != self.likelihood.num_params:
-                raise ValueError(f"{params.shape[-1]} parameters of a pixel")
-        return factor
+            weights_of.setdefault(part, {})["/".join(rest)] = x.astype(self.variable_dtype)
+        self._check_shapes(weights_of)
+        factor = self.with_weights(weights_of)
+        for part, made in factor.network_weights.items():
+            for path, (kernel, _) in made.kept.items():
+                if not np.isfinite(kernel).all():
+                    raise ValueError(f"{part}/{path}/v, which cannot be normalized")
+        # Training leaves them unrounded.
+        return factor.with_weights(quantized(factor)[0]) if self.rounded else factor
+
+    def _check_shapes(self, weights):
+        # Raises ValueError unless weights are those of all layers, evaluated once.
+        arrays = {f"{part}/{path}": x for part, of in weights.items() for path, x in of.items()}
+        inputs, checked = self.smallest_inputs(), copy.copy(self)
+        condition = self.condition and self.condition.encode(inputs.condition)
+        maker = CheckingMaker(arrays, self.rounded, condition)
+        checked._networks = {part: x and maker.part(part, x) for part, x in self._networks.items()}
+        checked._params_at_once(inputs)
+        if unknown := arrays.keys() - maker.kept:
+            raise ValueError(f"{min(unknown):.200}, which no layer has")
 
     def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> Self:
         """The factor with its normalized kernels and biases as tensors, which graphs share."""
-        factor = copy.copy(self.plain())
+        factor = copy.copy(self)
         tensors = {part: x.mapped(tensor) for part, x in factor.network_weights.items()}
         factor.network_weights = tensors
         return factor.with_condition(None)
@@ -268,7 +275,7 @@ class ArrayFactor(Conditional):
         return factor
 
     def symbolic(self) -> Self:
-        return self.with_tensors(arrays.backend().read)
+        return self.plain().with_tensors(arrays.backend().read)
 
     @compiled
     def _features(self, inputs):

@@ -26,9 +26,7 @@ def check_names(names):
     """Checks that factors have different names that are valid folder names other than "total"."""
     expected = "one factor or more, each with a name of its own"
     expect(names and len(set(names)) == len(names), expected, names, "Give others by `names`")
-    expected = (
-        "names of letters, digits, _ and -, in ASCII, not first _ or -, other than 'total', the sum"
-    )
+    expected = "names of letters, digits, _ and -, in ASCII, not first _ or -, and not 'total'"
     for name in names:
         fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
         expect(fits and name != "total", expected, repr(name), "Give another by `names`")
@@ -113,6 +111,15 @@ def check_rounded(factor):
         expected = f"center_units={rounding.CENTERS}, and a unit that is a power of two"
         fits = units == rounding.CENTERS and math.frexp(likelihood.unit)[0] == 0.5
         check(fits, expected, f"center_units={units}, unit={likelihood.unit}")
+
+
+def check_layers(factor):
+    """Checks that all weights of an `ArrayFactor` are those of layers from the argument of `Module.make`."""
+    made = factor.network_weights.values()
+    others = [x for part in made for x in part.arrays if x.rpartition("/")[0] not in part.kept]
+    expected = f"networks of the factor {factor.name!r} of layers that NumPy evaluates, too"
+    received = f"layers of Keras, with the weights {', '.join(others[:4])}"
+    expect(not others, expected, received, "Make them by methods of the argument of `make`")
 
 
 def check_chain(factors, transforms, image_size):
@@ -214,11 +221,8 @@ def declared_sum(transform, likelihood):
     if fixed_sum is not None:
         values, channels = likelihood.num_values, likelihood.num_channels
         expected = f"the fixed sum of {name} to be of {values} values"
-        received, remedy = (
-            f"num_values={fixed_sum.num_values}",
-            "Build it with the argument of `fixed_sum`",
-        )
-        expect(fixed_sum.num_values == values, expected, received, remedy)
+        received, remedy = fixed_sum.num_values, "Build it with the argument of `fixed_sum`"
+        expect(received == values, expected, f"num_values={received}", remedy)
         received = fixed_sum.num_channels
         expected = f"the fixed sum of {name} to be over all of {channels} channels of images, or within each"
         remedy = "Correct it, or choose a transform of such images"

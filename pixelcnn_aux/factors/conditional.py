@@ -22,6 +22,7 @@ from pixelcnn_aux.base.inputs import (
     check_multiple,
     check_sides_known,
 )
+from pixelcnn_aux.factors.quantizing import quantized
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import (
     Embedding,
@@ -120,6 +121,11 @@ class Conditional:
     with_fixed_sum: Callable[..., Self]
     _evaluated: Callable[[Inputs], Tensor]  # parameters: float [B, H, W, P]
     _features: Callable[[Inputs], list[Tensor]]  # f_w(x_hat): float [B, h, w, F] each
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the present weights are whole numbers. Raises as `RoundedFactor.quantize_weights`."""
+        return self.rounded and quantized(self.plain())[1]
 
     def is_recording(self) -> bool:
         """Whether operations on weights are recorded, in a graph or for gradients."""
@@ -220,16 +226,20 @@ class Conditional:
         """
         inputs = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
         likelihood, auxiliary = self.likelihood, inputs.auxiliary
+        self.check_takes(auxiliary)
         checked = check_images(inputs.images, likelihood.num_channels, likelihood.num_values)
         condition = conditions.checked(self.condition, inputs.condition, checked.shape[0])
         if self.embedding is not None:
             auxiliary = self._checked_auxiliary(auxiliary)
-        else:
-            expected = "no auxiliary images: this factor is unconditional"
-            expect(auxiliary is None, expected, "some", "Give the images alone")
         inputs = Inputs(checked, auxiliary, condition)
         self.check_shapes(inputs)
         return inputs
+
+    def check_takes(self, auxiliary: Tensor) -> None:
+        """Raises ValueError for auxiliary images, maybe labels in their place, if the factor takes none."""
+        expected = "no auxiliary images: this factor takes none"
+        remedy = 'Give the images alone, or with labels as {"images": images, "condition": labels}'
+        expect(auxiliary is None or self.embedding is not None, expected, "some", remedy)
 
     def check_shapes(self, inputs: Inputs) -> None:
         """Raises ValueError for sizes of images or auxiliary images that the factor does not accept."""
@@ -252,13 +262,11 @@ class Conditional:
 
     def _checked_auxiliary(self, auxiliary):
         """Auxiliary images [B, h, w, c], checked."""
+        likelihood: Any = self.auxiliary_likelihood
         expected = "auxiliary images: this factor is conditional"
         expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
-        channels, values = (
-            self.auxiliary_likelihood.num_channels,
-            self.auxiliary_likelihood.num_values,
-        )
-        return check_images(auxiliary, channels, values, what="auxiliary images")
+        kind = likelihood.num_channels, likelihood.num_values
+        return check_images(auxiliary, *kind, what="auxiliary images")
 
     def features(
         self, auxiliary: ArrayLike, condition: ArrayLike | None = None, by: str | None = None

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Self
 
 import keras
-import numpy as np
 from keras import ops
 
 from pixelcnn_aux import conditions, layers, networks, summaries
@@ -98,9 +97,12 @@ class Factor(Conditional, keras.Model):
                     if not layer.built:
                         layer.build(shapes)
             self._check_takes_condition()
-            is_ours = type(self.network.module).__module__.startswith("pixelcnn_aux.")
-            if self.network.check_causality and not is_ours:
-                causality.check(ArrayFactor.of(self))
+            modules = (type(part.module).__module__ for part in self.networks())
+            if not all(name.startswith("pixelcnn_aux.") for name in modules):
+                array_factor = ArrayFactor.of(self)
+                checks.check_layers(array_factor)
+                if self.network.check_causality:
+                    causality.check(array_factor)
 
     def _as_module(self, part):
         """A network as a Keras model, built from its description unless it is one."""
@@ -134,6 +136,7 @@ class Factor(Conditional, keras.Model):
     def call(self, inputs, training=None):
         backend.check_not_forked()
         inputs = Inputs.of(inputs)
+        self.check_takes(inputs.auxiliary)
         with self.conditioned(inputs.condition):
             features = ()
             if inputs.auxiliary is not None:
@@ -159,10 +162,6 @@ class Factor(Conditional, keras.Model):
         described = serialization.serialize(self)
         serialization.check(described)
         return described
-
-    def with_tensors(self, tensor: Callable[[np.ndarray], Any]) -> ArrayFactor:
-        """See `ArrayFactor.with_tensors`."""
-        return self.plain().with_tensors(tensor)
 
     @functools.cached_property
     def variables_by_path(self) -> dict[str, dict[str, Any]]:
@@ -194,7 +193,7 @@ class Factor(Conditional, keras.Model):
         if arrays.is_plain(inputs.auxiliary) and not self.needs_tensors():
             return self.plain()._features.uncompiled(inputs)
         with self.conditioned(inputs.condition):
-            return self._embed(inputs.auxiliary)
+            return [ops.cast(x, self.variable_dtype) for x in self._embed(inputs.auxiliary)]
 
     def _evaluated(self, inputs):
         if arrays.is_plain(inputs.images) and not self.needs_tensors():
@@ -303,9 +302,7 @@ class Factor(Conditional, keras.Model):
     def from_config(cls, config):
         """The factor of a `get_config`, randomly initialized. Raises ValueError for an invalid one."""
         serialization.check_entries(cls.__name__, config, serialization.arguments_of(cls))
-        parts = {
-            name: serialization.deserialize(config.get(name), kind) for name, kind in PARTS.items()
-        }
+        parts = {x: serialization.deserialize(config.get(x), kind) for x, kind in PARTS.items()}
         return cls(**{**config, **parts})
 
     def save(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:

@@ -8,15 +8,21 @@ import numpy as np
 from pixelcnn_aux.base import rounding
 from pixelcnn_aux.base.errors import expect
 
+_TOLERANCE = 2.0**-8  # units: far more than errors of normalization
+
 
 def quantized(factor):
-    """Rounded arrays of an `ArrayFactor`: network -> path -> float32. Raises ValueError for inexact sums."""
-    arrays, largest = {}, {}
+    """Rounded arrays of an `ArrayFactor`: network -> path -> float32; and whether they were whole before.
+
+    Raises ValueError for inexact sums.
+    """
+    arrays, largest, changes = {}, {}, []
     for part, weights in factor.network_weights.items():
         arrays[part] = {}
         for layer in weights.layers:
             inputs = _inputs(factor, layer)
-            kernel, bias, largest_sum, largest[layer] = _of_layer(weights, layer, *inputs)
+            kernel, bias, largest_sum, largest[layer], change = _of_layer(weights, layer, *inputs)
+            changes.append(change)
             _check_exact(layer.path, largest_sum)
             v = kernel.astype(np.float32)
             norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
@@ -25,7 +31,7 @@ def quantized(factor):
     for layers in itertools.chain(*(part.sums() for part in factor.networks())):
         most = rounding.SUMS * sum(largest[layer] for layer in layers)
         _check_exact(" + ".join(layer.path for layer in layers), most)
-    return arrays
+    return arrays, max(changes) < _TOLERANCE
 
 
 def _inputs(factor, layer):
@@ -69,16 +75,18 @@ def _difference_units(likelihood, unit):
 
 
 def _of_layer(weights, layer, units, most):
-    """A layer's rounded kernel and bias, its largest sum in units, and its largest output: float64."""
+    """A layer's rounded kernel and bias, largest sum in units, largest output, and change: float64."""
     v, g, bias = (np.float64(x) for x in weights.raw(layer.path, layer))
     inputs = tuple(range(v.ndim - 1))
     kernel = v * (g / np.sqrt(np.square(v).sum(axis=inputs)))
     per_kernel = rounding.kernel_units(kernel, bias).astype(np.float64)
     whole, per_bias = np.round(kernel * per_kernel), rounding.ACTIVATIONS * per_kernel
-    bias = np.round(bias * per_bias) / per_bias
+    whole_bias = np.round(bias * per_bias)
+    pairs = (kernel * per_kernel, whole), (bias * per_bias, whole_bias)
+    change, bias = max(np.abs(x - y).max() for x, y in pairs), whole_bias / per_bias
     sums = (np.abs(whole) * np.reshape(most, (-1, 1))).sum(axis=inputs)
     sums += np.abs(bias) * units * per_kernel
-    return whole / per_kernel, bias, sums.max(), (sums / (units * per_kernel)).max()
+    return whole / per_kernel, bias, sums.max(), (sums / (units * per_kernel)).max(), change
 
 
 def _check_exact(path, most):

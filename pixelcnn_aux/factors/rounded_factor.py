@@ -2,9 +2,6 @@
 
 from typing import Any, Self
 
-from keras import ops
-
-from pixelcnn_aux import layers
 from pixelcnn_aux.base import rounding, serialization
 from pixelcnn_aux.factors import checks
 from pixelcnn_aux.factors.array_factor import ArrayFactor
@@ -38,18 +35,6 @@ class RoundedFactor(Factor):
 
     def quantize_weights(self) -> None:
         """Rounds the weights for good. Raises ValueError for a layer whose sums could reach 2 ** 24 units."""
-        for name, arrays in quantized(ArrayFactor.of(self)).items():
+        for name, arrays in quantized(ArrayFactor.of(self))[0].items():
             for path, weight in self.variables_by_path[name].items():
                 weight.assign(arrays[path])
-
-    @property
-    def quantized(self) -> bool:
-        """Whether the weights are rounded, up to the last digits of their normalization."""
-        for layer in layers.normalized_layers(self):
-            kernel, bias = layer.kernel(), layer.bias()
-            units = rounding.kernel_units(kernel, bias)
-            pairs = (kernel * units, 2.0**-8), (bias * units * rounding.ACTIVATIONS, 0.0)
-            for x, tolerance in pairs:
-                if ops.max(ops.abs(x - ops.round(x))) > tolerance:
-                    return False
-        return True

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import Any
 
 from pixelcnn_aux.base import threads
@@ -30,7 +31,6 @@ class Processes(futures.Executor):
     def _begin(self):
         watched, self._lifeline = SPAWN.Pipe(duplex=False)
         arguments = max(1, threads.cores // self.count), watched, self._prepare
-        # Not within `uninterrupted`: the first semaphore starts a process of Python's, which unblocks Ctrl-C.
         self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, arguments)
 
     def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> futures.Future:
@@ -54,6 +54,7 @@ class Processes(futures.Executor):
 @contextlib.contextmanager
 def uninterrupted():
     """Context in which processes start with Ctrl-C blocked: only this process handles it."""
+    resource_tracker.ensure_running()  # Python starts it with the first process, and then unblocks Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -291,9 +291,7 @@ class Likelihood(Configured):
             center is not None or not self.centered,
             f"`{name}` for a centered likelihood",
         )
-        remedy = (
-            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False"
-        )
+        remedy = "Give those of the transform's `fixed_sum`, or a likelihood with centered=False"
         expect(fits, expected, None, remedy)
 
     def _check_bounded(self):

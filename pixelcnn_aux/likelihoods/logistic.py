@@ -15,9 +15,7 @@ TAIL = 16.0
 # In pixels of 256 values. With larger scales an interval is flat to one part in a thousand, and rounding
 # errors would distort draws.
 FLAT = 1e5
-LOOKED_UP = (
-    256  # With at most this many values, a table of the ends of bins is faster than computing them.
-)
+LOOKED_UP = 256  # up to so many values, a table of the ends of bins is faster than computing them
 
 
 class Logistics(NamedTuple):

@@ -46,24 +46,24 @@ class ArrayMaker:
         inner._path += f"{name}/"
         return inner.made(module)
 
-    def _layer(self, cls, name, **options):
+    def _layer(self, cls, name, filters, kernel_size=(), conditional=False, **options):
         """A layer; None without weights, as for the projection of a block without skips."""
         path = self._path + name
         return cls(self, path, **options) if f"{path}/v" in self.arrays else None
 
-    # The shapes of arrays determine the arguments that are ignored here.
-
     def convolution(self, name, filters, kernel_size, stream, strides=1, itself=True, **options):
-        return self._layer(Convolution, name, stream=stream, stride=strides, itself=itself)
+        own = {"stream": stream, "stride": strides, "itself": itself}
+        conditional = options.get("conditional")
+        return self._layer(Convolution, name, filters, kernel_size, conditional, **own)
 
     def transposed(self, name, filters, kernel_size, stream):
-        return self._layer(ConvolutionTranspose, name, stream=stream)
+        return self._layer(ConvolutionTranspose, name, filters, kernel_size, stream=stream)
 
     def dense(self, name, filters, **options):
-        return self._layer(Dense, name)
+        return self._layer(Dense, name, filters, (), options.get("conditional"))
 
     def projection(self, name, filters):
-        return self._layer(Projection, name)
+        return self._layer(Projection, name, filters)
 
     def dropout(self, name, rate):
         return _unchanged
@@ -78,9 +78,7 @@ class ArrayMaker:
         """A maker of layers whose arrays are a function of these."""
         maker = copy.copy(self)
         maker.kept = {path: tuple(map(function, pair)) for path, pair in self.kept.items()}
-        maker.arrays = {
-            path: function(x) if path.endswith("/h") else x for path, x in self.arrays.items()
-        }
+        maker.arrays = {p: function(x) if p.endswith("/h") else x for p, x in self.arrays.items()}
         return maker
 
     def in_order(self):
@@ -92,16 +90,13 @@ class ArrayMaker:
     def raw(self, path, layer):
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
         v, g, bias = (self.arrays[f"{path}/{name}"] for name in "vgb")
-        v = layer.arranged(v)
-        if not v.shape[-1:] == g.shape == bias.shape:  # NumPy would broadcast them
-            raise ValueError(f"{v.shape}, {g.shape} and {bias.shape} as {path}/v, /g and /b")
-        return v, g, bias
+        return layer.arranged(v), g, bias
 
     def normalized(self, path, layer):
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
         if path not in self.kept:
             v, g, bias = self.raw(path, layer)
-            with np.errstate(invalid="ignore"):  # zeros, which trained weights will replace
+            with np.errstate(all="ignore"):  # zeros, which trained weights will replace
                 kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
             if self.rounded:
                 units = rounding.kernel_units(kernel, bias)
@@ -114,6 +109,32 @@ class ArrayMaker:
         if h is not None and self.condition is not None:
             bias = bias + arrays.matmul(arrays.cast(self.condition, h.dtype), h)
         return kernel, bias
+
+
+class CheckingMaker(ArrayMaker):
+    """Makes layers that check the shapes of their arrays, and return zeros; `kept` are the arrays' paths."""
+
+    def _layer(self, cls, name, filters, kernel_size=(), conditional=False, **options):
+        path = self._path + name
+
+        def zeros(x):
+            parts = x if isinstance(x, (list, tuple)) else [x]
+            batch, *size, _ = parts[0].shape
+            channels = sum(part.shape[-1] for part in parts)
+            ends = (filters, channels) if cls.transposed else (channels, filters)
+            shapes = {"v": (*kernel_size, *ends), "g": (filters,), "b": (filters,)}
+            if conditional and self.condition is not None:
+                shapes["h"] = self.condition.shape[-1], filters
+            for kind, shape in shapes.items():
+                found = getattr(self.arrays.get(f"{path}/{kind}"), "shape", "nothing")
+                if found != shape:
+                    raise ValueError(f"{found} instead of {shape} as {path}/{kind}")
+                self.kept[f"{path}/{kind}"] = shape
+            times, stride = 1 + cls.transposed, options.get("stride", 1)
+            size = (times * side // stride for side in size)
+            return np.zeros((batch, *size, filters), parts[0].dtype)
+
+        return zeros
 
 
 class Dense:

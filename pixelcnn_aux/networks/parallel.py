@@ -91,13 +91,11 @@ class ParallelPixelCNN(Network):
         return turns
 
     def make(self, layers: LayerMaker) -> None:
-        self.rounded, size = layers.rounded, (self.filters, self.kernel_size)
+        self.rounded, first = layers.rounded, (self.filters, self.kernel_size, "unshifted")
         # First and last layers are precise, as in `PixelCNN`.
         options: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}
         indices = range(len(self.groups))
-        self.firsts = [
-            layers.convolution(f"{k}_first", *size, "unshifted", precise=True) for k in indices
-        ]
+        self.firsts = [layers.convolution(f"{k}_first", *first, precise=True) for k in indices]
         self.streams = [
             layers.part(
                 f"{k}_stream",

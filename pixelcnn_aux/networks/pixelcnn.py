@@ -57,14 +57,11 @@ class PixelCNN(Network):
         self.above = first("above", kernel_size=(2, 3), stream="vertical")
         self.row_above = first("row_above", kernel_size=(1, 3), stream="vertical")
         self.left = first("left", kernel_size=(2, 1), stream="horizontal")
-        kernel_sizes = {"vertical": self.vertical_kernel, "horizontal": self.horizontal_kernel}
-        self.vertical, self.horizontal = (
-            layers.part(
-                name,
-                Stream(self.topology, name, self.filters, kernel_size=size, dropout=self.dropout),
-            )
-            for name, size in kernel_sizes.items()
-        )
+        part = functools.partial(Stream, self.topology, filters=self.filters, dropout=self.dropout)
+        vertical = part("vertical", kernel_size=self.vertical_kernel)
+        self.vertical = layers.part("vertical", vertical)
+        horizontal = part("horizontal", kernel_size=self.horizontal_kernel)
+        self.horizontal = layers.part("horizontal", horizontal)
         self.last = layers.dense("last", self.num_params, precise=True)
 
     def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:

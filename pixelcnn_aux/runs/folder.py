@@ -204,8 +204,5 @@ class FactorFolder:
         patterns = ("*.weights.h5", "checkpoints/step-*.npz")
         file = next((file for pattern in patterns for file in self.path.glob(pattern)), None)
         expected = f"weights and checkpoints of factor {self.name!r} as .safetensors"
-        received, remedy = (
-            f"{file}, of an earlier version",
-            "Train again in another folder, or use that version",
-        )
-        expect(file is None, expected, received, remedy)
+        remedy = "Train again in another folder, or use that version"
+        expect(file is None, expected, f"{file}, of an earlier version", remedy)

@@ -37,6 +37,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         Hub.
     """
     arguments.choice("dtype", dtype, ("float32", "float64"))
+    arguments.flag("best", best)
     run = RunFolder(trained.find(path))
     description = run.config()["model"]
     expected, received = f"the description of a model in {run}", "one that cannot be built"

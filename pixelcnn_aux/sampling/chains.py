@@ -14,9 +14,7 @@ from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
-_PER_PIXEL = (
-    12 / 255
-)  # largest change of a color, as a share of all values: chosen by eye, on photographs
+_PER_PIXEL = 12 / 255  # largest change of a color, as a share of all values: chosen by eye
 _CHUNK = 2**14  # pixels whose noise is computed at once, in a cache
 
 
@@ -61,8 +59,7 @@ def checked(model, request, count=None):
     arguments.choice("mode", request.mode, arguments.MODES)
     arguments.choice("method", request.method, METHODS)
     arguments.flag("jit_compile", request.jit_compile)
-    if request.by is not None:
-        arguments.choice("by", request.by, ("numpy", "graph"))
+    arguments.choice("by", request.by, arguments.BACKENDS, optional=True)
     fits, expected = request.by != "numpy" or not request.jit_compile, "jit_compile=False"
     expect(fits, f"{expected} with by='numpy'", True, "Leave one of them out")
     seeds: Any = count if request.seeds is None else request.seeds
@@ -79,10 +76,10 @@ def checked(model, request, count=None):
     dtype, shape = seeds.dtype.name, list(seeds.shape)
     fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each, or how many"
     expect(fits, "seeds as int32 [B, 2]", f"{dtype} {shape}", remedy)
-    batch, shifts = len(seeds), shifts.astype(np.float32)
+    batch, is_flag, shifts = len(seeds), shifts.dtype == bool, shifts.astype(np.float32)
     expected = f"seeds as int32 [{count}, 2], two numbers for each image"
     expect(count in (None, batch), expected, shape, "Give them, or none")
-    fits = shifts.shape in ((), (batch,)) and np.isfinite(shifts).all()
+    fits = shifts.shape in ((), (batch,)) and np.isfinite(shifts).all() and not is_flag
     expected = f"log_scale_shift as a finite number, or one for each of {batch} images"
     received, remedy = request.log_scale_shift, "Give 0 to draw as trained, less to vary less"
     expect(fits, expected, arguments.short_repr(received), remedy)

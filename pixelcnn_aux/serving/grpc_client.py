@@ -206,9 +206,7 @@ class Client:
 
     def _expect(self, fits, expected, received):
         expected = f"{expected:.300} in an answer of {self.server}"
-        remedy = (
-            f"Serve an export of this package there as {self.model}, with the signature auxiliaries"
-        )
+        remedy = f"Serve an export there as {self.model}, with the signature auxiliaries"
         expect(fits, expected, f"{received!r:.300}", remedy, kind=RuntimeError)
 
 

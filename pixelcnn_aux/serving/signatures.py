@@ -59,7 +59,7 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
         return module.weights[-1]
 
     model = copy.copy(model)
-    model.factors = {name: x.with_tensors(variable) for name, x in model.factors.items()}
+    model.factors = {name: x.plain().with_tensors(variable) for name, x in model.factors.items()}
     served = _served(model, max_batch, jit_compile)
     functions = {name: _concrete(*served[name], max_batch) for name in names}
     default = "sample" if "sample" in functions else names[0]

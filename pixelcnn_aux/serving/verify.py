@@ -108,9 +108,7 @@ def _run_export(path, max_batch, requests):
     """Answers to `_requests`: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
-        arrays = {
-            f"{name}/{k}": x for name, request in requests.items() for k, x in request.items()
-        }
+        arrays = {f"{name}/{k}": x for name, given in requests.items() for k, x in given.items()}
         np.savez(inputs, **arrays)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)

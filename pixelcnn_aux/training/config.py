@@ -80,6 +80,12 @@ class Training:
         """Total number of steps over all epochs."""
         return self.epochs * self.steps_per_epoch
 
+    def lasting(self, times: float) -> Self:
+        """These settings with a multiple of the steps, in as many epochs, at least one step."""
+        epochs = max(1, int(times * self.epochs))
+        steps = max(1, int(times * self.steps / epochs))
+        return dataclasses.replace(self, epochs=epochs, steps_per_epoch=steps)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
@@ -167,6 +173,7 @@ class RunConfig:
     init: str | None
     profile: bool
     callbacks: tuple = ()  # of `keras.callbacks.Callback`
+    times: dict = dataclasses.field(default_factory=dict)  # for `minutes`: see `loop._times`
 
     @property
     def recorded_images(self):

@@ -66,9 +66,7 @@ class Hosts:
         self.num_replicas = self.strategy.num_replicas_in_sync
         resolver = getattr(self.strategy, "cluster_resolver", None)
         spec = resolver.cluster_spec().as_dict() if resolver else {}
-        workers = [
-            (role, task) for role in ("chief", "worker") for task in range(len(spec.get(role, ())))
-        ]
+        workers = [(x, k) for x in ("chief", "worker") for k in range(len(spec.get(x, ())))]
         self.num = max(1, len(workers))
         self._position = 0
         if self.num > 1:
@@ -76,9 +74,8 @@ class Hosts:
 
     def _init_jax(self):
         self.num, self._position = jax.process_count(), jax.process_index()
-        devices = (
-            self.strategy.device_mesh.backend_mesh.devices.ravel() if self.strategy else [None]
-        )
+        mesh = self.strategy and self.strategy.device_mesh.backend_mesh
+        devices = mesh.devices.ravel() if mesh else [None]
         self.num_replicas = len(devices)
         if self.num > 1:
             counts = collections.Counter(device.process_index for device in devices)
@@ -164,8 +161,13 @@ def mixed_policy():
     return "mixed_bfloat16"
 
 
-def policy_of(folder):
-    """The mixed-precision policy recorded in a `FactorFolder`, or `mixed_policy` for a new one."""
+def policy_of(config, name, is_mixed):
+    """The mixed-precision policy of a factor, recorded or new, if it `is_mixed` or was built so; or None."""
+    folder, factor = config.folder[name], config.model.factors[name]
+    if factor.compute_dtype != factor.variable_dtype:  # by Keras's global policy
+        return f"mixed_{factor.compute_dtype}"
+    if not is_mixed:
+        return None
     policy = (folder.recorded_training() or {}).get("policy")
     if policy is None:
         return mixed_policy()

@@ -57,9 +57,7 @@ def fitting(init, model, names, *, new, seed=0, as_loaded=False):
         print(f"{name}: first weights from {init}", flush=True)
     if new == names and not (weights or as_loaded):
         trained_names = ", ".join(name for name in run.factors if name not in run.untrained)
-        expected = (
-            f"a run to start from with weights that fit one of the factors {', '.join(names)}"
-        )
+        expected = f"a run to start from whose weights fit one of the factors {', '.join(names)}"
         received = f"{init}, with {trained_names or 'none'}, of other names, shapes or meaning"
         same = " --preset ".join(preset_like(init, *presets.BY_MODEL))
         same = f"train {same}, which has its networks" if same else "a preset of the same networks"
@@ -75,9 +73,8 @@ def preset_like(init, *names):
         for name in names:
             for preset, chosen in presets.BY_MODEL[name].items():
                 model = chosen.constructor(**chosen.model)
-                own, theirs = (
-                    [factor.keras_class() for factor in x.factors.values()] for x in (model, run)
-                )
+                pair = (x.factors.values() for x in (model, run))
+                own, theirs = ([factor.keras_class() for factor in x] for x in pair)
                 if own == theirs and not any(_misfit(model, run, x) for x in model.factors):
                     return name, preset
     return ()

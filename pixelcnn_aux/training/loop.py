@@ -42,6 +42,8 @@ else:
 
 _SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
 _VALIDATION_BATCH = 64
+_TIMED = 10  # steps of each factor, for `minutes`
+_PLANNED = 0.9  # share of these minutes, since files and samples take some time
 
 
 def train(
@@ -59,6 +61,7 @@ def train(
     init: PathLike | None = None,
     profile: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    minutes: float | None = None,
 ) -> None:
     """Trains factors of a model in a workdir, each from its last checkpoint.
 
@@ -86,9 +89,13 @@ def train(
       profile: bool, whether to trace a few steps of each factor into its logs (`Profile`).
       callbacks: `keras.callbacks.Callback`s, called on the chief for each factor. Their `model` is the factor
         with the weights in training, not the averages; they must not change it. `on_epoch_end` gets the row
-        of metrics.csv, after the checkpoint is written; `on_train_batch_end` gets the step's "bits_per_dim"
-        and "gradient_norm", up to eight steps later. `on_train_begin`, `on_train_end` and `on_epoch_begin`
-        are called too. `stop_training` ends the factor after the epoch.
+        of metrics.csv, and its bits as "loss" and "val_loss", after the checkpoint is written;
+        `on_train_batch_end` gets the step's "bits_per_dim" and "gradient_norm", up to eight steps later.
+        `on_train_begin`, `on_train_end` and `on_epoch_begin` are called too. `stop_training` ends the factor
+        after the epoch.
+      minutes: float, about how long to train: all factors take the same multiple of their `Training`'s steps,
+        over which the learning rate falls. It follows from the times of a few steps of each, whose weights
+        are dropped, and is kept in training.json for runs that resume. None for the steps of `training`.
 
     Raises:
       Stopped: a BaseException, when `stop` has received a signal.
@@ -112,6 +119,8 @@ def train(
     callbacks = arguments.instance("callbacks", callbacks, abstract, optional=True) or ()
     for callback in callbacks:
         arguments.instance("a callback", callback, keras.callbacks.Callback)
+    if minutes is not None:
+        minutes = arguments.positive("minutes", minutes, 10**6)
     config = RunConfig(
         model=model,
         images=_checked_images(images, model, trainings),
@@ -139,6 +148,9 @@ def train(
     if hosts.chief:
         config.folder.create({**config.images.source, **description})
     config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
+    if minutes is not None:
+        config = dataclasses.replace(config, times=_times(config, minutes, trainings, initial))
+        trainings = {x: old.lasting(config.times["times"]) for x, old in trainings.items()}
     for name in names:
         average = _train_factor(config, name, trainings[name], initial.get(name))
         model.factors[name].set_weights(average.get_weights())
@@ -174,16 +186,48 @@ def _checked_images(images, model, trainings):
     return images
 
 
+def _times(config, minutes, trainings, initial):
+    """What training.json keeps: the minutes, and the multiple of all steps that fits in them."""
+    recorded = (config.folder[name].recorded_training() for name in trainings)
+    if earlier := next(filter(None, recorded), None):
+        times = arguments.positive("times in training.json", earlier.get("times", 1.0))
+        return {"minutes": minutes, "times": times}
+    config.say(f"Timing {_TIMED} steps of each factor")
+    start = time.monotonic()
+    seconds = sum(_timed(config, name, x, initial.get(name)) for name, x in trainings.items())
+    # To build and to trace everything again takes as long.
+    left = _PLANNED * (60 * minutes - 2 * (time.monotonic() - start))
+    [times] = config.hosts.from_chief([np.float32(max(left / seconds, 1e-6))])
+    return {"minutes": minutes, "times": float(times)}
+
+
+def _timed(config, name, training, initial):
+    """Seconds of all epochs of a factor, by a few steps of a state that is dropped."""
+    policy = devices.policy_of(config, name, training.mixed_precision)
+    state = TrainingState(config, name, training, policy, initial)
+    batches, times = state.batches(0, config.hosts.rows(training.batch_size)), []
+    with data.Prefetched(batches) as batches:
+        for _ in range(1 + _TIMED):  # the first one compiles
+            float(state.take(*next(batches))[0])
+            times.append(time.monotonic())
+    for _ in range(2 * config.hosts.chief):  # the first one may trace
+        _validation_bits(state)
+        times.append(time.monotonic())
+    step = (times[_TIMED] - times[0]) / _TIMED
+    return training.steps * step + training.epochs * (times[-1] - times[-2])
+
+
 def _train_factor(config, name, training, initial):
     """Returns the `Factor` with averaged weights; `initial` are weights of another run, or None."""
     folder, hosts = config.folder[name], config.hosts
-    policy = devices.policy_of(folder) if training.mixed_precision else None
+    policy = devices.policy_of(config, name, training.mixed_precision)
     # Before the policy is recorded, and before there are variables to mirror.
     hosts.check_agree(policy=policy)
     with folder.lock() if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
             config.check_images(folder.recorded_training())
-            settings = dataclasses.asdict(training) | {"policy": policy, "init": config.init}
+            settings = dataclasses.asdict(training) | {"mixed_precision": policy is not None}
+            settings |= {"policy": policy, "init": config.init, **config.times}
             folder.record_training(settings | config.recorded_images)
         state = TrainingState(config, name, training, policy, initial)
         config.say(
@@ -246,6 +290,7 @@ def _run_epochs(state):
             folder.save_weights(state.average)
             # Keras passes the epoch separately, and formats file names with both.
             logs = {name: value for name, value in row.items() if name != "epoch"}
+            logs |= {"loss": row["bits_per_dim"], "val_loss": bits}  # less is better, for callbacks
             config.call("on_epoch_end", epoch - 1, logs)
             pace = meter.pace(training.steps_per_epoch)
             if not stop.signal:

@@ -108,9 +108,8 @@ class TrainingState:
         self._copy_averages()
         for mean in self.average.trainable_variables:
             if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
-                self.fail(
-                    "finite weights", f"after step {self.step:,}", f"NaN or Inf in {mean.path}"
-                )
+                when, received = f"after step {self.step:,}", f"NaN or Inf in {mean.path}"
+                self.fail("finite weights", when, received)
 
     def _copy_averages(self):
         averages = self._adam.averages

@@ -7,9 +7,10 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import batches
+from pixelcnn_aux import batches, layers
 from pixelcnn_aux.codec import codec as codec_module, coding, container, integer_mixture
 from pixelcnn_aux.codec.codec import Codec
+from tests import helpers
 from tests.codec.helpers import image, model, shared_model
 from tests.helpers import pictures, tiny_model
 
@@ -66,6 +67,30 @@ class PicturesTest(tf.test.TestCase):
         contents.streams[0][len(contents.streams[0]) // 2] ^= 1
         with self.assertRaisesRegex(ValueError, "where decoding stops"):
             codec.decompress(container.write(contents))
+
+    def test_weights_that_are_no_longer_whole_numbers(self):
+        made, images = model(), image()[np.newaxis]
+        factor = made.factors["image"]
+        helpers.randomize(factor)  # as training does
+        with self.assertRaisesRegex(ValueError, "of whole numbers.*training leaves, in image"):
+            Codec(made)
+        factor.quantize_weights()
+        self.assertAllEqual(Codec(made).decompress(Codec(made).compress(images)), images)
+        for layer in layers.normalized_layers(factor):
+            layer.b.assign(0 * layer.b + 2.0**20)
+        with self.assertRaisesRegex(ValueError, r"less than 2 \*\* 24 units"):
+            Codec(made)
+
+    def test_pictures_and_extras_that_no_file_could_hold(self):
+        images = [image(), image()]
+        for given, message in (
+            ({"pictures": 3}, "3 as pictures"),
+            ({"extras": 3}, "'int' object"),
+            ({"extras": [{"alpha": b"junk"}, {}]}, "alpha of .* as a PNG file"),
+            ({"extras": [{}, {"icc": b"junk"}]}, "icc of a picture, deflated"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.codec.compress(images, **given)
 
     def test_pictures_of_several_sizes(self):
         images = [image(), image()[:7, :1], image()[:1, :20]]
@@ -154,7 +179,7 @@ class ImagesTest(tf.test.TestCase):
         whole = "integers.*floats in .*by pixelcnn_aux.rounded, or use .* photographs"
         for made, batch, message in (
             (tiny_model(), 1, whole),
-            (moved, 1, "weights of half that are not"),
+            (moved, 1, "others, such as training leaves, in half"),
             # Weights that are not trained are drawn in each load: nobody could read what they write.
             (untrained, 1, "'image' not trained yet"),
             (None, 1, "model of class AuxiliaryModel"),

@@ -128,7 +128,7 @@ class ProgramTest(helpers.TestCase):
         weight = model.factors["image"].network.weights[0]
         weight.assign(np.full(weight.shape, np.nan))
         helpers.make_run(run, model)
-        with self.assertRaisesRegex(ValueError, "'image'.*not finite in the array"):
+        with self.assertRaisesRegex(ValueError, "'image'.*not finite in float32, in the array"):
             self.run_program(f"--workdir={run}", "--dataset=photos")
         self.assertFalse((run / "bpd.json").exists())
 

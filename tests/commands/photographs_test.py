@@ -73,7 +73,7 @@ class PhotographsTest(helpers.TestCase):
         ):
             printed = helpers.run_program(color, "a.tiff", "--seed=5", *flags)
             self.assertAllEqual([self.read(f"{name}-{k}.png") for k in (1, 2, 3)], drawn)
-            self.assertIn(f"{name}-1.png: 8 x 12", printed)
+            self.assertIn(f"{name}-1.png: 8 x 12\n", printed)
         self.assertLen(self.model.colorize.call_args_list, 4)
         [images], how = self.model.colorize.call_args
         self.assertAllEqual(images, PHOTOGRAPHS[:1])

@@ -5,6 +5,7 @@ import errno
 import importlib
 import os
 import pathlib
+import pydoc
 import re
 import runpy
 import signal
@@ -168,6 +169,7 @@ class ImportTest(helpers.TestCase):
             with self.assertRaisesRegex(AttributeError, "no attribute 'none'"):
                 module.none  # noqa: B018
             self.assertCountEqual(names, module._PUBLIC)
+            self.assertIn("Codec(", pydoc.plain(pydoc.render_doc(pa.codec)))
             if module is pa:
                 self.assertCountEqual([*names, "__doc__", "__version__"], dir(pa))
 

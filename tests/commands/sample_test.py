@@ -92,7 +92,7 @@ class SamplesTest(helpers.TestCase):
         for label, message in (
             (
                 "automobil",
-                "--label as a number.* one of airplane, automobile.* you mean 'automobile'",
+                "a class of airplane, automobile.* you mean 'automobile'",
             ),
             ("2", "classes from 0 to 1, or -1 .*Received: 2"),
             ("-2", "classes from 0 to 1, or -1 .*Received: -2"),

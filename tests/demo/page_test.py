@@ -195,7 +195,7 @@ class ProgramTest(helpers.TestCase):
         """However the program ends; requests of other pages are refused."""
         import httpx
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             folder = helpers.temporary_folder(self)
             with page_program(folder) as (process, address):
                 self.assertLen(list(folder.iterdir()), 1)

@@ -3,6 +3,10 @@
 import contextlib
 import os
 import pathlib
+import re
+import signal
+import subprocess
+import sys
 from unittest import mock
 
 import pixelcnn_aux as pa
@@ -44,6 +48,19 @@ class WorkerTest(helpers.TestCase):
         self.assertEqual(last.text, f"{counted} (7 s, 7 of them waiting)")
         self.assertEqual((folder / "grows").stat().st_size, size)
         self.assertNotEqual(self.pid(), before)
+
+    def test_interrupts_are_blocked_in_the_first_process_that_python_starts(self):
+        """In a terminal, Ctrl-C goes to all processes."""
+        program = (
+            "import time; from pixelcnn_aux.jobs import workers\n"
+            "process = workers.SPAWN.Process(target=time.sleep, args=(60,))\n"
+            "with workers.uninterrupted(): process.start()\n"
+            "print(open(f'/proc/{process.pid}/status').read()); process.kill()"
+        )
+        command = [sys.executable, "-c", program]
+        status = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        blocked = int(re.search("SigBlk:\t(.*)", status)[1], 16)
+        self.assertTrue(blocked & 1 << signal.SIGINT - 1)
 
     def test_the_same_images_are_sent_once(self):
         """The page sends images that are new objects."""

@@ -139,6 +139,16 @@ class FitTest(helpers.TestCase):
         self.assertLess(losses[-1], losses[0])
         self.assertNotAllClose(factor.embedding.get_weights()[0], before[0])
 
+    def test_labels_are_no_auxiliary_images(self):
+        factor, labels = (
+            pa.pixelcnn_pp(filters=4, blocks=1, condition=pa.conditions.Classes(2)),
+            [0, 1],
+        )
+        factor, images = factor.factors["image"], helpers.pictures(2, size=(32, 32))
+        for call in (factor.log_prob, lambda *x: factor(x)):
+            with self.assertRaisesRegex(ValueError, 'labels as {"images": images, "condition"'):
+                call(images, np.array(labels))
+
     def test_weights_of_images_count(self):
         model = exact_model(True)
         factor, inputs = model.factors["image"], model.inputs(IMAGES[:2])["image"]

@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -100,6 +101,16 @@ class CausalityTest(helpers.TestCase):
         with self.assertRaisesRegex(ValueError, "at most 2 blocks away"):
             changed(None, forward=forward, radius=2)
         changed(None, forward=forward, radius=2, check_causality=False)
+
+    def test_layers_of_keras_are_refused(self):
+        """NumPy would make them anew, at random, each time."""
+
+        def make(self, maker):
+            Changed.make(self, maker)
+            self.layer = keras.layers.Dense(6, name="mine")
+
+        with self.assertRaisesRegex(ValueError, "weights mine/kernel, mine/bias"):
+            changed(lambda net, x, y: y + net.layer(y), make=make, check_causality=False)
 
     def test_accepted(self):
         changed(lambda net, x, y: attention(y, lambda shape: np.tril(np.ones(shape))))

@@ -255,7 +255,9 @@ class Compressed(File):
         self.codec = Codec(codec_helpers.shared_model(), "tiny")
         image = codec_helpers.image()
         pictures = [image[:12, :9], image[:5, :7], image[:1, :1]]
-        extras = [{"alpha": b"alpha", "icc": bytes(range(40))}, {}, {"exif": b"exif"}]
+        Image.fromarray(pictures[0][..., 0]).save(alpha := io.BytesIO(), "PNG")
+        icc, exif = map(zlib.compress, (bytes(range(40)), b"exif"))
+        extras = [{"alpha": alpha.getvalue(), "icc": icc}, {}, {"exif": exif}]
         return [self.codec.compress(pictures, extras=extras)]
 
     def read(self):

@@ -233,7 +233,7 @@ class WeightsTest(helpers.TestCase):
         name = "image/pixel_cnn/above/b"
         for value, message in (
             (np.int32(1), f"int32 in the array {name}, expected floats"),
-            (np.float32(np.nan), f"not finite in the array {name}"),
+            (np.float32(np.nan), f"not finite in float32, in the array {name}"),
         ):
             self.save(5.0)
             arrays, notes = tensors.read(self.image.weights)

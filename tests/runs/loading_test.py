@@ -103,9 +103,18 @@ class LoadTest(helpers.TestCase):
         self.assertRefused(named, "another factor")
         for name, x in arrays.items():
             others = {key: value for key, value in arrays.items() if key != name}
-            for changed in ({}, {name: x[..., :-1]}, {name: x[0]}):
-                tensors.write(file, {**others, **changed}, notes)
-                self.assertRefused(named, "(Expected weights of this network. Received: others (")
+            path = name.split("/", 2)[-1]
+            for changed in (None, x[..., :-1], x[0], np.concatenate([x, x])):
+                more = {} if changed is None else {name: changed}
+                tensors.write(file, {**others, **more}, notes)
+                self.assertRefused(named, f" instead of {x.shape} as ", f"/{path})")
+            tensors.write(file, {**others, name: np.full(x.shape, 1e300)}, notes)
+            self.assertRefused(named, f"not finite in float32, in the array {name}")
+            if path.endswith("/v"):
+                tensors.write(file, {**others, name: 0 * x}, notes)
+                self.assertRefused(named, f"/{path}, which cannot be normalized")
+        tensors.write(file, {**arrays, "image/nothing/v": np.ones(3)}, notes)
+        self.assertRefused(named, "(network/v, which no layer has)")
 
     def test_descriptions_that_are_no_model(self):
         self.make_run()

@@ -216,6 +216,36 @@ class StoppedRunTest(helpers.TestCase):
         self.assertAllClose(bits, -nats.mean() / (dimensions * math.log(2)), rtol=1e-6)
 
 
+class MinutesTest(helpers.TestCase):
+    def test_a_run_that_resumes_keeps_its_steps(self):
+        self.enter_context(helpers.eagerly())
+        whole, resumed, stop = self.folder / "whole", self.folder / "resumed", training.Stop()
+
+        def act(step):
+            stop.signal = signal.SIGTERM if step == 2 else None
+
+        with mock.patch.object(loop, "_timed", return_value=100.0):
+            expected = train(whole, minutes=1)
+            with self.assertRaises(training.Stopped), in_each_step(act):
+                train(resumed, minutes=1, stop=stop)
+        [(step, _), *_] = found_in(resumed)
+        self.assertEqual(step, 2)
+        with mock.patch.object(loop, "_timed", side_effect=AssertionError):
+            assert_same_weights(train(resumed, minutes=1), expected)
+            for minutes, found in ((2, "2.0 instead of 1.0"), (None, "null instead of 1.0")):
+                with self.assertRaisesRegex(ValueError, f"grayscale.minutes: {found}"):
+                    train(resumed, minutes=minutes)
+        # 0.9 of a minute is 0.54 of the 100 s that 9 steps in 3 epochs take.
+        self.assertEqual([row["step"] for row in rows(whole)], [4])
+
+    def test_the_seconds_of_all_epochs(self):
+        self.enter_context(helpers.eagerly())
+        with mock.patch("time.monotonic", side_effect=itertools.count()):
+            run = helpers.run_config(helpers.tiny_model(), self.folder)
+            self.assertEqual(loop._timed(run, "image", TINY, None), TINY.steps + TINY.epochs)
+        self.assertEqual(helpers.contents(self.folder), {})
+
+
 class NotFiniteTest(helpers.TestCase):
     """A diverging run raises an error and keeps its good files."""
 
@@ -466,6 +496,7 @@ class CallbacksTest(helpers.TestCase):
             expected.append(("epoch begins", epoch, None))
             expected += [("step", step, logs) for step, logs in enumerate(own)]
             logs = {name: value for name, value in row.items() if name != "epoch"}
+            logs |= {"loss": row["bits_per_dim"], "val_loss": row["val_bits_per_dim"]}
             expected.append(("epoch ends", epoch, logs))
         self.assertEqual(self.events.calls, [*expected, ("end", "grayscale", None)])
         self.train(self.folder / "run", again := Events())
