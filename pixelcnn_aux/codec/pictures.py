@@ -57,13 +57,14 @@ def read(path, channels=3, metadata=False, num_values=256):
         look = functools.partial(_extras, contents, metadata=metadata, num_values=num_values)
         found = [*decoding.images(contents, channels, num_values, look)]
         kind = "TIFF" if decoding.is_tiff(contents) else "PNG"
-        if metadata and kind == "TIFF" and (len(found) > 1 or channels not in (1, 3)):
+        is_stack = len(found) > 1 or channels not in (1, 3) or b"<OME " in contents
+        if metadata and kind == "TIFF" and is_stack:
             alpha = any("alpha" in extras for _, extras in found)
             require(not alpha, "alpha of a page, which would be lost: read it without metadata")
-            emptied = zlib.compress(tiff.emptied(contents, [pixels for pixels, _ in found]))
-            found = [
-                (x, {"tiff": b"" if k else _deflated("tiff", emptied)})
-                for k, (x, _) in enumerate(found)
+            emptied = tiff.emptied(contents, [pixels for pixels, _ in found])
+            rest = _deflated("tiff", zlib.compress(emptied))
+            return [
+                Picture(x, {"tiff": b"" if k else rest}, kind) for k, (x, _) in enumerate(found)
             ]
         return [Picture(pixels, extras, kind) for pixels, extras in found]
 
@@ -75,12 +76,13 @@ def _extras(contents, picture, metadata, num_values):
     several = getattr(picture, "n_frames", 1) > 1 and picture.format != "TIFF"
     require(not several, "several pictures, all but the first of which would be lost")
     if num_values <= 256:
-        if picture.mode not in MODES:
-            raise ValueError(f"pixels of the mode {picture.mode}, which would lose information")
+        fits = picture.mode in MODES
+        require(fits, f"pixels of the mode {picture.mode}, which would lose information")
         decoding.turn_upright(picture)
         extras = _alpha(picture, contents)
-    elif picture.mode in ("LA", "RGBA", "RGBX") or "transparency" in picture.info:
-        raise ValueError("alpha beside 16 bits a channel, which would be lost")
+    else:
+        opaque = picture.mode not in ("LA", "RGBA", "RGBX") and "transparency" not in picture.info
+        require(opaque, "alpha beside 16 bits a channel, which would be lost")
     return extras | _metadata(picture) if metadata else extras
 
 

@@ -131,8 +131,9 @@ def _check_complete(missing, read):
         except (OSError, ValueError) as error:
             reason = error
         print(f"Left out: {reason}", flush=True)
-    files = ", ".join(str(file) for file, paths in missing.items() if paths)
-    remedy = f"Mend or move these, remove {files}, and give the same command again"
+    files = [file for file, paths in missing.items() if paths]
+    existing = "".join(f"remove {file}, " for file in files if pathlib.Path(file).exists())
+    remedy = f"Mend or move these, {existing}and give the same command again"
     expect(not files, f"all pictures in {FLAGS.out}", "pictures that were left out", remedy)
 
 

@@ -136,10 +136,8 @@ def train(name, strategy, stop):
             model = make(**depth, bits=bits)
         if finds_bits or bits < FLAGS.bits:
             costs = "" if finds_bits else f", and {FLAGS.bits} costs more bits a value"
-            print(
-                f"The images' values end at {largest:,}: --bits {bits} holds them{costs}",
-                flush=True,
-            )
+            holds = f"--bits {bits} holds them{costs}"
+            print(f"The images' values end at {largest:,}: {holds}", flush=True)
     training.train(
         model,
         settings,

@@ -67,8 +67,12 @@ def opened(contents, channels=3, bits=8, most=MAX_PIXELS, pages=False):
     except Image.DecompressionBombError as error:  # beyond Pillow's own limit
         raise ValueError(f"far more pixels than the limit of {most:,}") from error
     except Exception as error:  # damaged bytes may raise any exception
-        kind = f"{kinds(channels)} file of {channels} channel{'s' * (channels > 1)}"
-        raise ValueError(f"damaged, or no {kind}") from error
+        with contextlib.suppress(ImportError):
+            if is_tiff(contents):
+                with tiff.opened(contents) as file:
+                    if (page := file.pages[0]).samplesperpixel not in (1, 3, 4):
+                        tiff.check(page, channels, bits)
+        raise ValueError(f"damaged, or no {kinds(channels)} file") from error
 
 
 def decode(contents, channels=3, num_values=256):
@@ -94,11 +98,7 @@ def images(contents, channels, num_values, look=lambda picture: {}, pages=True):
     elif channels not in (1, 3):
         with tiff.opened(contents) as file:
             for page in file.pages:
-                require(
-                    (page.samplesperpixel, page.bitspersample) == (channels, bits),
-                    f"a page of {page.samplesperpixel} channels of {page.bitspersample} bits, {channels} of "
-                    f"{bits} are expected",
-                )
+                tiff.check(page, channels, bits)
                 pixels = tiff.read(contents, page, 3 * MAX_PIXELS - before)
                 before += pixels.size
                 yield _checked(pixels, num_values), {}

@@ -34,6 +34,13 @@ def opened(contents):
         raise ValueError(f"damaged, or of a kind that needs another package: {error}") from error
 
 
+def check(page, channels, bits):
+    """Raises ValueError for a page of others."""
+    found = page.samplesperpixel, page.bitspersample
+    reason = f"a page of {found[0]} channels of {found[1]} bits, {channels} of {bits} are expected"
+    require(found == (channels, bits), reason)
+
+
 def read(contents, page, most):
     """Pixels of a page, black as 0: uint8 or uint16 [H, W, C]. Raises ValueError above `most` values."""
     size = height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
@@ -59,12 +66,13 @@ def emptied(contents, pictures):
 
     Pages that are compressed, in tiles or of palettes are written plainly first, with their other tags.
     """
-    for make in (lambda *_: contents, _plain):
-        data = bytearray(make(contents, pictures))
-        places = _places(bytes(data), pictures)
+    for is_plain in (False, True):
+        contents = _plain(contents, pictures) if is_plain else contents
+        data, places = bytearray(contents), _places(contents, pictures)
         if all(data[start : start + len(values)] == values for start, values in places):
             for start, values in places:
                 data[start : start + len(values)] = bytes(len(values))
+            require(filled(bytes(data), pictures) == contents, "pages that overlap others")
             return bytes(data)
     raise ValueError("pages that cannot be written again")
 

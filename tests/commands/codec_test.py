@@ -28,6 +28,7 @@ _IMAGEJ = {"imagej": True, "resolution": (3, 3), "metadata": {"axes": "ZCYX", "u
 # name -> shape, bits, channels of the model, whether its bytes are the same, how it is written
 STACKS = {
     "ome": ((2, 2, 3, 5, 7), 12, 1, True, _OME),
+    "ome_plane": ((1, 1, 1, 5, 7), 16, 1, True, _OME),
     "ome_tiles": ((1, 2, 2, 20, 33), 12, 1, False, {**_OME, **_TILES, "predictor": True}),
     "imagej": ((3, 2, 5, 7), 16, 1, True, _IMAGEJ),
     "white_is_0": ((3, 5, 7), 16, 1, True, {"photometric": "miniswhite"}),

@@ -280,6 +280,7 @@ class TiffTest(tf.test.TestCase):
             (gray, (1, 2**16), "a volume in one page"),
             (bomb, (2, 2**16), "inflates to more than 144 bytes"),
             (small, (4, 2**16), "a page of 2 channels of 16 bits, 4 of 16 are expected"),
+            (small, (1, 2**16), "a page of 2 channels of 16 bits, 1 of 16 are expected"),
             (small, (2, 256), "a page of 2 channels of 16 bits, 2 of 8 are expected"),
             (described, (1, 256), "more images than pages"),
         ):
