@@ -278,8 +278,9 @@ def stored_values(contents, num_values):
     except Exception as error:  # damaged bytes may raise any exception
         raise ValueError(f"a damaged DICOM file, or one of another kind: {error}") from error
     least = min(int(pixels.min()), 0)
-    pixels = np.subtract(pixels, least, dtype=np.int64)[..., np.newaxis]
-    return _checked(pixels, num_values, least), least
+    if least:
+        pixels = np.subtract(pixels, least, dtype=np.int64)
+    return _checked(pixels[..., np.newaxis], num_values, least), least
 
 
 def _check_inflated(contents, pydicom):

@@ -22,7 +22,7 @@ from pixelcnn_aux.data import decoding
 
 _INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 _SECONDS_BETWEEN_LINES = 5.0
-_WHOLE = "Give values as files have them: data.load('folder', ...) resizes files; data.from_arrays takes uint16"
+_WHOLE = "Give values as files have them: data.load('folder', ...) resizes; data.from_arrays takes uint16"
 
 
 def gathered(source, with_labels=False):
