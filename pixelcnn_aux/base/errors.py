@@ -21,6 +21,12 @@ def expect(
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
 
 
+def require(fits: object, reason: str) -> None:
+    """Raises ValueError with a `reason` for `restated`, unless `fits`."""
+    if not fits:
+        raise ValueError(reason)
+
+
 def did_you_mean(name: Any, names: Iterable[str], remedy: str) -> str:
     """A remedy that suggests the one of `names` that resembles `name`, if any."""
     alike = difflib.get_close_matches(name[:200], names, 1) if isinstance(name, str) else ()

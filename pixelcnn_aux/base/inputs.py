@@ -127,7 +127,7 @@ def check_images(
         remedy = "Give np.stack(images) of several, image[None] of one"
         if dtype not in dtypes:
             last = (num_values or 256) - 1
-            remedy = conversion(images, what.split()[-1], dtypes[0], last)
+            remedy = f"Give whole numbers, {dtypes[0]} from 0 to {last}, or a model of more bits"
             if what == "images" and dtype.startswith("float"):
                 remedy += f", or ask log_density, which takes floats from 0 to {last}"
         expect(False, expected, f"{dtype} {shape}", remedy)
@@ -135,14 +135,14 @@ def check_images(
     expect(0 not in shape[1:], expected, f"shape {shape}", "Give images with pixels")
     if channels is not None:
         expected = f"{what} with {channels} channel{'s' * (channels > 1)}"
-        remedy = "Give channels last: of grays without that axis images[..., None], of RGBA images[..., :3]"
+        remedy = "Give channels last, of grays without that axis images[..., None]"
         expect(shape[-1] == channels, expected, f"shape {shape}", remedy)
     if num_values is not None and (floats or num_values not in (2**8, 2**16)) and 0 not in shape:
         least, largest = _ends(images) or (0, 0)
         expected = f"{what} with pixel values from 0 to {num_values - 1}"
         fits = 0 <= least <= largest <= num_values - 1  # NaN does not
         received = f"a value of {largest if least >= 0 else least:g}"
-        expect(fits, expected, received, "Scale or clip them")
+        expect(fits, expected, received, "Give such values, or a model of more bits")
     return images
 
 
@@ -164,20 +164,6 @@ def upper_half(images: Tensor) -> np.ndarray:
     mask = np.zeros((*images.shape[:-1], 1), np.uint8)
     mask[..., : images.shape[-3] // 2, :, :] = 1
     return mask
-
-
-def conversion(images: Tensor, name: str, dtype: str, last: int) -> str:
-    """The remedy for a wrong dtype: code that converts the variable `name` to `dtype`, 0 .. `last`."""
-    kind = next((x for x in ("float", "bool", "int") if x in _dtype(images)), "")
-    ends = _ends(images) if kind and 0 not in images.shape and "float" not in dtype else None
-    if ends is None:
-        return f"Convert them to {dtype}"
-    fits = 0 <= ends[0] <= ends[1] <= last
-    times = f"{last} * " if fits and ends[1] <= 1 < last and kind != "int" else ""
-    line = f"{times}np.{dtype}({name})"
-    if kind == "float":
-        line = f"np.round({times}{name}).astype(np.{dtype})"
-    return f"Give {line}" if fits else f"Scale them to 0 .. {last}, and give {line}"
 
 
 def _ends(images):

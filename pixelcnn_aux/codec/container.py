@@ -27,7 +27,7 @@ from pixelcnn_aux.base.errors import expect, restated
 MAGIC = b"\x89PXAUX\x00\x02"
 MAX_BATCH = 1024
 MAX_PIXELS = arguments.MAX_PIXELS  # of an image
-EXTRAS = ("alpha", "dicom", "exif", "icc")  # kinds of extras
+EXTRAS = ("alpha", "dicom", "exif", "icc", "tiff")  # kinds of extras
 # Bounds of an inflated header: a constant, plus some per byte of the file. A picture's name takes up to about
 # 250 bytes, and its pixels take more than its other fields.
 _HEADER_BYTES, _HEADER_BYTES_PER_BYTE = 2**18, 16
@@ -37,7 +37,7 @@ _MAX_NAME_BYTES = 255  # of a file name, on most disks
 # Tables leave at least 2 ** -24 bits to other values, which bounds the pixels per word.
 _PIXELS_PER_WORD = 32 * 2**24
 # Names are printed, so they exclude control characters, line and direction changes, and surrogates.
-_UNPRINTABLE = re.compile(
+UNPRINTABLE = re.compile(
     "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
@@ -191,7 +191,7 @@ def _check(contents):
         _require(fits and isinstance(picture[0], str), "{!r:.80} as a picture", picture)
     files = [name for name, *_ in pictures]
     for name in (contents.model, contents.name, *contents.bits, *contents.machine, *files):
-        is_printable = not _UNPRINTABLE.search(name)
+        is_printable = not UNPRINTABLE.search(name)
         _require(is_printable, "the name {!r:.80}, with a control character", name)
     for name in files:
         is_file_name = name not in ("", ".", "..") and not re.search(r"[/\\]", name)

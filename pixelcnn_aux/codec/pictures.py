@@ -1,5 +1,6 @@
 """Reads picture files without loss, and writes PNG, TIFF and DICOM files."""
 
+import functools
 import io
 import itertools
 import pathlib
@@ -12,17 +13,19 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base as Tags
 
-from pixelcnn_aux.base.errors import expect, needs, restated
-from pixelcnn_aux.data import decoding
+from pixelcnn_aux.base.errors import expect, needs, require, restated
+from pixelcnn_aux.codec import container
+from pixelcnn_aux.data import decoding, tiff
 
 # Pillow modes whose pixels fit three channels of 8 bits, and alpha.
 MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
 SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".dcm": "DICOM"}  # of `Picture.kind`
 _MAX_METADATA = 2**24  # bytes of a color profile, of EXIF or of a DICOM file's rest
-_REST = struct.Struct("<QB")  # bytes before the pixels of a DICOM file, and of each value
-# TIFF tags of sizes, samples, strips, tiles and profiles.
-_STORAGE = {*range(254, 269), 273, 274, *range(277, 282), 284, *range(288, 294), 301, 317, 318, 319}
-_STORAGE |= {*range(320, 348), *range(512, 533), 700, 34675}
+# Bytes before the pixels of a DICOM file, and of each value, plus `_BIG` if big-endian, and plus `_SIGNED`
+# if the least value follows.
+_REST, _LEAST = struct.Struct("<QB"), struct.Struct("<q")
+_BIG, _SIGNED = 8, 16
+_STORAGE = {*tiff.STORAGE, 254, 255, 700, 34675}  # with tags of profiles
 _REMEDY = "Get the file again"
 
 
@@ -31,68 +34,85 @@ class Picture(NamedTuple):
 
     pixels: np.ndarray  # uint8 or uint16 [H, W, C], upright
     # kind -> bytes: "alpha", a PNG file, if some pixel is not opaque; on request, deflated, "icc", "exif" and
-    # "dicom", the `_rest`.
+    # "dicom", the `_rest`; and "tiff", the emptied file, deflated twice, of its first page, b"" of others.
     extras: dict
     kind: str = "PNG"  # of the file that it comes back as, one of `SUFFIXES`
 
 
 def read(path, channels=3, metadata=False, num_values=256):
-    """Reads an image file: list of `Picture`, with 3 channels or 1; several for a TIFF file of pages.
+    """Reads an image file: list of `Picture` of so many channels; several for a TIFF file of pages.
 
-    `metadata` are color profile and EXIF, or all of a DICOM file. Raises OSError for a file that cannot be
-    read, and ValueError for one that would lose information.
+    `metadata` are color profile and EXIF, or all of a DICOM file or TIFF stack. Raises OSError for a file
+    that cannot be read, and ValueError for one that would lose information.
     """
     bits = 8 if num_values <= 256 else 16
     gray = "of one channel, " * (channels == 1)
     expected = f"a whole {decoding.kinds(channels)} file, {gray}of {bits} bits a channel"
-    with restated(expected, f"{path}", "Convert or omit it"):
+    with restated(expected, f"{path}", "Omit it, or train a model for it (--channels, --bits)"):
         contents = decoding.contents(path)
         if channels == 1 and decoding.is_dicom(contents):
-            pixels = decoding.decode(contents, channels, num_values)
-            rest = {"dicom": _rest(contents, pixels)} if metadata else {}
-            return [Picture(pixels, rest, "DICOM" if metadata else "PNG")]
-        with decoding.opened(contents, channels, bits, pages=True) as picture:
-            # Also JPEG files from stereo cameras and phones.
-            is_tiff, count = picture.format == "TIFF", getattr(picture, "n_frames", 1)
-            if count > 1 and not is_tiff:
-                raise ValueError("several pictures, all but the first of which would be lost")
-            found, left = [], decoding.MAX_PIXELS
-            for number in range(count):
-                if number:
-                    picture.seek(number)
-                    decoding.check(contents, picture, channels, bits, left, pages=True)
-                pixels, extras = _page(contents, picture, channels, metadata, num_values)
-                left -= pixels[..., 0].size  # pages may share their bytes
-                found.append(Picture(pixels, extras, "TIFF" if is_tiff else "PNG"))
-            return found
+            pixels, least = decoding.stored_values(contents, num_values)
+            rest = {"dicom": _rest(contents, pixels, least, metadata)} if metadata or least else {}
+            return [Picture(pixels, rest, "DICOM" if rest else "PNG")]
+        look = functools.partial(_extras, contents, metadata=metadata, num_values=num_values)
+        found = [*decoding.images(contents, channels, num_values, look)]
+        kind = "TIFF" if decoding.is_tiff(contents) else "PNG"
+        is_stack = len(found) > 1 or channels not in (1, 3) or b"<OME " in contents
+        if metadata and kind == "TIFF" and is_stack:
+            alpha = any("alpha" in extras for _, extras in found)
+            require(not alpha, "alpha of a page, which would be lost: read it without metadata")
+            emptied = tiff.emptied(contents, [pixels for pixels, _ in found])
+            rest = _deflated("tiff", zlib.compress(emptied))
+            return [
+                Picture(x, {"tiff": b"" if k else rest}, kind) for k, (x, _) in enumerate(found)
+            ]
+        return [Picture(pixels, extras, kind) for pixels, extras in found]
 
 
-def _page(contents, picture, channels, metadata, num_values):
-    """The pixels and extras of the present page of a Pillow image."""
+def _extras(contents, picture, metadata, num_values):
+    """The extras of the present page of a Pillow image, which this turns upright."""
     extras = {}
+    # Also JPEG files from stereo cameras and phones.
+    several = getattr(picture, "n_frames", 1) > 1 and picture.format != "TIFF"
+    require(not several, "several pictures, all but the first of which would be lost")
     if num_values <= 256:
-        if picture.mode not in MODES:
-            raise ValueError(f"pixels of the mode {picture.mode}, which would lose information")
+        fits = picture.mode in MODES
+        require(fits, f"pixels of the mode {picture.mode}, which would lose information")
         decoding.turn_upright(picture)
         extras = _alpha(picture, contents)
-    elif picture.mode in ("LA", "RGBA", "RGBX") or "transparency" in picture.info:
-        raise ValueError("alpha beside 16 bits a channel, which would be lost")
-    if metadata:
-        extras |= _metadata(picture)
-    return decoding.upright(contents, picture, channels, num_values), extras
+    else:
+        opaque = picture.mode not in ("LA", "RGBA", "RGBX") and "transparency" not in picture.info
+        require(opaque, "alpha beside 16 bits a channel, which would be lost")
+    return extras | _metadata(picture) if metadata else extras
 
 
-def write(file, picture):
-    """Writes a `Picture` to a binary file, in grays if its channels and color profile allow it."""
+def write(file, picture, *others):
+    """Writes a `Picture` to a binary file, in grays if its channels and color profile allow it.
+
+    `others` are further pages of a file whose first has "tiff".
+    """
     pixels, extras, kind = picture
+    if kind == "TIFF" and "tiff" in extras:
+        pages = [page.pixels for page in (picture, *others)]
+        most = 2 * _MAX_METADATA + sum(x.nbytes for x in pages)
+        with restated("a TIFF file for these pages", "another one", _REMEDY, Exception):
+            emptied = _inflated("tiff", _inflated("tiff", extras["tiff"]), most)
+            file.write(tiff.filled(emptied, pages))
+        return
     if kind == "DICOM":
         file.write(_with_rest(extras.get("dicom", b""), pixels))
         return
     keywords = {"icc": "icc_profile", "exif": "exif"}
     options = {keywords[x]: _inflated(x, extras[x]) for x in keywords if x in extras}
     color_space = options.get("icc_profile", b"")[16:20]
-    gray = pixels.shape[2] == 1 or (decoding.is_gray(pixels) and color_space in (b"", b"GRAY"))
-    if pixels.dtype == np.uint16 and not gray:
+    gray = pixels.shape[2] == 1
+    if pixels.shape[2] == 3:
+        gray = decoding.is_gray(pixels) and color_space in (b"", b"GRAY")
+    signed = "dicom" in extras and _inflated("dicom", extras["dicom"])[8:9] >= bytes([_SIGNED])
+    expected = f"values from 0, of one channel or three, for a {kind} file"
+    fits = not signed and (kind == "TIFF" or pixels.shape[2] in (1, 3))
+    expect(fits, expected, "others", "Omit --format, or give tiff for more channels")
+    if not gray and (pixels.dtype == np.uint16 or pixels.shape[2] != 3):
         (_write_deep_png if kind == "PNG" else _write_deep_tiff)(file, pixels, **options)
         return
     image = Image.fromarray(pixels[..., 0] if gray else pixels)
@@ -130,58 +150,67 @@ def _write_deep_png(file, pixels, icc_profile=None, exif=None):
 
 
 def _write_deep_tiff(file, pixels, icc_profile=None, exif=None):
-    """Writes uint16 [H, W, 3], which Pillow cannot; without EXIF, which tifffile does not write."""
+    """Writes colors of 16 bits, or other channels; without EXIF, which tifffile does not write."""
     del exif
-    with needs(
-        "tifffile, which writes colors of 16 bits", "Run pip install tifffile, or choose png"
-    ):
+    with needs("tifffile, which writes such TIFF files", "Run pip install tifffile"):
         import tifffile
-    tifffile.imwrite(file, pixels, photometric="rgb", metadata=None, iccprofile=icc_profile)
+    photometric = "rgb" if pixels.shape[2] == 3 else "minisblack"
+    how = {"photometric": photometric, "planarconfig": "contig", "iccprofile": icc_profile}
+    tifffile.imwrite(file, pixels, metadata=None, **how)
 
 
-def _rest(contents, pixels):
-    """All bytes of a DICOM file but those of its pixels, after a `_REST`, deflated."""
+def _rest(contents, pixels, least, metadata=True):
+    """All bytes of a DICOM file but those of its pixels, after a `_REST`, deflated.
+
+    Without `metadata`, of a file of these alone.
+    """
     import pydicom  # has decoded the pixels
-
-    def find(contents):
-        return contents.rfind(pixels.astype(f"<u{size}").tobytes())
 
     # Damaged files may raise any exception.
     with restated(
         "a DICOM file that can be written again", "another", "Omit --metadata", Exception
     ):
         dataset = pydicom.dcmread(io.BytesIO(contents))
-        size = dataset.BitsAllocated // 8
-        if (first := find(contents)) < 0:  # compressed
-            if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        syntax, size = dataset.file_meta.TransferSyntaxUID, dataset.BitsAllocated // 8
+        code = size + _BIG * (not syntax.is_little_endian) + _SIGNED * (least < 0)
+        values = _stored(pixels, code, least)
+        for tag in [] if metadata else [x for x in dataset.keys() if x.group not in (0x28, 0x7FE0)]:
+            del dataset[tag]
+        if not metadata or values not in contents:
+            if syntax.is_compressed:
                 dataset.decompress(generate_instance_uid=False)
             pydicom.dcmwrite(file := io.BytesIO(), dataset)
             contents = file.getvalue()
-            first = find(contents)
-        if first < 0:
-            raise ValueError("pixels that are not stored as whole bytes, or have further bits")
-    rest = contents[:first] + contents[first + size * pixels.size :]
-    rest = _REST.pack(first, size) + rest
-    if len(rest) > _MAX_METADATA:
-        raise ValueError(f"{len(rest):,} bytes beside the pixels, {_MAX_METADATA:,} at most")
-    return zlib.compress(rest, 9)
+        first = contents.rfind(values)
+        require(first >= 0, "pixels that are not stored as whole bytes, or have further bits")
+    header = _REST.pack(first, code) + _LEAST.pack(least) * (least < 0)
+    return _deflated("dicom", header + contents[:first] + contents[first + len(values) :])
 
 
 def _with_rest(data, pixels):
     """The DICOM file of pixels and their `_rest`: bytes."""
     rest = _inflated("dicom", data)
-    first, size = _REST.unpack_from(rest) if len(rest) >= _REST.size else (0, 0)
-    rest = rest[_REST.size :]
-    fits = size in (1, 2, 4) and first <= len(rest) and pixels.max() < 256**size
-    expect(fits, "the rest of a DICOM file", "another one", _REMEDY)
-    return rest[:first] + pixels.astype(f"<u{size}").tobytes() + rest[first:]
+    with restated("the rest of a DICOM file", "another one", _REMEDY, ValueError, struct.error):
+        first, code = _REST.unpack_from(rest)
+        rest, least = rest[_REST.size :], 0
+        if code & _SIGNED:
+            [least], rest = _LEAST.unpack_from(rest), rest[_LEAST.size :]
+        fits = code < 2 * _SIGNED and code % _BIG in (1, 2, 4) and first <= len(rest)
+        require(fits and pixels.max() < 256 ** (code % _BIG), "impossible places of pixels")
+    return rest[:first] + _stored(pixels, code, least) + rest[first:]
+
+
+def _stored(pixels, code, least):
+    """The bytes of pixels in a DICOM file, by the code in `_REST`."""
+    dtype = f"{'<>'[code & _BIG > 0]}{'ui'[code & _SIGNED > 0]}{code % _BIG}"
+    return np.add(pixels, least, dtype=np.int64).astype(dtype).tobytes()
 
 
 def names(files):
     """PNG file names for picture files, numbered where names are equal up to case or to those of `pages`."""
     unique = {}  # keyed by case-folded name, as on case-insensitive disks
     for file in files:
-        stem = pathlib.Path(file).stem
+        stem = container.UNPRINTABLE.sub("_", pathlib.Path(file).stem)
         plain = [] if re.search(r"[.]page\d+$", stem) else [""]
         endings = itertools.chain(plain, (f"-{number}" for number in itertools.count(2)))
         candidates = (f"{stem}{ending}.png" for ending in endings)
@@ -198,6 +227,29 @@ def pages(name, loaded):
         f"{stem}{f'.page{number:04}' * several}{suffixes[picture.kind]}"
         for number, picture in enumerate(loaded, start=1)
     ]
+
+
+def file_of(name):
+    """The name of `names` that `pages` made a picture's name from."""
+    return re.sub(r"([.]page\d+)?[.]\w+$", ".png", name)
+
+
+def files(named, extras, suffix=None):
+    """The files that pictures come back as, list of [name, number of pictures, extras of the first].
+
+    A `suffix` other than that of a name gives each picture its own file; ValueError if this changes values.
+    """
+    found = []
+    for (name, *_), each in zip(named, extras):
+        path, rest = pathlib.Path(name), each.get("tiff")
+        if suffix not in (None, path.suffix):
+            found.append([f"{path.stem}{suffix}", 1, each])
+        elif rest == b"" and found:
+            found[-1][1] += 1
+        else:
+            stem = pathlib.Path(file_of(name)).stem if rest else path.stem
+            found.append([f"{stem}{path.suffix}", 1, each])
+    return found
 
 
 def _alpha(picture, contents):
@@ -219,19 +271,22 @@ def _metadata(picture):
     exif = picture.getexif()
     exif.pop(Tags.Orientation, None)  # already applied
     blocks = {"icc": picture.info.get("icc_profile"), "exif": exif.tobytes() if exif else None}
-    for kind, data in blocks.items():
-        if data and len(data) > _MAX_METADATA:
-            raise ValueError(f"{len(data):,} bytes of {kind}, {_MAX_METADATA:,} at most")
-    return {kind: zlib.compress(data, 9) for kind, data in blocks.items() if data}
+    return {kind: _deflated(kind, data) for kind, data in blocks.items() if data}
 
 
-def _inflated(kind, data):
+def _deflated(kind, data):
+    reason = f"{len(data):,} bytes of {kind}, {_MAX_METADATA:,} at most"
+    require(len(data) <= _MAX_METADATA, reason)
+    return zlib.compress(data, 9)
+
+
+def _inflated(kind, data, most=_MAX_METADATA):
     decompressor = zlib.decompressobj()
     try:
-        inflated = decompressor.decompress(data, _MAX_METADATA)
+        inflated = decompressor.decompress(data, most)
     except zlib.error:
         inflated = b""
-    expected = f"{kind} of a picture, deflated, of at most {_MAX_METADATA:,} bytes"
+    expected = f"{kind} of a picture, deflated, of at most {most:,} bytes"
     expect(inflated and decompressor.eof, expected, "invalid data", _REMEDY)
     return inflated
 

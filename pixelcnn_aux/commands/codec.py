@@ -85,15 +85,22 @@ def compress(files):
         print(f"Compressing with {folder}", flush=True)
         items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
+        read = functools.partial(_read_picture, model, FLAGS.metadata)
         if is_archive:
             function = functools.partial(compressed, **settings)
             options = {"folder": FLAGS.out, "size": 1, "suffix": SUFFIX, "unit": "file"}
-            shards = jobs.run(function, [*_groups(items)], model, **options)
+            groups = [*_groups(items)]
+            shards = jobs.run(function, groups, model, **options)
             size = sum(shards.file(k).stat().st_size for k in range(len(shards)))
-            count = f"{len(paths):,} pictures in {len(shards):,} files"
-            print(f"Wrote {FLAGS.out}: {count}, {size:,} bytes")
-            return
+            missing = {shards.file(k): _missing(shards[k], x) for k, x in enumerate(groups)}
+            count = len(paths) - sum(map(len, missing.values()))
+            files = f"{count:,} pictures in {len(shards):,} files"
+            print(f"Wrote {FLAGS.out}: {files}, {size:,} bytes")
+            return _check_complete(missing, read)
         data = compressed(model, [items], **settings, bar=pixel_bar)
+        missing = {FLAGS.out: _missing(data, items)}
+        if len(missing[FLAGS.out]) == len(items):  # no picture at all
+            _check_complete(missing, read)
         if is_stream:
             # Not by `output`, which drops writes that fail.
             with disk.explained("to write to standard output"):
@@ -106,25 +113,55 @@ def compress(files):
         pixels = sum(height * width for _, height, width in contents.named_sizes)
         bits = 8 * len(data) / pixels
         print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per pixel")
+        _check_complete(missing, read)
+
+
+def _missing(data, items):
+    """The paths of the items that a compressed file lacks, since they cannot be read."""
+    present = {pictures.file_of(name) for name, *_ in container.read(data).pictures}
+    return [path for path, *_, name in items if name not in present]
+
+
+def _check_complete(missing, read):
+    """Raises ValueError if files lack pictures, dict of file -> paths, and prints the reason for each."""
+    for path in itertools.chain(*missing.values()):
+        reason = f"{path}, which has changed"
+        try:
+            read(path)
+        except (OSError, ValueError) as error:
+            reason = error
+        print(f"Left out: {reason}", flush=True)
+    files = [file for file, paths in missing.items() if paths]
+    existing = "".join(f"remove {file}, " for file in files if pathlib.Path(file).exists())
+    remedy = f"Mend or move these, {existing}and give the same command again"
+    expect(not files, f"all pictures in {FLAGS.out}", "pictures that were left out", remedy)
 
 
 def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):
     """The compressed file of a shard, one group of pictures, each `jobs.described` and a name: bytes."""
     [group] = groups
     codec = pa.codec.Codec(model, name)
-    likelihood, loaded, names = model.likelihood, [], []
+    loaded, names = [], []
     for path, *_, file in group:
-        found = pictures.read(path, likelihood.num_channels, metadata, likelihood.num_values)
-        loaded += found
-        names += pictures.pages(file, found)
+        with contextlib.suppress(OSError, ValueError):  # `_missing` finds it
+            found = _read_picture(model, metadata, path)
+            loaded += found
+            names += pictures.pages(file, found)
     images = [picture.pixels for picture in loaded]
     named = [(name, *x.shape[:2]) for name, x in zip(names, images)]
     if model.image_size is not None:
-        images = np.concatenate([container.cut(image, model.image_size) for image in images])
+        shape = 0, *model.image_size, model.likelihood.num_channels
+        tiles = [container.cut(image, model.image_size) for image in images]
+        images = np.concatenate(tiles) if tiles else np.zeros(shape, np.uint8)
     progress = bar(sum(math.prod(image.shape[:2]) for image in images))
     extras = [picture.extras for picture in loaded]
     extras = extras if any(extras) else []
     return codec.compress(images, pictures=named, progress=progress, extras=extras)
+
+
+def _read_picture(model, metadata, path):
+    likelihood = model.likelihood
+    return pictures.read(path, likelihood.num_channels, metadata, likelihood.num_values)
 
 
 def decompress(files):
@@ -138,13 +175,15 @@ def decompress(files):
         print(f"Wrote {out}: {count:,} pictures")
         return
     data, contents = _read(files)
-    for name, *_ in contents.named_sizes:
-        disk.check_new(out / _file_name(name, _suffix()))
+    for name, *_ in pictures.files(contents.named_sizes, _extras(contents), _suffix()):
+        disk.check_new(out / name)
     codec = _codec(contents)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
-        print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
+    for name, pages in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
+        height, width, _ = pages[0].pixels.shape
+        count = f"{len(pages)} pages of " * (len(pages) > 1)
+        print(f"Wrote {out / name}: {count}{height} x {width}")
 
 
 def decompressed(model, files, *, out, suffix):
@@ -160,24 +199,16 @@ def _suffix():
     return FLAGS.format and {"png": ".png", "tiff": ".tif"}[FLAGS.format]
 
 
-def _file_name(name, suffix):
-    """The name of a picture's file, with another suffix if one is given."""
-    return name if suffix is None else f"{pathlib.Path(name).stem}{suffix}"
-
-
 def _written(codec, data, out, progress, suffix):
-    """Writes the pictures of a file to a folder; yields the name and the pixels of each."""
+    """Writes the pictures of a file to a folder; yields the name of each file, and its pictures."""
     contents = container.read(data)
-    channels = codec.model.likelihood.num_channels
-    remedy = "Decompress the file in Python, with pixelcnn_aux.codec.Codec"
-    expect(channels in (1, 3), "pictures of 1 or 3 channels, for PNG files", channels, remedy)
-    images = (image for image, _ in codec.decoded(data, progress))
-    for (name, pixels), extras in zip(contents.joined(images), _extras(contents)):
-        name = _file_name(name, suffix)
+    images = contents.joined(image for image, _ in codec.decoded(data, progress))
+    for name, count, extras in pictures.files(contents.named_sizes, _extras(contents), suffix):
         kind = pictures.SUFFIXES.get(pathlib.Path(name).suffix, "PNG")
-        pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras, kind))
+        pages = [pictures.Picture(x, extras, kind) for _, x in itertools.islice(images, count)]
+        pictures.write(file := io.BytesIO(), *pages)
         disk.write_once(out / name, file.getvalue())
-        yield name, pixels
+        yield name, pages
 
 
 def verify(files):
@@ -224,7 +255,7 @@ def _groups(items):
     """Yields lists of pictures small enough for memory, for one file each."""
     group, size = [], 0
     for item in items:
-        _, more, *_ = item
+        more = item[1] or 0  # None for a broken link
         if group and (len(group) == _MAX_GROUPED or size + more > _MAX_BYTES):
             yield group
             group, size = [], 0
@@ -340,7 +371,9 @@ def define_flags():
     flags.DEFINE_string("out", None, out)
     flags.DEFINE_string("map", None, "inspect: writes a picture of the bits per pixel.")
     flags.DEFINE_bool(
-        "metadata", False, "compress: also keeps color profiles and EXIF, or all of DICOM files."
+        "metadata",
+        False,
+        "compress: also keeps color profiles and EXIF, or all of DICOM files and stacks.",
     )
     text = "decompress: the format of all files; if unset, TIFF and DICOM files come back as such."
     flags.DEFINE_enum("format", None, ["png", "tiff"], text)

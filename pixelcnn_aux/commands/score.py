@@ -39,6 +39,7 @@ from pixelcnn_aux.data import decoding, files
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
+_ESCAPED = {number: f"\\x{number:02x}" for number in (*range(32), 127)}  # would split rows
 _TYPICAL_SIZE = (512, 512)  # assumed for each file if the model takes images of any size
 
 
@@ -50,7 +51,6 @@ def main(*paths):
         opening = disk.replacing(pathlib.Path(FLAGS.out))
     with contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         _, model = chosen_run.load()
-        check(model)
         channels = model.likelihood.num_channels
         images = [image for path in paths for image in image_files(path, channels)]
         size = model.image_size or _TYPICAL_SIZE
@@ -73,8 +73,8 @@ def main(*paths):
         print(f"Scored {count:,} of {len(images):,} files, at {size}")
     if FLAGS.out:
         print(f"Wrote {FLAGS.out}")
-    received = f"{len(images)}, none of which could be scored; see the column error"
-    expect(count, "image files", received, "Give other files")
+    received = f"{len(images) - count:,} of {len(images):,} without one; see the column error"
+    expect(count == len(images), "a score of each file", received, "Mend these, or leave them out")
 
 
 def image_files(path, channels=3):
@@ -92,13 +92,6 @@ def image_files(path, channels=3):
     note = f"; skipped: {suffixes}" if skipped else ""
     print(f"{path}: {len(images):,} {kinds}{note}")
     return [path / name for name in images]
-
-
-def check(model):
-    """Raises ValueError for a model whose images are not those of files."""
-    channels = model.likelihood.num_channels
-    expected = "a model of images of one channel or three, to score files"
-    expect(channels in (1, 3), expected, f"one of {channels}", "Call its bits_per_dim")
 
 
 def columns(model):
@@ -126,7 +119,7 @@ def rows(model, items, *, condition):
             for row, image, error in chunk:
                 blank = [""] * len(names)
                 cells = blank if image is None else map("{:.6f}".format, next(scores))
-                table.writerow([*row, *cells, error])
+                table.writerow(f"{cell}".translate(_ESCAPED) for cell in (*row, *cells, error))
     # File names may be arbitrary bytes.
     return text.getvalue().encode("utf-8", "backslashreplace")
 

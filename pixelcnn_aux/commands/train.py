@@ -11,10 +11,12 @@ try pixelcnn-aux bpd and pixelcnn-aux sample.
 """
 
 import dataclasses
+import functools
 import inspect
 import pathlib
 import sys
 
+import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data, training
@@ -57,7 +59,9 @@ def define_flags():
     flags.DEFINE_integer("classes", None, "Conditions the model on labels of this many classes.", 1)
     chosen_run.define_images()
     flags.DEFINE_integer("channels", None, "Channels of the images; 3 if unset.", 1, 16)
-    flags.DEFINE_integer("bits", None, "Bits per value of the images; 8 if unset.", 1, 16)
+    flags.DEFINE_integer(
+        "bits", None, "Bits per value of the images; if unset, the fewest for them.", 1, 16
+    )
     flags.DEFINE_integer("seed", 0, "The seed of initial weights, data order and dropout masks.")
     integer = flags.DEFINE_integer
     define = {int: integer, int | None: integer, bool: flags.DEFINE_bool}
@@ -103,14 +107,15 @@ def train(name, strategy, stop):
     received = ", ".join(map(str, depth.values()))
     expect(not depth or takes_depth, expected, received, "Omit it, or train pyramid or pixelcnn")
     condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
-    model = preset.constructor(**{**preset.model, **depth, **condition})
+    dataset = FLAGS.dataset or preset.dataset
+    make = functools.partial(preset.constructor, **{**preset.model, **condition})
+    model = make(**depth)
     _check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     in_package = FLAGS.workdir in trained.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
     expected = "--workdir as a folder for the run"
     received = f"{FLAGS.workdir}, the name of a trained model"
     remedy = f"Give another folder, and --init {FLAGS.workdir} to start from its weights"
     expect(not in_package and not hub.is_name(FLAGS.workdir), expected, received, remedy)
-    dataset = FLAGS.dataset or preset.dataset
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
     settings = {
         factor: _overridden(defaults, run[factor], model.factors[factor])
@@ -118,7 +123,21 @@ def train(name, strategy, stop):
     }
     size = None if any(x.crop for x in settings.values()) else model.image_size
     options = {**chosen_run.image_flags(), **chosen_run.depth(model)}
-    images = (data.load(dataset, split, size, **options) for split in ("train", "validation"))
+    finds_bits = takes_depth and FLAGS.bits is None and dataset in ("folder", "arrays")
+    options |= {"num_values": None} if finds_bits else {}
+    images = [data.load(dataset, split, size, **options) for split in ("train", "validation")]
+    if finds_bits and images[0].pixels[0].dtype == np.uint8:
+        model = make(**depth, bits=8)
+    elif finds_bits or FLAGS.bits:
+        least = 1 if images[0].pixels[0].dtype == np.uint8 else 9  # files of fewer bits have 8
+        largest = max(split.largest for split in images)
+        bits = max(least, largest.bit_length())
+        if finds_bits:
+            model = make(**depth, bits=bits)
+        if finds_bits or bits < FLAGS.bits:
+            costs = "" if finds_bits else f", and {FLAGS.bits} costs more bits a value"
+            holds = f"--bits {bits} holds them{costs}"
+            print(f"The images' values end at {largest:,}: {holds}", flush=True)
     training.train(
         model,
         settings,

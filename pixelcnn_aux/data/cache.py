@@ -25,7 +25,7 @@ from absl import logging
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
 
-FORMAT = 4  # version of the files and of image decoding: a new number invalidates the cache
+FORMAT = 5  # version of the files and of image decoding: a new number invalidates the cache
 _BLOCK = 2**20  # bytes of pixels per checksum
 # Checksums compared on opening: all up to 1 GB, about a second; beyond that a new random sample each time.
 _CHECKED = 1024
@@ -41,11 +41,11 @@ def default_folder():
 
 
 def load(cache_dir, dataset, folder, split, image_size, files, decoded, channels=3, num_values=256):
-    """Returns a split's memory-mapped images [N, H, W, C], and a dict of skipped files: name -> reason.
+    """Returns a split's memory-mapped images [N, H, W, C], the file of each, and a dict of skipped files.
 
     Decodes them unless `cache_dir` has those of the same `files` (`files.described_files`). `decoded` returns
-    an iterator over pairs (name, image, or the reason to skip the file). Raises OSError for a folder that is
-    not writable or full.
+    an iterator over pairs (name, an image, or the reason to skip the file). Raises OSError for a folder that
+    is not writable or full.
     """
     place = [dataset, str(folder), split, list(image_size)]
     if (channels, num_values) != (3, 256):
@@ -85,7 +85,7 @@ def _read(array, key, dtype):
         sample = sorted(random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED)))
         if _checksums(pixels, sample) != [record["crc32"][block] for block in sample]:
             raise ValueError("other checksums")
-        return pixels, record["skipped"]
+        return pixels, record["names"], record["skipped"]
     except Exception as error:  # damaged files may raise any exception
         message = "Expected decoded images in %s. Received: a damaged file (%s). Decoding again"
         logging.warning(message, array, error)
@@ -95,10 +95,10 @@ def _read(array, key, dtype):
 def _write(array, key, shape, dtype, decoded):
     """Decodes the images and writes the files; returns the result of `load`."""
     aside = array.with_suffix(".npy.writing")  # not unique, as the lock is held
-    manifest, skipped, count = array.with_suffix(".json"), {}, 0
+    manifest, skipped, names = array.with_suffix(".json"), {}, []
 
     def write_header(file):  # NumPy pads it to the same length for any number of images
-        header = {"descr": dtype.str, "fortran_order": False, "shape": (count, *shape)}
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (len(names), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
 
     try:
@@ -109,7 +109,7 @@ def _write(array, key, shape, dtype, decoded):
                     skipped[name] = image
                 else:
                     file.write(image.tobytes())
-                    count += 1
+                    names.append(name)
             file.seek(0)
             write_header(file)
             file.flush()
@@ -121,11 +121,12 @@ def _write(array, key, shape, dtype, decoded):
             aside.unlink()
     pixels = np.lib.format.open_memmap(array, mode="r")
     checksums = _checksums(pixels, range(math.ceil(pixels.nbytes / _BLOCK)))
-    record = {"key": key, "shape": pixels.shape, "skipped": skipped, "crc32": checksums}
+    record = {"key": key, "shape": pixels.shape, "names": names, "skipped": skipped}
+    record["crc32"] = checksums
     with disk.replacing(manifest, _ELSEWHERE) as file:
         file.write(json.dumps(record).encode())
-    logging.info("Decoded %d images into %s, %.1f MB", count, array, pixels.nbytes / 1e6)
-    return pixels, skipped
+    logging.info("Decoded %d images into %s, %.1f MB", len(pixels), array, pixels.nbytes / 1e6)
+    return pixels, names, skipped
 
 
 def _checksums(pixels, blocks):

@@ -62,7 +62,7 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
 
     names = sorted(path.name for path in folder.iterdir())
     described = files.described_files(folder, names)
-    pixels, _ = cache.load(cache_dir, "celeb_a", folder, split, image_size, described, decoded)
+    pixels, *_ = cache.load(cache_dir, "celeb_a", folder, split, image_size, described, decoded)
     return Images(pixels)
 
 

@@ -1,12 +1,13 @@
-"""Decodes image files: by Pillow, 16-bit colors by TensorFlow and tifffile, DICOM files by pydicom.
+"""Decodes image files: by Pillow, 16-bit colors by TensorFlow and `tiff`, DICOM files by pydicom.
 
 Files are untrusted. Rejected ones raise ValueError with a reason, to which callers add the file's name.
 """
 
 import contextlib
 import io
-import math
 import os
+import re
+import zlib
 
 import numpy as np
 from absl import logging
@@ -14,7 +15,8 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux.base import arguments, disk
-from pixelcnn_aux.base.errors import needs
+from pixelcnn_aux.base.errors import needs, require
+from pixelcnn_aux.data import tiff
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 DICOM_SUFFIX = ".dcm"
@@ -23,12 +25,15 @@ _MAX_BYTES = 10 * MAX_PIXELS  # of a file: more than `MAX_PIXELS` uncompressed 6
 # Pillow's modes for one channel, by bits. Some versions read 16-bit PNG files as "I".
 _GRAY_MODES = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
 _DEEP_COLOR_MODES = ("RGB", "RGBA", "RGBX", "LA", *_GRAY_MODES[16])  # for 16-bit colors
+_IMAGE_DEPTH = 32997  # a TIFF tag
+_MAX_INFLATED = 4 * MAX_PIXELS  # bytes of a deflated DICOM file
 _PNG_DEPTH = 24  # offset in a PNG file of its bits per channel, in the first chunk
 
 
 def kinds(channels=3):
     """The kinds of files that images of so many channels are read from, for messages."""
-    return "PNG, JPEG, TIFF, WebP or DICOM" if channels == 1 else "PNG, JPEG, TIFF or WebP"
+    by_channels = {1: "PNG, JPEG, TIFF, WebP or DICOM", 3: "PNG, JPEG, TIFF or WebP"}
+    return by_channels.get(channels, "TIFF")
 
 
 def contents(path, most=_MAX_BYTES):
@@ -36,7 +41,7 @@ def contents(path, most=_MAX_BYTES):
     try:
         with disk.opened(path) as file, disk.explained(f"to read {path}"):
             size = os.stat(file.fileno()).st_size
-            _require(size <= most, f"{size:,} bytes, {most:,} at most")
+            require(size <= most, f"{size:,} bytes, {most:,} at most")
             return file.read(size)
     except disk.NoFileError as error:
         raise ValueError("no file") from error
@@ -50,6 +55,7 @@ def opened(contents, channels=3, bits=8, most=MAX_PIXELS, pages=False):
     pixels, or is damaged, also where decoding within the context detects it. With `pages`, a file may have
     several pictures.
     """
+    require(not is_dicom(contents), "a DICOM file, whose one channel this model does not take")
     try:
         with _open(contents) as picture:
             check(contents, picture, channels, bits, most, pages)
@@ -61,24 +67,61 @@ def opened(contents, channels=3, bits=8, most=MAX_PIXELS, pages=False):
     except Image.DecompressionBombError as error:  # beyond Pillow's own limit
         raise ValueError(f"far more pixels than the limit of {most:,}") from error
     except Exception as error:  # damaged bytes may raise any exception
-        raise ValueError(f"damaged, or no {kinds()} file") from error
+        with contextlib.suppress(ImportError):
+            if is_tiff(contents):
+                with tiff.opened(contents) as file:
+                    if (page := file.pages[0]).samplesperpixel not in (1, 3, 4):
+                        tiff.check(page, channels, bits)
+        raise ValueError(f"damaged, or no {kinds(channels)} file") from error
 
 
 def decode(contents, channels=3, num_values=256):
     """Decodes an image file's bytes, upright: [h, w, C], uint8 up to 256 values and uint16 above.
 
-    C is 3, with gray repeated and alpha dropped, or 1. DICOM files give the stored values as they are. Raises
-    ValueError as `opened` and for values out of range, and ImportError for a missing package.
+    C is `channels`; of 3, gray is repeated and alpha dropped. Grays are 0 for black; DICOM files give the
+    stored values, from the least one if that is negative. Raises ValueError as `opened` and for values out of
+    range, and ImportError for a missing package.
     """
+    first, *others = images(contents, channels, num_values, pages=False)
+    require(not others, "several pictures, one is expected")
+    return first[0]
+
+
+def images(contents, channels, num_values, look=lambda picture: {}, pages=True):
+    """Decodes all pages of an image file: yields (pixels as from `decode`, look(the page as Pillow's image)).
+
+    Pages have at most `MAX_PIXELS` pixels in all, since they may share their bytes.
+    """
+    bits, before = 8 if num_values <= 256 else 16, 0
     if channels == 1 and is_dicom(contents):
-        return _checked(_decode_dicom(contents)[..., np.newaxis], num_values)
-    with opened(contents, channels, 8 if num_values <= 256 else 16) as picture:
-        return upright(contents, picture, channels, num_values)
+        yield stored_values(contents, num_values)[0], {}
+    elif channels not in (1, 3):
+        with tiff.opened(contents) as file:
+            for page in file.pages:
+                tiff.check(page, channels, bits)
+                pixels = tiff.read(contents, page, 3 * MAX_PIXELS - before)
+                before += pixels.size
+                yield _checked(pixels, num_values), {}
+    else:
+        with opened(contents, channels, bits, pages=pages) as picture:
+            for number in range(picture.n_frames if picture.format == "TIFF" else 1):
+                if number:
+                    picture.seek(number)
+                    check(contents, picture, channels, bits, MAX_PIXELS, pages, before)
+                seen = look(picture)
+                pixels = upright(contents, picture, channels, num_values)
+                before += pixels[..., 0].size
+                yield pixels, seen
 
 
 def is_dicom(contents):
     """Whether a file's bytes begin as those of a DICOM file."""
     return contents[128:132] == b"DICM"
+
+
+def is_tiff(contents):
+    """Whether a file's bytes begin as those of a TIFF file."""
+    return contents[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def upright(contents, picture, channels, num_values):
@@ -88,14 +131,18 @@ def upright(contents, picture, channels, num_values):
     turn_upright(picture)
     if channels == 3:
         return _checked(rgb(picture), num_values)
-    gray = picture if num_values > 256 else picture.convert("L")
-    return _checked(np.asarray(gray)[..., np.newaxis], num_values)
+    gray = np.asarray(picture if num_values > 256 else picture.convert("L"))[..., np.newaxis]
+    is_deep_tiff = num_values > 256 and picture.format == "TIFF"
+    if is_deep_tiff and picture.tag_v2.get(Tags.PhotometricInterpretation, 0) == 0:
+        gray = 2**16 - 1 - gray  # 0 is white, as Pillow knows of 8 bits alone
+    return _checked(gray, num_values)
 
 
-def _checked(pixels, num_values):
+def _checked(pixels, num_values, shift=0):
     least, largest = pixels.min(), pixels.max()
-    _require(least >= 0, f"a value of {least:,}, 0 at least")
-    _require(largest < num_values, f"a value of {largest:,}, {num_values - 1:,} at most")
+    require(least >= 0, f"a value of {least:,}, 0 at least")
+    above = f" above the least, {shift:,}" * bool(shift)
+    require(largest < num_values, f"a value of {largest:,}{above}, {num_values - 1:,} at most")
     return pixels.astype(arguments.pixel_dtype(num_values), copy=False)
 
 
@@ -117,23 +164,32 @@ def log_gray(count, total, where):
         logging.warning(message, count, total, where)
 
 
-def check(contents, picture, channels, bits, most, pages=False):
-    """Raises ValueError for images that take too much memory, or that Pillow would convert with loss."""
+def check(contents, picture, channels, bits, most, pages=False, before=0):
+    """Raises ValueError for images that take too much memory, or that Pillow would convert with loss.
+
+    `before` are the pixels of pages before this one.
+    """
     sizes = [picture.size]
     if picture.format == "TIFF":  # tiles are decoded whole, however small the image
-        sizes.append([picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
+        tags = picture.tag_v2
+        sizes.append([tags.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
+        require(tags.get(_IMAGE_DEPTH, 1) == 1, "a volume in one page, several pages are expected")
+        count = re.match(r"ImageJ=(?:.*\n)*?images=(\d+)", str(tags.get(Tags.ImageDescription)))
+        whole = not count or int(count[1]) <= picture.n_frames
+        require(whole, "more images than pages, which would be lost")
+    after = f" after {before:,} of other pages" * (before > 0)
     for width, height in sizes:
-        _require(width * height <= most, f"{width} x {height} pixels, {most:,} at most")
+        fits = before + width * height <= most
+        require(fits, f"{width} x {height} pixels{after}, {most:,} at most")
     file_bits, mode = depth(contents, picture), picture.mode
-    _require(
+    require(
         file_bits == 16 if bits == 16 else file_bits <= 8,
-        f"{file_bits} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
-        "NEW.png",
+        f"{file_bits} bits a channel, {bits} are expected, as of a model of other --bits",
     )
     fits = channels == 3 or mode in _GRAY_MODES[bits]
-    _require(fits, f"{mode}, one channel of {bits} bits is expected")
+    require(fits, f"{mode}, one channel of {bits} bits is expected")
     fits = channels == 1 or bits == 8 or mode in _DEEP_COLOR_MODES
-    _require(fits, f"{mode}, RGB of 16 bits is expected")
+    require(fits, f"{mode}, RGB of 16 bits is expected")
     if not (pages and picture.format == "TIFF"):
         check_kept(picture, bits)
 
@@ -141,10 +197,10 @@ def check(contents, picture, channels, bits, most, pages=False):
 def check_kept(picture, bits=8):
     """Raises ValueError for a Pillow image of more bits per channel, or one of several in a file."""
     is_deep = bits == 8 and picture.mode[0] in "IF"
-    _require(not is_deep, f"more than 8 bits a channel, {picture.mode}")
+    require(not is_deep, f"more than 8 bits a channel, {picture.mode}")
     # Some cameras write several images into a JPEG file (MPO); the first is the photograph.
     several = getattr(picture, "is_animated", False) and picture.format != "MPO"
-    _require(not several, "several pictures, one is expected: save it alone")
+    require(not several, "several pictures, one is expected: save it alone")
 
 
 def turn_upright(picture):
@@ -158,7 +214,7 @@ def turn_upright(picture):
 def depth(contents, picture):
     """Bits per channel in the file of a Pillow image: int."""
     if picture.format == "PNG":
-        _require(contents[12:16] == b"IHDR", "another chunk than the header comes first")
+        require(contents[12:16] == b"IHDR", "another chunk than the header comes first")
         return contents[_PNG_DEPTH]
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(Tags.BitsPerSample, (1,)))
@@ -172,26 +228,20 @@ def leave_gpus(tf):
             tf.config.set_visible_devices([], "GPU")
 
 
-def _require(fits, reason):
-    if not fits:
-        raise ValueError(reason)
-
-
 def _open(contents):
     return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG", "TIFF", "WEBP"))
 
 
 def _decode_deep_colors(contents, picture):
     """uint16 [h, w, 3], upright, of a file that Pillow opens but reduces to 8 bits."""
-    package = "tensorflow" if picture.format == "PNG" else "tifffile"
-    with needs(f"{package}, which reads colors of 16 bits", f"Run pip install {package}"):
-        if picture.format == "PNG":
+    if picture.format == "PNG":
+        with needs("tensorflow, which reads colors of 16 bits", "Run pip install tensorflow"):
             import tensorflow as tf  # takes seconds, and few files need it
 
             leave_gpus(tf)
             pixels = tf.io.decode_png(contents, 3, tf.uint16).numpy()
-        else:
-            pixels = _decode_deep_tiff(contents, picture.tell())
+    else:
+        pixels = _decode_deep_tiff(contents, picture.tell())
     orientation = picture.getexif().get(Tags.Orientation)
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
@@ -201,43 +251,45 @@ def _decode_deep_colors(contents, picture):
 
 
 def _decode_deep_tiff(contents, number):
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(contents)) as file:
-        page = file.pages[number]
-        # tifffile leaves missing parts black.
-        whole = len(page.dataoffsets) == math.prod(page.chunked)
-        _require(whole, "parts of the picture are missing")
-        try:
-            pixels = page.asarray()
-        except KeyError as error:  # a compression that needs another package
-            raise ValueError(error.args[0]) from error
-    if page.axes == "SYX":
-        pixels = np.moveaxis(pixels, 0, -1)
-    return pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=-1)
+    with tiff.opened(contents) as file:
+        pixels = tiff.read(contents, file.pages[number], 4 * MAX_PIXELS)
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] < 3 else pixels[..., :3]
 
 
-def _decode_dicom(contents):
-    """Stored values of a DICOM file with one single-channel image, without windowing: int [h, w]."""
+def stored_values(contents, num_values):
+    """The single-channel image of a DICOM file, without windowing: pixels [h, w, 1], and the least value.
+
+    The latter, an int up to 0, is subtracted from the stored values.
+    """
     with needs("pydicom, which reads DICOM files", "Run pip install pydicom"):
         import pydicom
     try:
+        _check_inflated(contents, pydicom)
         file = pydicom.dcmread(io.BytesIO(contents))
-        height, width, frames = file.Rows, file.Columns, int(file.get("NumberOfFrames", 1))
-        fits = frames == file.SamplesPerPixel == 1 and height * width <= MAX_PIXELS
-        pixels = file.pixel_array if fits else None
+        area, frames = file.Rows * file.Columns, int(file.get("NumberOfFrames", 1))
+        found = f"of {file.Columns} x {file.Rows} pixels and {file.SamplesPerPixel} channels"
+        fits = frames == file.SamplesPerPixel == 1 and area <= MAX_PIXELS
+        require(fits, f"{frames} images {found}, one of {MAX_PIXELS:,} and 1 at most is expected")
+        pixels = file.pixel_array  # may have further frames
+        require(pixels.size == area, f"{pixels.size:,} values for one image {found}")
+        require(pixels.dtype.kind in "iu", f"{pixels.dtype} values, whole numbers are expected")
     except MemoryError:  # not the file's fault
         raise
     except Exception as error:  # damaged bytes may raise any exception
-        raise ValueError(
-            "a damaged DICOM file, or a compression that pydicom cannot read"
-        ) from error
-    _require(
-        fits,
-        f"{frames} images of {width} x {height} pixels and {file.SamplesPerPixel} channels, one of one "
-        f"channel and {MAX_PIXELS:,} pixels at most is expected",
-    )
-    least = pixels.min()
-    fits = least >= 0 and pixels.dtype.kind in "iu"
-    _require(fits, f"{pixels.dtype} values from {least}, whole numbers from 0 are expected")
-    return pixels
+        raise ValueError(f"a damaged DICOM file, or one of another kind: {error}") from error
+    least = min(int(pixels.min()), 0)
+    if least:
+        pixels = np.subtract(pixels, least, dtype=np.int64)
+    return _checked(pixels[..., np.newaxis], num_values, least), least
+
+
+def _check_inflated(contents, pydicom):
+    """Raises ValueError for a deflated DICOM file of more than `_MAX_INFLATED` bytes."""
+    file = io.BytesIO(contents)
+    file.seek(132)  # after the preamble
+    meta = pydicom.filereader.read_dataset(file, False, True, stop_when=lambda x, *_: x >> 16 != 2)
+    if meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian:
+        size, decompressor = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+        while part := file.read(2**16):
+            size += len(decompressor.decompress(part))
+            require(size <= _MAX_INFLATED, f"more than {_MAX_INFLATED:,} bytes, inflated")

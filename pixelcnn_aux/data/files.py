@@ -19,6 +19,7 @@ from pixelcnn_aux.data.registry import FOLDERS, SPLITS
 
 _LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class"
 _THREADS = min(8, os.cpu_count() or 1)  # a process may not have all of the machine's cores
+_SURVEYED = 16  # files whose bits decide for all
 _AT_ONCE = 128  # images that threads decode ahead
 
 
@@ -36,7 +37,7 @@ def load(
     num_values=256,
     labels=None,
 ):
-    """Loads one split of the image files below a folder as `Images`.
+    """Loads one split of the image files below a folder as `Images`; pages of a file are several images.
 
     Args:
       fit: function, [h, w, C] -> [H, W, C] of `image_size` unless that is None; raises ValueError for
@@ -54,30 +55,40 @@ def load(
     names = by_split[split]
     label_of = labels and _labels_of(labels, image_paths)  # raises before the slow decoding
 
-    def read(name):
+    def read(name, num_values):
         try:
-            return fit(decoding.decode(decoding.contents(image_dir / name), channels, num_values))
+            pages = decoding.images(decoding.contents(image_dir / name), channels, num_values)
+            return [fit(page) for page, _ in pages]
         except FileNotFoundError:
             return "a broken link"
         except ValueError as error:  # unsuitable or damaged
             return str(error).rstrip(".")
 
+    if num_values is None:  # by the majority of some files
+        some = image_paths[:: max(1, len(image_paths) // _SURVEYED)]
+        fitting = {x: sum(isinstance(read(y, x), list) for y in some) for x in (2**8, 2**16)}
+        num_values = max(fitting, key=fitting.__getitem__)
+
     def decoded():
         nonlocal num_gray
-        with in_threads(read, names, len(names)) as images:
-            for name, image in zip(names, images):
-                is_image = not isinstance(image, str)
-                num_gray += channels == 3 and is_image and decoding.is_gray(image)
-                yield name, image
+        with in_threads(lambda x: read(x, num_values), names, len(names)) as images:
+            for name, pages in zip(names, images):
+                if isinstance(pages, str):
+                    yield name, pages
+                    continue
+                for image in pages:
+                    num_gray += channels == 3 and decoding.is_gray(image)
+                    yield name, image
 
     if image_size is None:  # in memory: the cache has images of one size
-        results = dict(decoded())
-        reasons = {name: reason for name, reason in results.items() if isinstance(reason, str)}
-        pixels = [image for name, image in results.items() if name not in reasons]
+        results = [*decoded()]
+        reasons = {name: reason for name, reason in results if isinstance(reason, str)}
+        kept = [name for name, _ in results if name not in reasons]
+        pixels = [image for _, image in results if not isinstance(image, str)]
     else:
         place = cache_dir, dataset, image_dir, split, image_size
         described = described_files(image_dir, names)
-        pixels, reasons = cache.load(*place, described, decoded, channels, num_values)
+        pixels, kept, reasons = cache.load(*place, described, decoded, channels, num_values)
     decoding.log_gray(num_gray, len(pixels), image_dir)
     reasons |= dict.fromkeys(by_split[None], "of no split")
     skipped = sorted(reasons, key=pathlib.PurePath)
@@ -99,7 +110,6 @@ def load(
             "images, or give another image_dir."
         )
     if labels:
-        kept = [name for name in names if name not in reasons]
         missing = next((name for name in kept if name not in label_of), None)
         expected = f"a label for each image file in {labels}"
         expect(missing is None, expected, f"none for {missing}", _LABEL_ROWS)
@@ -109,7 +119,8 @@ def load(
 
 def readable(channels):
     """The suffixes of files that images of so many channels are read from."""
-    return (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
+    suffixes = decoding.SUFFIXES if channels in (1, 3) else (".tif", ".tiff")
+    return (*suffixes, *[decoding.DICOM_SUFFIX] * (channels == 1))
 
 
 def described_files(folder, names):

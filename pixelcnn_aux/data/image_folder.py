@@ -33,9 +33,6 @@ def folder(
     """Center crops or whole images; split by folders named after splits, or by file names."""
     expected = "a folder of images for the data set 'folder'"
     expect(image_dir is not None, expected, "none", "Give image_dir (--image_dir)")
-    expected = "images of one channel or three, as image files have"
-    remedy = "Save them as arrays, for the data set 'arrays'"
-    expect(channels in (1, 3), expected, f"{channels} channels", remedy)
     has_splits = all((image_dir / name).is_dir() for name in SPLITS)
     shares = {"validation_share": validation_share, "test_share": test_share}
     shares = {name: share for name, share in shares.items() if share is not None}

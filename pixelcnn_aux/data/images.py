@@ -12,7 +12,6 @@ import numpy as np
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.arguments import ArrayLike, ImageSource
 from pixelcnn_aux.base.errors import expect, restated
-from pixelcnn_aux.base.inputs import conversion
 from pixelcnn_aux.data import sources, training_batches
 
 if TYPE_CHECKING:  # It imports Keras.
@@ -65,6 +64,11 @@ class Images:
         for images in parts:
             crc32 = zlib.crc32(np.ascontiguousarray(images).data, crc32)
         return crc32
+
+    @functools.cached_property
+    def largest(self) -> int:
+        """The largest value of all images."""
+        return max(int(batch.max()) for batch in self.batches(1024))
 
     def condition(
         self, kind: "Condition | None", which: slice | Sequence[int] = slice(None)
@@ -249,9 +253,7 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     """Returns uint8 or uint16 [N, H, W, C] for [N, H, W, C] or [N, H, W]; else raises ValueError."""
     images = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
     fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
-    remedy = "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)"
-    if pixels.dtype.kind in "bif":
-        remedy = conversion(pixels, "pixels", "uint8", 255)
+    remedy = "Give whole numbers as uint8 or uint16, a list of images as np.stack(images)"
     count = f"of one image at least and up to {MAX_CHANNELS} channels"
     expected = f"pixels as uint8 or uint16 [N, H, W, C], {count}"
     received = f"{pixels.dtype.name} {list(pixels.shape)}"

@@ -77,7 +77,7 @@ def load(
     cache_dir: PathLike | None = None,
     image_file: PathLike | None = None,
     channels: int = 3,
-    num_values: int = 256,
+    num_values: int | None = 256,
     labels: PathLike | None = None,
     validation_share: float | None = None,
     test_share: float | None = None,
@@ -95,7 +95,8 @@ def load(
         or ~/.cache.
       image_file: the file of images, for `arrays`.
       channels, num_values: ints, of the images, as in a model's likelihood: `folder` reads files of one or
-        three channels, and `arrays` has those of its file.
+        three channels, of TIFF files up to 16, and `arrays` has those of its file. `num_values` is None for
+        2 ** 8, or 2 ** 16 if most files of `folder`, or the arrays, have them.
       labels: classes of the images of `folder`: "folders", numbered in alphabetical order; or a CSV file with
         the columns "file" and "label"; or None. `arrays` and `cifar10` have their own.
       validation_share, test_share: shares of the files of `folder` in these splits, above 0 and below 1 in
@@ -135,7 +136,8 @@ def load(
         expected = f"no {option} for the data set {name!r}"
         expect(not value or option in parameters, expected, repr(str(value)), remedy)
     channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
-    num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
+    if num_values is not None:
+        num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
     options = {**dict.fromkeys(("labels", *SHARES)), **source, "data_dir": data_dir}
     options |= {"channels": channels, "num_values": num_values}
     if "cache_dir" in parameters:
@@ -164,18 +166,18 @@ def class_names(dataset: str | None, count: int) -> list[str]:
     return [*names, *(f"class {label}" for label in range(len(names), count))][:count]
 
 
-def check_kind(images: Images, channels: int, num_values: int) -> None:
+def check_kind(images: Images, channels: int, num_values: int | None) -> None:
     """Raises ValueError for images with other channels, dtype or values."""
-    image, dtype = images.pixels[0], arguments.pixel_dtype(num_values)
+    image = images.pixels[0]
+    dtype = image.dtype if num_values is None else arguments.pixel_dtype(num_values)
     fits = (image.shape[2], image.dtype) == (channels, dtype)
     expected = f"images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has"
     remedy = "Give others, or build the model with their channels and bits (--channels, --bits)"
     expect(fits, expected, f"{image.shape[2]} of {image.dtype.name}", remedy)
-    if num_values not in (2**8, 2**16):  # the dtype allows larger values
-        largest = max(int(batch.max()) for batch in images.batches(1024))
+    if num_values not in (None, 2**8, 2**16):  # the dtype allows larger values
         expected = f"images of values from 0 to {num_values - 1:,}, as the model has"
-        remedy = "Scale them, or give the model more bits (--bits)"
-        expect(largest < num_values, expected, f"a value of {largest:,}", remedy)
+        remedy = "Give the model more bits (--bits)"
+        expect(images.largest < num_values, expected, f"a value of {images.largest:,}", remedy)
 
 
 def _absolute(name, path):

@@ -22,10 +22,7 @@ from pixelcnn_aux.data import decoding
 
 _INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 _SECONDS_BETWEEN_LINES = 5.0
-_SCALE = (
-    "Scale them to 0 .. 255 and round them, as by dataset.map(lambda image, *_: tf.cast(tf.round(image), "
-    "'uint8')), or have data.load('folder', ...) resize files"
-)
+_WHOLE = "Give values as files have them: data.load('folder', ...) resizes; data.from_arrays takes uint16"
 
 
 def gathered(source, with_labels=False):
@@ -52,7 +49,7 @@ def gathered(source, with_labels=False):
             last_line = time.monotonic()
     received = "0 and 1 alone, as floats" if pixels else f"none, of {arguments.short_repr(source)}"
     expected = "images of values from 0 to 255, one at least"
-    expect(pixels and not is_scaled, expected, received, _SCALE)
+    expect(pixels and not is_scaled, expected, received, _WHOLE)
     pixels = np.frombuffer(pixels, np.uint8).reshape(-1, *size)
     decoding.log_gray(num_gray, len(pixels), f"a {type(source).__name__}")
     shapes = {label.shape for label in labels}
@@ -96,7 +93,7 @@ def _image_and_label(element):
 def _array(image, number):
     """Image or batch as an array of numbers [H, W, 3] or [B, H, W, 3]; `number` is the element's."""
     received = f"{arguments.short_repr(image)} in element {number}, which cannot be read"
-    remedy = "Convert it, or leave it out"
+    remedy = "Leave it out"
     # Pillow and other libraries' tensors may raise any exception.
     with restated("images of 8 bits a channel", received, remedy, Exception):
         if isinstance(image, Image.Image):
@@ -136,6 +133,6 @@ def _as_uint8(array, number):
     if array.dtype != np.uint8 and (images != array).any():
         raise ValueError(
             f"Expected whole numbers from 0 to 255, 8 bits a channel. Received: {array.dtype.name} from "
-            f"{array.min():g} to {array.max():g} in element {number}. {_SCALE}."
+            f"{array.min():g} to {array.max():g} in element {number}. {_WHOLE}."
         )
     return images

@@ -15,6 +15,9 @@ from pixelcnn_aux.data import decoding
 from tests.data.decoding_test import dicom, png, pydicom
 from tests.data.helpers import FilesTest, encoded, noise, saved
 
+if pydicom is not None:
+    from pydicom.data import get_testdata_file
+
 
 def deep(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 2**16, shape, dtype=np.uint16)
@@ -165,7 +168,7 @@ class PicturesTest(FilesTest):
         self.assertEqual(pictures.names(["a.page0001.tif"]), ["a.page0001-2.png"])
         with (
             mock.patch.object(decoding, "MAX_PIXELS", 50),
-            self.assertRaisesRegex(ValueError, "6 x 5 pixels, 20 at most"),
+            self.assertRaisesRegex(ValueError, "6 x 5 pixels after 30 of other pages, 50 at most"),
         ):
             pictures.read(self.folder / "b.tif", 3, num_values=2**16)
 
@@ -207,6 +210,30 @@ class PicturesTest(FilesTest):
                 extras = {"dicom": zlib.compress(rest)}
                 self.written(pictures.Picture(pixels[..., None], extras, "DICOM"))
 
+    @unittest.skipIf(pydicom is None, "pydicom, the extra [medical], is not installed")
+    def test_signed_dicom_files(self):
+        """With metadata their bytes; without, their values and no name. No other format holds these."""
+        values = (deep(6, 4) % 4096).astype(np.int16) - 1024
+        big = {"syntax": pydicom.uid.ExplicitVRBigEndian}
+        plain = dicom(values, signed=True, PatientName="A^B")
+        for data in (plain, dicom(values.byteswap(), signed=True, PatientName="A^B", **big)):
+            for metadata in (True, False):
+                picture = self.read(data, channels=1, num_values=4096, metadata=metadata)
+                self.assertEqual((picture.kind, picture.pixels.min()), ("DICOM", 0))
+                pictures.write(file := io.BytesIO(), picture)
+                self.assertEqual(file.getvalue() == data, metadata)
+                found = pydicom.dcmread(io.BytesIO(file.getvalue()))
+                self.assertAllEqual(found.pixel_array, values)
+                self.assertEqual("PatientName" in found, metadata)
+                with self.assertRaisesRegex(ValueError, "values from 0.*PNG file.*Omit --format"):
+                    self.written(picture._replace(kind="PNG"))
+        for path in (get_testdata_file("MR_small_RLE.dcm"), get_testdata_file("JPEG2000.dcm")):
+            picture, *_ = pictures.read(path, 1, True, 2**16)
+            pictures.write(file := io.BytesIO(), picture)
+            expected = pydicom.dcmread(path)
+            expected.decompress(generate_instance_uid=False)
+            self.assertEqual(pydicom.dcmread(io.BytesIO(file.getvalue())), expected)
+
     def test_upright(self):
         """Whether EXIF is a chunk of its own or, as ImageMagick writes it, a text."""
         pixels, exif, texts = noise(5, 4, 3), Image.Exif(), PngImagePlugin.PngInfo()
@@ -222,3 +249,4 @@ class PicturesTest(FilesTest):
         self.assertEqual(pictures.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
         # Some disks take them for one.
         self.assertEqual(pictures.names(["img.png", "IMG.jpg"]), ["img.png", "IMG-2.png"])
+        self.assertEqual(pictures.names(["a\rb.png"]), ["a_b.png"])  # as files can hold it

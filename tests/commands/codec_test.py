@@ -3,16 +3,17 @@
 import functools
 import io
 import os
+import shutil
 import types
 import unittest
 from unittest import mock
 
 import numpy as np
+import tifffile
 from absl import app
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import jobs
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.commands import codec
 from pixelcnn_aux.runs import trained
@@ -20,6 +21,29 @@ from tests import helpers
 from tests.codec import helpers as codec_helpers
 from tests.data.decoding_test import dicom, pydicom
 from tests.data.helpers import FilesTest, noise
+
+_TILES = {"tile": (16, 16), "compression": "zlib"}
+_OME = {"ome": True, "metadata": {"axes": "TZCYX", "PhysicalSizeXUnit": "µm", "PhysicalSizeX": 0.1}}
+_IMAGEJ = {"imagej": True, "resolution": (3, 3), "metadata": {"axes": "ZCYX", "unit": "um"}}
+# name -> shape, bits, channels of the model, whether its bytes are the same, how it is written
+STACKS = {
+    "ome": ((2, 2, 3, 5, 7), 12, 1, True, _OME),
+    "ome_plane": ((1, 1, 1, 5, 7), 16, 1, True, _OME),
+    "ome_tiles": ((1, 2, 2, 20, 33), 12, 1, False, {**_OME, **_TILES, "predictor": True}),
+    "imagej": ((3, 2, 5, 7), 16, 1, True, _IMAGEJ),
+    "white_is_0": ((3, 5, 7), 16, 1, True, {"photometric": "miniswhite"}),
+    "white_tiles": ((3, 5, 7), 16, 1, False, {"photometric": "miniswhite", **_TILES}),
+    "imagej_big": ((3, 2, 5, 7), 8, 1, True, {**_IMAGEJ, "byteorder": ">"}),
+    "strips": ((3, 20, 7), 8, 1, False, {"rowsperstrip": 7, "compression": "zlib"}),
+    "pairs": ((3, 5, 7, 2), 12, 2, True, {"planarconfig": "contig"}),
+    "one_pair": ((2, 5, 7), 12, 2, True, {"planarconfig": "separate", "description": "one"}),
+    "separate": ((3, 2, 20, 7), 12, 2, False, {"planarconfig": "separate", **_TILES}),
+    "colors": ((3, 5, 7, 3), 8, 3, True, {"photometric": "rgb"}),
+    "gray": ((3, 5, 7), 8, 3, True, {}),
+    "color_tiles": ((2, 20, 7, 3), 16, 3, False, {"photometric": "rgb", **_TILES}),
+    "four": ((2, 5, 7, 4), 8, 4, True, {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+    "big": ((2, 4, 5, 7), 16, 4, False, {"planarconfig": "separate", "bigtiff": True, **_TILES}),
+}
 
 
 class ProgramTest(FilesTest):
@@ -66,11 +90,12 @@ class ProgramTest(FilesTest):
         damaged = (folder / "c.png").read_bytes()
         (folder / "c.png").write_bytes(b"damaged")
         with mock.patch.object(codec, "_MAX_GROUPED", 2):
-            with self.assertRaisesRegex(
-                jobs.ShardError, "1 that failed twice.*\n  shard 1, .*c.png"
-            ):
-                self.run_codec("compress", folder, f"--out={archive}", "--jobs=1")
+            for _ in range(2):  # The second run says it again.
+                with self.assertRaisesRegex(ValueError, "left out.*remove .*000001.pxa, and"):
+                    self.run_codec("compress", folder, f"--out={archive}", "--jobs=1")
+            self.run_codec("verify", archive, "--jobs=1")
             first = (archive / "000000.pxa").read_bytes()
+            (archive / "000001.pxa").unlink()
             (folder / "c.png").write_bytes(damaged)
             printed = self.run_codec("compress", folder, f"--out={archive}", "--jobs=1")
         self.assertIn("4 pictures in 2 files", printed)
@@ -210,6 +235,12 @@ class WholePicturesTest(FilesTest):
         for name, pixels in images.items():
             self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)
         self.assertRegex(self.run_codec("inspect", file), "b.png: 1 x 4, alpha [0-9]+ bytes")
+        (folder / "broken.png").symlink_to("nowhere")
+        self.write("pictures/damaged.png", b"damaged")
+        others = self.folder / "others.pxa"
+        with self.assertRaisesRegex(ValueError, f"left out. Mend or move these, remove {others}"):
+            self.run_codec("compress", folder, f"--out={others}")
+        self.assertLen(container.read(others.read_bytes()).pictures, 3)
         (self.folder / "empty").mkdir()
         with self.assertRaisesRegex(ValueError, "files in .*empty. Received: no files"):
             self.run_codec("compress", self.folder / "empty", f"--out={out}.pxa")
@@ -234,14 +265,58 @@ class WholePicturesTest(FilesTest):
                 for kind in (None, "png", "tiff"):
                     to, flags = out / f"{here.name}-{kind}", [f"--format={kind}"] * bool(kind)
                     self.run_codec("decompress", here, f"--out={to}", *flags)
-                    suffixes = [".png", ".tif", ".tif", ".dcm" if metadata else ".png"]
-                    suffixes = suffixes if kind is None else [f".{kind[:3]}"] * 4
-                    for k, suffix in enumerate(suffixes):
-                        path = to / f"{('a', 'b.page0001', 'b.page0002', 'c')[k]}{suffix}"
-                        if suffix == ".dcm":
+                    names = ["a.png", "b.page0001.tif", "b.page0002.tif", "c.png"]
+                    if metadata and kind != "png":  # a stack is one file
+                        names[1:3] = ["b.tif", "b.tif"]
+                    if metadata and kind is None:
+                        names[3] = "c.dcm"
+                    for k, name in enumerate(names):
+                        path = (to / name).with_suffix(f".{kind[:3]}" if kind else name[-4:])
+                        if path.suffix == ".dcm":
                             self.assertEqual(path.read_bytes(), (scans / "c.dcm").read_bytes())
-                        else:
-                            self.assertAllEqual(np.asarray(Image.open(path)), values[k])
+                            continue
+                        with Image.open(path) as found:
+                            found.seek(k - 1 if path.name == "b.tif" else 0)
+                            self.assertAllEqual(np.asarray(found), values[k])
+
+    def test_stacks(self):
+        """The same arrays, axes, description and tags; the same bytes if they are stored plainly."""
+        random = np.random.default_rng(0)
+        by_model: dict = {}
+        for name, (shape, bits, channels, is_plain, options) in STACKS.items():
+            values = random.integers(0, 2**bits, shape, dtype=np.uint16)
+            tifffile.imwrite(
+                file := io.BytesIO(),
+                values.astype(np.uint8 if bits == 8 else np.uint16),
+                **{"photometric": "minisblack", **options},
+            )
+            contents = file.getvalue()
+            by_model.setdefault((bits, channels), {})[name] = contents, is_plain
+        for (bits, channels), stacks in by_model.items():
+            folder = self.folder / f"{bits}-{channels}"
+            file, out = folder / "all.pxa", folder / "out"
+            made = codec_helpers.model(bits=bits, channels=channels, masked=1, masked_blocks=1)
+            helpers.make_run(self.folder / "run", made)
+            folder.mkdir()
+            for name, (contents, _) in stacks.items():
+                (folder / f"{name}.tif").write_bytes(contents)
+            self.run_codec("compress", folder, f"--out={file}", "--metadata")
+            printed = self.run_codec("decompress", file, f"--out={out}")
+            self.assertLen(list(out.iterdir()), len(stacks))
+            for name, (contents, is_plain) in stacks.items():
+                self.assertIn(f"Wrote {out / name}.tif: ", printed)
+                written = (out / f"{name}.tif").read_bytes()
+                self.assertEqual(written == contents, is_plain, name)
+                found, expected = (tifffile.TiffFile(io.BytesIO(x)) for x in (written, contents))
+                self.assertAllEqual(found.asarray(), expected.asarray(), name)
+                self.assertEqual(str(found.imagej_metadata), str(expected.imagej_metadata))
+                self.assertEqual(found.ome_metadata, expected.ome_metadata)
+                for page, before in zip(found.pages, expected.pages, strict=True):
+                    for tag in ("photometric", "planarconfig", "extrasamples", "description"):
+                        kept = [getattr(x, tag, None) for x in (page.aspage(), before.aspage())]
+                        self.assertEqual(*kept, name)
+                self.assertEqual(found.series[0].axes, expected.series[0].axes)
+            shutil.rmtree(self.folder / "run")
 
     def run_codec(self, *arguments):
         return helpers.run_program(codec, *arguments, f"--workdir={self.folder / 'run'}")

@@ -8,6 +8,8 @@ import signal
 import time
 from unittest import mock
 
+import numpy as np
+
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import train
@@ -115,6 +117,37 @@ class FlagsTest(helpers.TestCase):
         config, settings = self.last()
         self.assertEqual(settings, dataclasses.replace(ONE, **overrides))
         self.assertEqual((config.remat, config.profile, config.seed), (True, True, 7))
+
+    def test_bits_are_those_of_the_images(self):
+        built = []
+
+        def constructor(channels=3, bits=8):
+            built.append(bits)
+            return helpers.shared_model()
+
+        def plugin(presets):
+            presets["mine"] = dataclasses.replace(presets["parts"], constructor=constructor)
+
+        holds = "The images' values end at {:,}: --bits {} holds them{}\n"
+        for dtype, largest, bits, expected, more in (
+            (np.uint8, 15, [], 8, None),
+            (np.uint16, 3401, [], 12, ""),
+            (np.uint16, 100, [], 9, ""),
+            (np.uint8, 15, ["--bits=8"], 4, ", and 8 costs more bits a value"),
+            (np.uint16, 3401, ["--bits=16"], 12, ", and 16 costs more bits a value"),
+            (np.uint16, 3401, ["--bits=12"], None, None),
+        ):
+            flags = ["--preset=mine", "--dataset=arrays", *bits]
+            pixels = np.full((3, *helpers.SIZE, 3), largest, dtype)
+            self.load.side_effect = lambda *_, x=pixels, **__: data.from_arrays(x)
+            with mock.patch.object(training, "train"):
+                printed = self.run_program(*flags, plugin=plugin)
+            if not bits:
+                self.assertEqual(built[-1], expected)
+                self.assertIsNone(self.load.call_args.kwargs["num_values"])
+            line = more is not None and holds.format(largest, expected, more)
+            self.assertEqual(line and line in printed, more is not None, printed)
+            self.assertEqual("holds" in printed, more is not None)
 
     def test_another_data_set(self):
         places = {"image_dir": "here", "data_dir": "there", "cache_dir": "a", "image_file": "b"}

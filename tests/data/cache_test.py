@@ -41,7 +41,8 @@ class CacheTest(helpers.TestCase):
         return sorted(self.folder.glob(f"*{suffix}"))
 
     def assertLoads(self, decoded, pixels=PIXELS, **changes):
-        (received, skipped), again = load(self.folder, pixels, **changes)
+        (received, names, skipped), again = load(self.folder, pixels, **changes)
+        self.assertEqual(names, ["a.png"] * len(pixels))
         self.assertAllEqual(received, pixels)
         self.assertEqual(skipped, {"b.png": "damaged"})
         self.assertIsInstance(received, np.memmap)
@@ -83,7 +84,7 @@ class CacheTest(helpers.TestCase):
                 self.assertLoads(decoded, noise(5, *size, 3, seed=seed), **change)
 
     def test_other_files_or_another_format_replace_them(self):
-        (pixels, _), _ = load(self.folder)
+        (pixels, *_), _ = load(self.folder)
         for name, size, time_ns in (("a.png", 9, 1), ("a.png", 9, 2), ("b.png", 9, 2)):
             for decoded in (True, False):
                 self.assertLoads(decoded, 255 - PIXELS, files=[[name, size, time_ns]])
@@ -164,7 +165,7 @@ class CacheTest(helpers.TestCase):
         # Threads exclude each other like processes, as each opens the lock itself.
         with multiprocessing.pool.ThreadPool(3) as pool:
             results = pool.map(lambda _: load(self.folder, slow_pixels()), range(3), chunksize=1)
-        for (pixels, _), _ in results:
+        for (pixels, *_), _ in results:
             self.assertAllEqual(pixels, PIXELS)
         self.assertEqual(sum(decoded for _, decoded in results), 1)
 

@@ -4,6 +4,7 @@ import io
 import struct
 import unittest
 import zlib
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -44,8 +45,8 @@ def tiff(*entries):
 
 
 def tiff_file(pixels, **options):
-    """A TIFF file of colors as tifffile writes it: bytes."""
-    tifffile.imwrite(file := io.BytesIO(), pixels, photometric="rgb", **options)
+    """A TIFF file as tifffile writes it, of colors unless options say otherwise: bytes."""
+    tifffile.imwrite(file := io.BytesIO(), pixels, **{"photometric": "rgb", **options})
     return file.getvalue()
 
 
@@ -100,7 +101,9 @@ class KindsTest(tf.test.TestCase):
         deep.append((saved(Image.fromarray(noise(8, 8).astype(np.float32)), "TIFF"), 32))
         deep.append((tiff_file(noise(8, 8, 3).astype(np.uint16)), 16))
         for contents, bits in deep:
-            with self.assertRaisesRegex(ValueError, f"{bits} bits a channel, 8 are expected: conv"):
+            with self.assertRaisesRegex(
+                ValueError, f"{bits} bits a channel, 8 are expected, as of"
+            ):
                 decoding.decode(contents)
 
     def test_one_channel_and_16_bits(self):
@@ -139,6 +142,14 @@ class KindsTest(tf.test.TestCase):
             found = decoding.decode(contents, 3, 2**16)
             self.assertEqual(found.dtype, np.uint16)
             self.assertAllEqual(found, expected)
+
+    def test_grays_of_which_0_is_white(self):
+        for top, dtype in ((255, np.uint8), (65535, np.uint16)):
+            stored = noise(8, 6).astype(dtype)
+            tifffile.imwrite(file := io.BytesIO(), stored, photometric="miniswhite")
+            found = decoding.decode(file.getvalue(), 1, top + 1)
+            self.assertAllEqual(found[..., 0], top - stored)
+            self.assertAllEqual(decoding.decode(file.getvalue(), 3, top + 1), found.repeat(3, -1))
 
     def test_several_pictures(self):
         pixels, others = noise(8, 8, 3), [Image.fromarray(noise(8, 8, 3, seed=1))]
@@ -252,11 +263,37 @@ class DamageTest(tf.test.TestCase):
             decoding.decode(claiming("JPEG", None, ">HH", 65000, 65000))
 
 
-def dicom(pixels, signed=False, **elements):
+class TiffTest(tf.test.TestCase):
+    def test_volumes_and_parts_are_bounded_before_they_are_inflated(self):
+        deep = noise(2, 8, 6, 3).astype(np.uint16)
+        pairs = {"photometric": "minisblack", "planarconfig": "contig"}
+        volume = tiff_file(deep, volumetric=True, tile=(16, 16, 16))
+        gray = tiff_file(deep[..., 0], volumetric=True, tile=(16, 16, 16), photometric="minisblack")
+        small = tiff_file(deep[0, ..., :2], compression="zlib", **pairs)
+        bomb = tiff_file(np.zeros((800, 600, 2), np.uint16), compression="zlib", **pairs)
+        for tag in (b"\x00\x01", b"\x01\x01", b"\x16\x01"):  # width, height, rows of a strip
+            at = bomb.index(tag, 8)
+            bomb = bomb[: at + 8] + struct.pack("<H", 6) + bomb[at + 10 :]
+        described = tiff_file(noise(3, 8, 6), imagej=True, truncate=True, photometric="minisblack")
+        for contents, kind, message in (
+            (volume, (3, 2**16), "a volume in one page"),
+            (gray, (1, 2**16), "a volume in one page"),
+            (bomb, (2, 2**16), "inflates to more than 144 bytes"),
+            (small, (4, 2**16), "a page of 2 channels of 16 bits, 4 of 16 are expected"),
+            (small, (1, 2**16), "a page of 2 channels of 16 bits, 1 of 16 are expected"),
+            (small, (2, 256), "a page of 2 channels of 16 bits, 2 of 8 are expected"),
+            (described, (1, 256), "more images than pages"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                decoding.decode(contents, *kind)
+        self.assertAllEqual(decoding.decode(small, 2, 2**16), deep[0, ..., :2])
+
+
+def dicom(pixels, signed=False, syntax=None, **elements):
     """A DICOM file with a window that hides most of its values: bytes."""
     found = pydicom.Dataset()
     found.file_meta = pydicom.dataset.FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    found.file_meta.TransferSyntaxUID = syntax or pydicom.uid.ExplicitVRLittleEndian
     found.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"  # CT
     found.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     found.Rows, found.Columns = pixels.shape[-2:]
@@ -285,14 +322,34 @@ class DicomTest(tf.test.TestCase):
             (dicom(pixels)[:-9], "damaged DICOM file"),
             (dicom(pixels + np.uint16(4096)), "a value of .* 4,095 at most"),
             (
-                dicom(pixels.astype(np.int16) - 999, signed=True),
-                "int16 values from -.* whole numbers",
+                dicom((2 * pixels - 999.0).clip(-999).astype(np.int16), signed=True),
+                "above the least, -9.., 4,095 at most",
             ),
-            (
-                dicom(pixels, FloatPixelData=floats, BitsAllocated=32),
-                "float32 values from .*, whole",
-            ),
+            (dicom(pixels, FloatPixelData=floats, BitsAllocated=32), "float32 values, whole"),
             (dicom(np.stack([pixels] * 2), NumberOfFrames=2), "2 images of 4 x 6"),
+            (dicom(np.stack([pixels] * 2)), "48 values for one image of 4 x 6"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 decoding.decode(contents, 1, 4096)
+        with self.assertRaisesRegex(ValueError, "a DICOM file, whose one channel"):
+            decoding.decode(dicom(pixels))
+
+    def test_values_below_0_are_counted_from_the_least(self):
+        values = np.random.default_rng(0).integers(-1024, 3072, (6, 4)).astype(np.int16)
+        values[0, 0], values[-1, -1] = -1024, 3071
+        for pixels in (values, values + 1024):
+            found, least = decoding.stored_values(dicom(pixels, signed=True), 4096)
+            self.assertEqual(least, pixels[0, 0])
+            self.assertAllEqual(found[..., 0].astype(int) + least, pixels)
+
+    def test_deflated_files_are_bounded_before_they_are_inflated(self):
+        pixels = noise(6, 4).astype(np.uint16)
+        syntax = pydicom.uid.DeflatedExplicitVRLittleEndian
+        file = dicom(pixels, syntax=syntax, ImageComments="a" * 10_000)
+        self.assertAllEqual(decoding.decode(file, 1, 4096)[..., 0], pixels)
+        with (
+            mock.patch.object(decoding, "_MAX_INFLATED", 9_000),
+            mock.patch.object(pydicom, "dcmread", side_effect=AssertionError),
+            self.assertRaisesRegex(ValueError, "more than 9,000 bytes, inflated"),
+        ):
+            decoding.decode(file, 1, 4096)

@@ -64,11 +64,36 @@ class LoadTest(FilesTest):
         images, [gray, left_out] = self.load_logged()
         self.assertEqual((images.num_images, images.skipped), (3, ("deep.png", "deep.tiff")))
         self.assertIn(f"2 of 3 images of {self.folder} are gray", gray)
-        self.assertRegex(left_out, "16 bits a channel, 8 are.*convert.*: 'deep.png', 'deep.tiff'")
-        with mock.patch.object(decoding, "decode", side_effect=AssertionError("decoded")):
+        self.assertRegex(left_out, "16 bits a channel, 8 are.*: 'deep.png', 'deep.tiff'")
+        with mock.patch.object(decoding, "images", side_effect=AssertionError("decoded")):
             again, lines = self.load_logged()
         self.assertEqual(lines, [left_out])  # gray images are counted only while decoding
         self.assertAllEqual(again.pixels, images.pixels)
+
+    def test_pages_are_images_with_the_label_of_their_file(self):
+        for name, first in (("a/one.png", 5), ("b/two.tif", 7), ("b/three.tif", 9)):
+            pages = [Image.fromarray(np.full((8, 8), first + k, np.uint8)) for k in range(3)]
+            more = {"save_all": True, "append_images": pages[1:]} if name.endswith("tif") else {}
+            self.write(name, b"")
+            pages[0].save(self.folder / name, **more)
+        splits = {"splits_of": lambda names: ["train"] * len(names), "kind": "of a kind"}
+        how = {"image_dir": self.folder, "cache_dir": self.cache, "channels": 1, **splits}
+        for size in (None, (8, 8), (8, 8)):  # in memory, and from the cache
+            images = files.load(
+                "tests", "train", size, lambda x: x, labels="folders", num_values=None, **how
+            )
+            self.assertEqual([x[0, 0, 0] for x in images.pixels], [5, 9, 10, 11, 7, 8, 9])
+            self.assertAllEqual(images.labels, [0] + [1] * 6)
+
+    def test_bits_are_those_of_most_files(self):
+        for number in range(5):
+            deep = Image.fromarray(noise(8, 8, seed=number).astype(np.uint16) + 3146)
+            deep.save(self.folder / f"{number}.png")
+        self.write_png("other.png")
+        how = {"image_dir": self.folder, "cache_dir": self.cache, "channels": 1}
+        images = data.load("folder", "train", None, num_values=None, **how)
+        self.assertEqual(images.pixels[0].dtype, np.uint16)
+        self.assertEqual(images.largest.bit_length(), 12)
 
     def test_any_change_of_the_files_shows(self):
         def colors():
@@ -110,7 +135,7 @@ class LoadTest(FilesTest):
                 self.assertRaisesRegex(PermissionError, "Permission denied.*Check its permissions"),
             ):
                 self.load()
-        exhausted = mock.patch.object(decoding, "decode", side_effect=MemoryError)
+        exhausted = mock.patch.object(decoding, "images", side_effect=MemoryError)
         with exhausted, self.assertRaises(MemoryError):
             self.load()
         self.assertEqual(self.load().num_images, 2)

@@ -98,9 +98,13 @@ class SourcesTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.named_parameters(
         ("without_end", TENSORS.repeat(), r"that ends.*Leave out its repeat\(\)"),
         ("of_two_sizes", PILLOW[:1] + [Image.new("RGB", (7, 4))], r"6\), and \(4, 7\) in elem.* 1"),
-        ("scaled", tensors(FLOATS / 255), "float32 from .* in element 0. Scale them"),
-        ("scaled_binary", list((PIXELS > 9) / 1.0), "0 and 1 alone, as floats. Scale them"),
-        ("halves", tensors(FLOATS / 2), r"whole numbers.*float32 from .*round them.*folder"),
+        ("scaled", tensors(FLOATS / 255), "float32 from .* in element 0. Give values"),
+        ("scaled_binary", list((PIXELS > 9) / 1.0), "0 and 1 alone, as floats. Give values"),
+        (
+            "halves",
+            tensors(FLOATS / 2),
+            r"whole numbers.*float32 from .*as files have them.*folder",
+        ),
         ("16_bits", list(PIXELS[:1].astype(np.uint16) * 257), "8 bits a channel. Received: uint16"),
         ("16_bits_pillow", [DEEP], r"8 bits a channel. .*more than 8 bits a channel, I;16\)"),
         ("not_finite", [np.full([4, 6, 3], np.nan)], "float64 from nan"),
