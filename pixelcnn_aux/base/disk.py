@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -37,7 +38,17 @@ _REMEDIES = {
     errno.EBADF: "Keep it open",
     errno.EPIPE: "Read all of the output",
 }
+_FULL = errno.ENOSPC, errno.EDQUOT
 _DEEPEST = 64  # levels of JSON, several times the depth of a description
+
+
+class FullDiskError(OSError):
+    """The disk, or the user's share of it, has no space left."""
+
+
+def is_full(error):
+    """Whether an error says that a disk is full, `explained` or not."""
+    return isinstance(error, FullDiskError) or getattr(error, "errno", None) in _FULL
 
 
 @contextlib.contextmanager
@@ -45,7 +56,7 @@ def explained(expected, then=RETRY):
     """Adds a remedy to operating system errors, also to those that TensorFlow reports.
 
     `expected` names the action and the path, as "to write runs/mine/config.json"; `then` ends the remedy.
-    Raises Python's subclass of OSError for the error.
+    Raises Python's subclass of OSError for the error, or `FullDiskError`.
     """
     try:
         yield
@@ -58,7 +69,8 @@ def explained(expected, then=RETRY):
         if number is None:
             raise
         text = f"{os.strerror(number)}. {_REMEDIES.get(number, 'Fix the cause')}{then}."
-        raise type(OSError(number, ""))(f"Expected {expected}. Received: {text}") from error
+        kind = FullDiskError if number in _FULL else type(OSError(number, ""))
+        raise kind(f"Expected {expected}. Received: {text}") from error
 
 
 def exists(file):
@@ -93,6 +105,15 @@ def contents(file):
     """The bytes of a file. Raises as `opened`."""
     with opened(file) as stream, explained(f"to read {file}"):
         return stream.read()
+
+
+def checksum(file):
+    """The SHA-256 of a regular file, hexadecimal; None if it cannot be read."""
+    try:
+        with opened(file) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager
@@ -157,21 +178,37 @@ def replacing(file, then=RETRY, if_new=False):
     with explained(f"to write {file}", then):
         try:
             with open(aside, "xb") as opened:
+                with contextlib.suppress(OSError):  # no locks there
+                    fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())
-            (_rename_if_new if if_new else os.replace)(aside, file)
+                (_rename_if_new if if_new else os.replace)(aside, file)
         except BaseException:
             with contextlib.suppress(OSError):
                 aside.unlink()
             raise
 
 
+def remove_unfinished(folder, pattern=f"{ASIDE}*"):
+    """Removes files that killed processes were `replacing`, as far as the system allows it."""
+    for aside in folder.glob(pattern):
+        if aside.is_file():  # others are not from this package
+            with contextlib.suppress(OSError), open(aside, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails if its writer lives
+                aside.unlink()
+
+
 def write_once(file, data):
-    """Writes a new file, or keeps one of the same bytes. Raises ValueError for any other one, and OSError."""
-    if not exists(file) or contents(file) != data:
+    """Writes a new file, or keeps one of the same bytes, and returns its `checksum`.
+
+    Raises ValueError for any other file, and OSError.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    if checksum(file) != digest:
         with new_file(file) as opened:
             opened.write(data)
+    return digest
 
 
 def _rename_if_new(aside, file):

@@ -19,6 +19,7 @@ import io
 import itertools
 import json
 import math
+import os
 import pathlib
 import sys
 
@@ -33,6 +34,7 @@ from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.image_grid import to_rgb, window
+from pixelcnn_aux.jobs.shards import record as job_record
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -83,7 +85,7 @@ def compress(files):
         channels = model.likelihood.num_channels
         paths = [path for file in files for path in image_files(file, channels)]
         print(f"Compressing with {folder}", flush=True)
-        items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
+        items = [(x.absolute(), name) for x, name in zip(paths, pictures.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
         if is_archive:
             function = functools.partial(compressed, **settings)
@@ -109,11 +111,11 @@ def compress(files):
 
 
 def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):
-    """The compressed file of a shard, one group of pictures, each `jobs.described` and a name: bytes."""
+    """The compressed file of a shard, one group of pictures, each a path and a name: bytes."""
     [group] = groups
     codec = pa.codec.Codec(model, name)
     likelihood, loaded, names = model.likelihood, [], []
-    for path, *_, file in group:
+    for path, file in group:
         found = pictures.read(path, likelihood.num_channels, metadata, likelihood.num_values)
         loaded += found
         names += pictures.pages(file, found)
@@ -133,7 +135,12 @@ def decompress(files):
     out = pathlib.Path(FLAGS.out)
     if archive := _archive(files):
         function = functools.partial(decompressed, out=str(out.absolute()), suffix=_suffix())
-        shards = _run(function, archive, folder=out / "shards", suffix=".json")
+        disk.remove_unfinished(disk.writable(out))
+
+        def done(items, result):
+            return _is_intact(items) and jobs.as_written(items, result)
+
+        shards = _run(function, archive, done, folder=out / "shards", suffix=".json")
         count = sum(len(json.loads(shard)) for shard in shards)
         print(f"Wrote {out}: {count:,} pictures")
         return
@@ -143,16 +150,15 @@ def decompress(files):
     codec = _codec(contents)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
+    for name, pixels, _ in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
         print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
 
 
 def decompressed(model, files, *, out, suffix):
-    """Writes the pictures of a shard, one file of an archive, and returns their names as JSON."""
-    [(path, *_)] = files
-    data = disk.contents(pathlib.Path(path))
-    found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None, suffix)
-    return json.dumps([name for name, _ in found]).encode()
+    """Writes the pictures of a shard, one file of an archive; returns their paths and checksums as JSON."""
+    out, data = pathlib.Path(out), _intact(files)
+    found = _written(pa.codec.Codec(model), data, out, lambda done: None, suffix)
+    return json.dumps([(str(out / name), checksum) for name, _, checksum in found]).encode()
 
 
 def _suffix():
@@ -166,7 +172,7 @@ def _file_name(name, suffix):
 
 
 def _written(codec, data, out, progress, suffix):
-    """Writes the pictures of a file to a folder; yields the name and the pixels of each."""
+    """Writes the pictures of a file to a folder; yields the name, the pixels and the checksum of each."""
     contents = container.read(data)
     channels = codec.model.likelihood.num_channels
     remedy = "Decompress the file in Python, with pixelcnn_aux.codec.Codec"
@@ -176,13 +182,12 @@ def _written(codec, data, out, progress, suffix):
         name = _file_name(name, suffix)
         kind = pictures.SUFFIXES.get(pathlib.Path(name).suffix, "PNG")
         pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras, kind))
-        disk.write_once(out / name, file.getvalue())
-        yield name, pixels
+        yield name, pixels, disk.write_once(out / name, file.getvalue())
 
 
 def verify(files):
     if archive := _archive(files):
-        shards = _run(verified, archive, suffix=".json")
+        shards = _run(verified, archive, lambda items, _: _is_intact(items), suffix=".json")
         count = sum(map(json.loads, shards))
         print(f"{count:,} pictures in {len(archive):,} files: reproduced exactly")
         return
@@ -193,19 +198,42 @@ def verify(files):
 
 def verified(model, files):
     """Checks a shard, one file of an archive, and returns the number of its pictures as JSON."""
-    [(path, *_)] = files
-    data = disk.contents(pathlib.Path(path))
+    data = _intact(files)
     pa.codec.Codec(model).verify(data)
     return json.dumps(len(container.read(data).pictures)).encode()
 
 
 def _archive(files):
-    """The files of the archive that `files` names; None if it names a file."""
+    """The files of the archive that `files` names, each a path and a checksum; None if it names a file.
+
+    Those that job.json lists may be missing; without a checksum in it, the one of the present bytes counts.
+    """
     if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
         return _check_one_file()
-    found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
-    expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress wrote")
-    return found
+    folder = pathlib.Path(files[0])
+    record = job_record(folder)
+    names = {file.name for file in folder.glob(f"*{SUFFIX}")}
+    names |= {name for name in record["shards"] if name.endswith(SUFFIX)}
+    expect(names, f"files *{SUFFIX} in {folder}", "none", "Name a folder that compress wrote")
+    return [
+        (str(path), record["results"].get(path.name) or disk.checksum(path))
+        for path in sorted(folder.absolute() / name for name in names)
+    ]
+
+
+def _is_intact(items):
+    """Whether the file of a shard is there, as `compress` wrote it."""
+    [(path, checksum)] = items
+    return checksum is not None and disk.checksum(path) == checksum
+
+
+def _intact(items):
+    """The bytes of the file of a shard, as `compress` wrote it. Raises ValueError unless it is that."""
+    [(path, _)] = items
+    received = "another file" if os.path.exists(path) else "no such file"
+    remedy = "Restore it, or give the command again that compressed the archive"
+    expect(_is_intact(items), f"{path} as compress wrote it", received, remedy)
+    return disk.contents(path)
 
 
 def _check_one_file():
@@ -214,17 +242,19 @@ def _check_one_file():
     _check_usage(not present, "flags of one compressed file", " and ".join(present), remedy)
 
 
-def _run(function, archive, **kwargs):
+def _run(function, archive, done, **kwargs):
     """`jobs.run` of the files of an archive, one per shard."""
-    model = _codec(container.read(disk.contents(archive[0]))).model
-    return jobs.run(function, jobs.described(archive), model, size=1, unit="file", **kwargs)
+    first = next((x for x in archive if _is_intact([x])), archive[0])
+    model = _codec(container.read(_intact([first]))).model
+    return jobs.run(function, archive, model, size=1, unit="file", done=done, **kwargs)
 
 
 def _groups(items):
     """Yields lists of pictures small enough for memory, for one file each."""
     group, size = [], 0
     for item in items:
-        _, more, *_ = item
+        path, _ = item
+        more = path.stat().st_size if path.exists() else 0  # a broken link fails later, by name
         if group and (len(group) == _MAX_GROUPED or size + more > _MAX_BYTES):
             yield group
             group, size = [], 0
