@@ -38,17 +38,8 @@ _REMEDIES = {
     errno.EBADF: "Keep it open",
     errno.EPIPE: "Read all of the output",
 }
-_FULL = errno.ENOSPC, errno.EDQUOT
+FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)  # also of errors from other processes
 _DEEPEST = 64  # levels of JSON, several times the depth of a description
-
-
-class FullDiskError(OSError):
-    """The disk, or the user's share of it, has no space left."""
-
-
-def is_full(error):
-    """Whether an error says that a disk is full, `explained` or not."""
-    return isinstance(error, FullDiskError) or getattr(error, "errno", None) in _FULL
 
 
 @contextlib.contextmanager
@@ -56,7 +47,7 @@ def explained(expected, then=RETRY):
     """Adds a remedy to operating system errors, also to those that TensorFlow reports.
 
     `expected` names the action and the path, as "to write runs/mine/config.json"; `then` ends the remedy.
-    Raises Python's subclass of OSError for the error, or `FullDiskError`.
+    Raises Python's subclass of OSError for the error.
     """
     try:
         yield
@@ -69,8 +60,7 @@ def explained(expected, then=RETRY):
         if number is None:
             raise
         text = f"{os.strerror(number)}. {_REMEDIES.get(number, 'Fix the cause')}{then}."
-        kind = FullDiskError if number in _FULL else type(OSError(number, ""))
-        raise kind(f"Expected {expected}. Received: {text}") from error
+        raise type(OSError(number, ""))(f"Expected {expected}. Received: {text}") from error
 
 
 def exists(file):
@@ -108,12 +98,9 @@ def contents(file):
 
 
 def checksum(file):
-    """The SHA-256 of a regular file, hexadecimal; None if it cannot be read."""
-    try:
-        with opened(file) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None
+    """The SHA-256 of a file's bytes, hexadecimal; None if they cannot be read."""
+    with contextlib.suppress(OSError):
+        return hashlib.sha256(contents(file)).hexdigest()
 
 
 @contextlib.contextmanager
@@ -200,15 +187,10 @@ def remove_unfinished(folder, pattern=f"{ASIDE}*"):
 
 
 def write_once(file, data):
-    """Writes a new file, or keeps one of the same bytes, and returns its `checksum`.
-
-    Raises ValueError for any other file, and OSError.
-    """
-    digest = hashlib.sha256(data).hexdigest()
-    if checksum(file) != digest:
+    """Writes a new file, or keeps one of the same bytes. Raises ValueError for any other one, and OSError."""
+    if not exists(file) or contents(file) != data:
         with new_file(file) as opened:
             opened.write(data)
-    return digest
 
 
 def _rename_if_new(aside, file):

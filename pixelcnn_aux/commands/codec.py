@@ -19,7 +19,6 @@ import io
 import itertools
 import json
 import math
-import os
 import pathlib
 import sys
 
@@ -136,11 +135,7 @@ def decompress(files):
     if archive := _archive(files):
         function = functools.partial(decompressed, out=str(out.absolute()), suffix=_suffix())
         disk.remove_unfinished(disk.writable(out))
-
-        def done(items, result):
-            return _is_intact(items) and jobs.as_written(items, result)
-
-        shards = _run(function, archive, done, folder=out / "shards", suffix=".json")
+        shards = _run(function, archive, jobs.as_written, folder=out / "shards")
         count = sum(len(json.loads(shard)) for shard in shards)
         print(f"Wrote {out}: {count:,} pictures")
         return
@@ -150,7 +145,7 @@ def decompress(files):
     codec = _codec(contents)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, pixels, _ in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
+    for name, pixels in _written(codec, data, out, pixel_bar(contents.num_pixels), _suffix()):
         print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
 
 
@@ -158,7 +153,7 @@ def decompressed(model, files, *, out, suffix):
     """Writes the pictures of a shard, one file of an archive; returns their paths and checksums as JSON."""
     out, data = pathlib.Path(out), _intact(files)
     found = _written(pa.codec.Codec(model), data, out, lambda done: None, suffix)
-    return json.dumps([(str(out / name), checksum) for name, _, checksum in found]).encode()
+    return json.dumps([(str(out / x), disk.checksum(out / x)) for x, _ in found]).encode()
 
 
 def _suffix():
@@ -172,7 +167,7 @@ def _file_name(name, suffix):
 
 
 def _written(codec, data, out, progress, suffix):
-    """Writes the pictures of a file to a folder; yields the name, the pixels and the checksum of each."""
+    """Writes the pictures of a file to a folder; yields the name and the pixels of each."""
     contents = container.read(data)
     channels = codec.model.likelihood.num_channels
     remedy = "Decompress the file in Python, with pixelcnn_aux.codec.Codec"
@@ -182,12 +177,13 @@ def _written(codec, data, out, progress, suffix):
         name = _file_name(name, suffix)
         kind = pictures.SUFFIXES.get(pathlib.Path(name).suffix, "PNG")
         pictures.write(file := io.BytesIO(), pictures.Picture(pixels, extras, kind))
-        yield name, pixels, disk.write_once(out / name, file.getvalue())
+        disk.write_once(out / name, file.getvalue())
+        yield name, pixels
 
 
 def verify(files):
     if archive := _archive(files):
-        shards = _run(verified, archive, lambda items, _: _is_intact(items), suffix=".json")
+        shards = _run(verified, archive)
         count = sum(map(json.loads, shards))
         print(f"{count:,} pictures in {len(archive):,} files: reproduced exactly")
         return
@@ -204,35 +200,24 @@ def verified(model, files):
 
 
 def _archive(files):
-    """The files of the archive that `files` names, each a path and a checksum; None if it names a file.
-
-    Those that job.json lists may be missing; without a checksum in it, the one of the present bytes counts.
-    """
+    """Path and checksum of the files in an archive, or in its job.json; None if `files` name a file."""
     if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
         return _check_one_file()
     folder = pathlib.Path(files[0])
     record = job_record(folder)
-    names = {file.name for file in folder.glob(f"*{SUFFIX}")}
-    names |= {name for name in record["shards"] if name.endswith(SUFFIX)}
-    expect(names, f"files *{SUFFIX} in {folder}", "none", "Name a folder that compress wrote")
-    return [
-        (str(path), record["results"].get(path.name) or disk.checksum(path))
-        for path in sorted(folder.absolute() / name for name in names)
-    ]
-
-
-def _is_intact(items):
-    """Whether the file of a shard is there, as `compress` wrote it."""
-    [(path, checksum)] = items
-    return checksum is not None and disk.checksum(path) == checksum
+    names = {*record["shards"], *(file.name for file in folder.iterdir())}
+    paths = [folder.absolute() / name for name in sorted(names) if name.endswith(SUFFIX)]
+    expect(paths, f"files *{SUFFIX} in {folder}", "none", "Name a folder that compress wrote")
+    return [(str(x), record["results"].get(x.name) or disk.checksum(x)) for x in paths]
 
 
 def _intact(items):
-    """The bytes of the file of a shard, as `compress` wrote it. Raises ValueError unless it is that."""
-    [(path, _)] = items
-    received = "another file" if os.path.exists(path) else "no such file"
-    remedy = "Restore it, or give the command again that compressed the archive"
-    expect(_is_intact(items), f"{path} as compress wrote it", received, remedy)
+    """The bytes of the file of a shard. Raises ValueError unless it is as `compress` wrote it."""
+    [(path, checksum)] = items
+    found = disk.checksum(path)
+    received = "another file" if found else "no file"
+    remedy = "Restore it, or compress the archive again by the same command"
+    expect(found and found == checksum, f"{path} as compress wrote it", received, remedy)
     return disk.contents(path)
 
 
@@ -242,11 +227,16 @@ def _check_one_file():
     _check_usage(not present, "flags of one compressed file", " and ".join(present), remedy)
 
 
-def _run(function, archive, done, **kwargs):
+def _run(function, archive, done=lambda items, result: True, **kwargs):
     """`jobs.run` of the files of an archive, one per shard."""
-    first = next((x for x in archive if _is_intact([x])), archive[0])
-    model = _codec(container.read(_intact([first]))).model
-    return jobs.run(function, archive, model, size=1, unit="file", done=done, **kwargs)
+    intact = {path for path, checksum in archive if checksum and disk.checksum(path) == checksum}
+
+    def holds(items, result):
+        return items[0][0] in intact and done(items, result)
+
+    model = _codec(container.read(disk.contents(min(intact, default=archive[0][0])))).model
+    options = {"size": 1, "suffix": ".json", "unit": "file", "done": holds}
+    return jobs.run(function, archive, model, **options, **kwargs)
 
 
 def _groups(items):

@@ -39,10 +39,7 @@ def at_once(size):
 
 
 def as_written(items, result):
-    """Whether the files that a shard wrote, rows of a path and a checksum, are there and as they were.
-
-    Removes those that have changed, so that they are written again.
-    """
+    """Whether the files are there that a shard wrote, [path, checksum, ...]; removes those that changed."""
     changed = [path for path, checksum, *_ in json.loads(result) if disk.checksum(path) != checksum]
     for path in changed:
         print(f"Writing {path} again, which is missing or has changed", flush=True)

@@ -51,12 +51,10 @@ def draw_each(paths, ending, call, scenes=None, **options):
     settings = {"call": call, "seed": FLAGS.seed, "count": FLAGS.num, "scenes": scenes}
     condition = jobs.condition(model)
     function = functools.partial(drawn, condition=condition, options=options, **settings)
-    items = [
-        (file.absolute(), [str(place.absolute()) for place in places])
-        for file, places in zip(files, outputs)
-    ]
-    options = {"suffix": ".json", "unit": "photograph", "done": jobs.as_written}
-    shards = jobs.run(function, items, model, size=1, **options)
+    absolute = [[str(place.absolute()) for place in places] for places in outputs]
+    items = [(file.absolute(), places) for file, places in zip(files, absolute)]
+    how = {"suffix": ".json", "unit": "photograph", "done": jobs.as_written}
+    shards = jobs.run(function, items, model, size=1, **how)
     for places, shard in zip(outputs, shards):
         for output, (_, _, height, width, bits) in zip(places, json.loads(shard)):
             score = f", {bits:.3f} bits/dim" if FLAGS.num > 1 else ""
@@ -78,8 +76,8 @@ def drawn(model, items, *, call, seed, count, condition, scenes, options):
         images, bits = sampling.drawn_with_bits(model, call_with_args, options, batch > 1)
         for place, k in zip(places, np.argsort(bits, kind="stable")):
             Image.fromarray(images[k]).save(file := io.BytesIO(), "PNG")
-            checksum = disk.write_once(pathlib.Path(place), file.getvalue())
-            written.append([place, checksum, *images[k].shape[:2], float(bits[k])])
+            disk.write_once(pathlib.Path(place), file.getvalue())
+            written.append([place, disk.checksum(place), *images[k].shape[:2], float(bits[k])])
     return json.dumps(written).encode()
 
 

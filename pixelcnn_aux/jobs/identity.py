@@ -1,97 +1,50 @@
-"""Describes the functions, settings and items of jobs as text: others have other descriptions."""
+"""Checksums by which the results of jobs are told apart."""
 
 import functools
 import hashlib
 import inspect
 import io
-import json
 import pathlib
-import pkgutil
+import pickle
+import sys
 import types
-from typing import Any
-
-import numpy as np
 
 from pixelcnn_aux.base import arguments, disk
-from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.base.errors import restated
+
+_NAMED = {*sys.stdlib_module_names, "numpy", "pixelcnn_aux"}  # whose functions count by name alone
+_REMEDY = "Define functions in a module, with arguments of a functools.partial, or omit the folder"
 
 
-def described(value: Any) -> str:
-    """The description of a value, by which the results of jobs are told apart.
+def checksum(value: object) -> str:
+    """The SHA-256 of a value as workers receive it, of files' bytes, and of the text of functions' modules.
 
-    A function or class counts by its name and, outside this package, the text of its module; a file by its
-    path and bytes; an array by dtype, shape and values; an object by its class and attributes, as pickled.
-
-    Raises ValueError, which names the value, if it cannot be described, such as a closure.
+    Raises ValueError for a value without one, such as a closure.
     """
-    try:
-        found = _described(value)
-        is_name = isinstance(found, dict) and "name" in found
-        return found["name"] if is_name else json.dumps(found, sort_keys=True)
-    except RecursionError:
-        return _refuse(value)
-
-
-def checksum(text: str) -> str:
-    """The SHA-256 of a text, hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _described(value):
-    """JSON, in which each object has one entry that names a kind: dicts of settings cannot be mistaken."""
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return value
-    if kind in (list, tuple):
-        return [*map(_described, value)]
-    if kind is dict and all(type(key) is str for key in value):
-        return {"dict": {key: _described(x) for key, x in value.items()}}
-    if kind in (np.ndarray, np.memmap) or isinstance(value, np.generic):
-        return {"array": _array_checksum(value)}
-    if kind is type(pathlib.Path()) and not value.is_dir():
-        return {"file": [str(value), disk.checksum(value)]}
-    if kind is functools.partial:
-        return {"partial": _described([value.func, value.args, value.keywords])}
-    if kind is types.MethodType:
-        return {"method": _described([value.__func__, value.__self__])}
-    if callable(value) and hasattr(value, "__qualname__"):
-        return {"name": _name(value)}
-    if (kind.__reduce_ex__, kind.__reduce__) != (object.__reduce_ex__, object.__reduce__):
-        return _refuse(value)
-    try:
-        _, *parts = value.__reduce_ex__(2)  # class, attributes, and items of a list or dict
-    except TypeError:  # a lock, a generator
-        return _refuse(value)
-    return {"object": [_described([*x] if hasattr(x, "__next__") else x) for x in parts]}
-
-
-def _array_checksum(array):
-    if array.dtype.hasobject:
-        return _refuse(array)
-    np.save(file := io.BytesIO(), np.asarray(array, order="C"))
+    pickler = _Pickler(file := io.BytesIO(), 4)
+    pickler.fast = (
+        True  # equal values have equal bytes, even if one refers to the same object twice
+    )
+    kinds = AttributeError, OSError, RecursionError, TypeError, ValueError, pickle.PicklingError
+    expected = "a function of a module, plain objects, arrays or files, which have a checksum"
+    with restated(expected, arguments.short_repr(value), _REMEDY, *kinds):
+        pickler.dump(value)
     return hashlib.sha256(file.getbuffer()).hexdigest()
 
 
-def _name(value):
-    """The name of a function or class and, outside this package, a checksum of its module's text."""
-    name = f"{value.__module__}:{value.__qualname__}"
-    try:
-        found = pkgutil.resolve_name(name)
-        is_own = name.startswith("pixelcnn_aux.")
-        described = name if is_own else f"{name} {_module_checksum(value)}"
-    except (AttributeError, ImportError, OSError, TypeError, ValueError):
-        return _refuse(value)
-    captured = {*getattr(getattr(value, "__code__", None), "co_freevars", ())} - {"__class__"}
-    return _refuse(value) if found is not value or captured else described
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, value):
+        is_path = isinstance(value, pathlib.Path)
+        if isinstance(value, (set, frozenset)) or (is_path and value.is_dir()):
+            raise TypeError("a set has no order, and a folder no bytes")
+        if is_path:
+            return str(value), disk.checksum(value)
+        is_code = isinstance(value, (types.FunctionType, type))
+        if is_code and value.__module__.partition(".")[0] not in _NAMED:
+            return pickle.dumps(value), _text_checksum(value)
+        return None
 
 
-@functools.cache  # by the function: a long process may run an earlier text than the file has by now
-def _module_checksum(value):
-    return checksum(inspect.getsource(inspect.getmodule(value)))
-
-
-def _refuse(value):
-    expected = "functions, settings and items that a folder can tell from others: functions and classes "
-    expected += "of modules in files, None, truth values, numbers, strings, lists and dicts of them, arrays, "
-    remedy = "Define functions in a module, with settings as arguments of a functools.partial, or omit folder"
-    expect(False, f"{expected}files as pathlib.Path, and plain objects", arguments.short_repr(value), remedy)
+@functools.cache  # a process goes on with the text that it has imported
+def _text_checksum(value):
+    return hashlib.sha256(inspect.getsource(inspect.getmodule(value)).encode()).hexdigest()

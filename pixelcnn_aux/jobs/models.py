@@ -21,7 +21,7 @@ class Source(NamedTuple):
       exact: bool, as for `AuxiliaryModel.with_exact`; None leaves the model unchanged.
       by: "numpy" or "graph", as for `AuxiliaryModel.computing`.
       plugins: tuple of str, modules that register classes.
-      fingerprint: str, of the only model and weights to be loaded, from `pinned`; None for any.
+      fingerprint: str, that of the model to be loaded, from `pinned`; None for any.
     """
 
     path: str
@@ -36,10 +36,7 @@ class Source(NamedTuple):
         return self._replace(fingerprint=tensors.fingerprint(self.load()))
 
     def load(self) -> AuxiliaryModel:
-        """Loads the model, anew unless it is `pinned`. A process keeps the last two models.
-
-        Raises ValueError for a model of another fingerprint.
-        """
+        """Loads the model; if `pinned`, once per process. Raises ValueError for another fingerprint."""
         with _lock:
             if self in _kept:
                 return _kept[self]
@@ -48,12 +45,10 @@ class Source(NamedTuple):
             model = load(self.path, best=self.best).computing(self.by)
             model = model if self.exact is None else model.with_exact(self.exact)
             found = tensors.fingerprint(model)
-            expect(
-                self.fingerprint in (None, found),
-                f"{self.path} with the fingerprint {self.fingerprint}, as this job began",
-                f"{found} on {platform.node()}",
-                "Give workers the same files, and start again once training has ended",
-            )
+            expected = f"{self.path} with the fingerprint {self.fingerprint}, as the job began"
+            remedy = "Copy the run to all machines, and start again when it is not trained on"
+            fits = self.fingerprint in (None, found)
+            expect(fits, expected, f"{found} on {platform.node()}", remedy)
             if len(_kept) > 1:
                 del _kept[next(iter(_kept))]
             return _kept.setdefault(self._replace(fingerprint=found), model)

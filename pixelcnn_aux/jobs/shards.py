@@ -3,8 +3,10 @@
 import collections
 import contextlib
 import functools
+import json
 import os
 import pathlib
+import pickle
 import queue
 import re
 import zipfile
@@ -19,15 +21,11 @@ from pixelcnn_aux.base import arguments, disk, threads
 from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.progress import progress_bar
-from pixelcnn_aux.jobs import identity
+from pixelcnn_aux.jobs.identity import checksum
 from pixelcnn_aux.jobs.models import Source
 from pixelcnn_aux.jobs.workers import Processes
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.tensors import fingerprint
-
-
-_VERSION = 2  # of job.json
-_SUFFIX = r"([.]\w+)+"
 
 
 class ShardError(RuntimeError):
@@ -84,9 +82,8 @@ def run(
     Args:
       function: `function(model, items)` returns the result of a shard: a dict of arrays [len(items), ...], or
         bytes. Workers import it by name. Settings are arguments of a functools.partial.
-      items: sequence of values such as ints, arrays, or paths of files that workers can read. With a folder,
-        function, settings and items are told apart as by `identity.described`: files by their bytes if they
-        are given as `pathlib.Path`.
+      items: sequence of values such as ints, arrays, or files that workers can read. As `pathlib.Path`, files
+        are told apart by their bytes.
       model: the name of a trained model, the folder of a run, or a `Source`; also a loaded model, if only
         this process computes.
       folder: the folder to which workers write results, such as 000017.npz, each whole or not at all. A
@@ -97,8 +94,7 @@ def run(
       executor: any `concurrent.futures.Executor` in place of `jobs`, such as a Dask client's
         `get_executor()`. Each call computes in one thread.
       unit: str, names an item in the progress bar.
-      done: `done(items, result)` is whether a shard's result in the folder still holds, such as files that the
-        function wrote elsewhere; None for all results.
+      done: `done(items, result)` is whether a result in the folder still holds, such as files elsewhere.
 
     Returns:
       `Results`, a sequence.
@@ -106,24 +102,23 @@ def run(
     Raises:
       ShardError: for shards that failed twice, once all others are done. The error of the only shard is
         raised as it is.
-      ValueError: for a folder with results of another function, model, setting or item; with a folder, for a
-        function, setting or item that cannot be described.
+      ValueError: for a folder with results of another function, model, setting or item, or for those that
+        cannot be told apart (`identity.checksum`).
       OSError: if the folder is not writable, or a disk is full.
     """
-    source = Source(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else model
+    source: Any = Source(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else model
     size, jobs = arguments.whole("size", size), arguments.whole("jobs", jobs)
-    fits = isinstance(suffix, str) and re.fullmatch(_SUFFIX, suffix)
-    expect(fits, "suffix as that of files", f"suffix={suffix!r}", "Give one such as .npz or .csv")
-    if isinstance(source, Source):
-        source = source.pinned()
+    fits = isinstance(suffix, str) and re.fullmatch(r"([.]\w+)+", suffix)
+    expect(fits, "suffix as that of files", suffix, "Give one such as .npz")
+    source = source.pinned() if isinstance(source, Source) else source
     shards = [items[first : first + size] for first in range(0, len(items), size)]
     results = Results(len(shards), folder and pathlib.Path(folder).absolute(), suffix)
     with contextlib.ExitStack() as stack:
         if folder is not None:
             stack.enter_context(_held(results, _description(function, source, shards, suffix)))
-            lost = [k for k in results.kept if done and not done(shards[k], results[k])]
-            for number in lost:
-                del results.kept[number]
+            function = pickle.loads(pickle.dumps(function))  # as workers receive it
+            kept = results.kept.items()
+            results.kept = {k: x for k, x in kept if not done or done(shards[k], results[k])}
         if executor is None:
             executor = stack.enter_context(Processes(jobs) if jobs > 1 else _Here())
         # Local processes share the cores. Other executors run their own number of calls at once.
@@ -164,7 +159,7 @@ def _complete(submit, shards, results, most, unit):
             try:
                 results.kept[number] = future.result()
             except Exception as error:
-                if disk.is_full(error):  # for the other shards, too
+                if any(words in f"{error}" for words in disk.FULL):  # as for the other shards
                     raise
                 again.extend([number] * (number not in errors))
                 errors[number] = error
@@ -179,14 +174,14 @@ def _complete(submit, shards, results, most, unit):
 
 def _explained(errors, shards):
     """The text of a `ShardError`."""
-    lines = [
+    text = (
         f"Expected the results of {len(shards):,} shards. Received: {len(errors):,} that failed twice. "
         f"Fix the causes{disk.RETRY}; results of the others are kept if they have a folder:"
-    ]
+    )
     for number, error in sorted(errors.items()):
         first = arguments.short_repr(shards[number][0])
-        lines.append(f"  shard {number}, from {first} on: {type(error).__name__}: {error}")
-    return "\n".join(lines)
+        text += f"\n  shard {number}, from {first} on: {type(error).__name__}: {error}"
+    return text
 
 
 class _Here(futures.Executor):
@@ -206,7 +201,10 @@ class _Here(futures.Executor):
 def _work(function, source, suffix, by_one_thread, items, file):
     """Runs in a worker: the result of a shard, or the checksum of the file that it went to."""
     with threads.limited(1 if by_one_thread else None):
-        result = _checked(function(_model(source), items), function, items, suffix)
+        result = function(_model(source), items)
+    result = arguments.instance("a shard's result", result, dict if suffix == ".npz" else bytes)
+    if suffix == ".npz":
+        result = {name: _rows(function, items, name, array) for name, array in result.items()}
     if file is None:
         return result
     with disk.replacing(file) as opened:
@@ -217,27 +215,20 @@ def _work(function, source, suffix, by_one_thread, items, file):
     return disk.checksum(file)
 
 
-def _checked(result, function, items, suffix):
-    """The result of a shard. Raises ValueError unless it is bytes, or arrays with a row for each item."""
-    name = getattr(getattr(function, "func", function), "__qualname__", function)
-    of = f"by {name} from {arguments.short_repr(items[0])} on"
-    kind = dict if suffix == ".npz" else bytes
-    remedy = "Return a dict of arrays for .npz, and bytes for other suffixes"
-    expect(isinstance(result, kind), f"a {kind.__name__} {of}", type(result).__name__, remedy)
-    if kind is bytes:
-        return result
-    found = {key: np.asarray(array) for key, array in result.items()}
-    for key, array in found.items():
-        fits = array.shape[:1] == (len(items),) and not array.dtype.hasobject
-        expected = f"an array {key!r} {of} with {len(items):,} rows of numbers, one for each item"
-        received = f"{array.dtype} of shape {list(array.shape)}"
-        expect(fits, expected, received, "Return one row for each item")
-    return found
+def _rows(function, items, name, array):
+    """An array of a result. Raises ValueError unless it has a row for each item."""
+    array = np.asarray(array)
+    fits = array.shape[:1] == (len(items),) and not array.dtype.hasobject
+    shard = f"for the {len(items)} items from {arguments.short_repr(items[0])} on"
+    expected = f"an array {name!r} of {arguments.short_repr(function)} with a row each {shard}"
+    received = f"{array.dtype} of shape {list(array.shape)}"
+    expect(fits, expected, received, "Correct the function")
+    return array
 
 
 @contextlib.contextmanager
 def _held(results: Results, description: dict) -> Iterator[None]:
-    """Locks and describes the folder of a job, and finds its results. Raises ValueError for other ones."""
+    """Locks the folder of a job, describes it, and finds its results. Raises ValueError for other ones."""
     folder, file = disk.writable(results.folder), results.folder / "job.json"
 
     def busy():
@@ -250,24 +241,21 @@ def _held(results: Results, description: dict) -> Iterator[None]:
     with disk.locked(folder / "lock", busy):
         disk.remove_unfinished(folder)
         found = record(folder)
-        before, after = found["shards"], description["shards"]
-        present = [name for name in {**before, **after} if disk.exists(folder / name)]
-        if present:  # Items of shards without results may change.
+        before, after, sums = found["shards"], description["shards"], found.pop("results")
+        if present := [name for name in {**before, **after} if disk.exists(folder / name)]:
+            # Items of shards without results may change.
+            found["shards"], new = ({x: y.get(x) for x in present} for y in (before, after))
+            differing = disk.differences(found, {**description, "shards": new})
             expected = f"a folder of this job; {folder} has another one's results"
-            is_older = bool(before) and found.get("version") != _VERSION
-            remedy = "Give a new folder"
-            expect(not is_older, expected, "those of an earlier version of the package", remedy)
-            old = {**found, "results": {}, "shards": {x: before.get(x) for x in present}}
-            new = {**description, "shards": {x: after.get(x) for x in present}}
-            differing = disk.differences(old, new)
-            expect(not differing, expected, differing, "Give the same command, or a new folder")
-        for number in range(len(results)):
-            if (name := results.file(number).name) in present:
-                digest = disk.checksum(folder / name)
-                if digest and digest == found["results"].get(name, digest):
-                    results.kept[number] = digest
-                else:
-                    logging.warning("%s has changed. It is computed again.", folder / name)
+            is_older = before and "settings" not in found
+            received = "results of an earlier version" if is_older else differing
+            expect(not differing, expected, received, "Give the same command, or a new folder")
+        for number, name in enumerate(after):
+            digest = disk.checksum(folder / name)
+            if digest and digest == sums.get(name, digest):
+                results.kept[number] = digest
+            elif name in present:
+                logging.warning("%s has changed. It is computed again.", folder / name)
         write()
         try:
             yield
@@ -275,48 +263,39 @@ def _held(results: Results, description: dict) -> Iterator[None]:
             write()
 
 
-def record(folder: pathlib.Path) -> dict:
-    """The job.json in a folder: dict, "shards" and "results" by the names of files; both empty without it.
-
-    Raises ValueError for a damaged one.
-    """
-    file, found = folder / "job.json", {"shards": {}}
+def record(folder: pathlib.Path) -> dict[str, Any]:
+    """The job.json of a folder: dict, "shards" and "results" with checksums by the names of files."""
+    file = folder / "job.json"
+    found: dict[str, Any] = {"shards": {}, "results": {}}
     if disk.exists(file):
-        found = disk.read_dict(file, "the description of a job", "shards")
-    found.setdefault("results", {})  # of an earlier version, or a job that was killed
+        found |= disk.read_dict(file, "the description of a job", "shards")
     for key in ("shards", "results"):
-        names = found[key] if isinstance(found[key], dict) else [""]
-        fits = all(re.fullmatch(rf"\d{{6,}}{_SUFFIX}", name) for name in names)
         received = arguments.short_repr(found[key])
-        expect(fits, f"the names of results as {key} in {file}", received, "Restore the file")
+        expect(isinstance(found[key], dict), f"{key} of {file}", received, "Restore the file")
     return found
 
 
 def _description(function, source, shards, suffix):
-    """Everything that determines the results of a job, in texts: dict of JSON's types."""
+    """All that determines the results of a job: dict, str -> text, or list or dict of texts."""
     model = _model(source)
     bound = function if type(function) is functools.partial else functools.partial(function)
-    settings = {key: _described(x) for key, x in bound.keywords.items()}
+    name = getattr(bound.func, "__qualname__", type(bound.func).__name__)
     return {
-        "version": _VERSION,
-        "function": _described(bound.func),
-        "arguments": [*map(_described, bound.args)],
-        "settings": settings,
+        "function": f"{bound.func.__module__}.{name} {checksum(bound.func)}",
+        "arguments": [*map(_text, bound.args)],
+        "settings": {key: _text(value) for key, value in bound.keywords.items()},
         "model": fingerprint(model),
         "exact": model.exact,
         "by": model.by,
-        "shards": {
-            f"{number:06}{suffix}": identity.checksum(identity.described([*shard]))
-            for number, shard in enumerate(shards)
-        },
+        "shards": {f"{k:06}{suffix}": checksum([*shard]) for k, shard in enumerate(shards)},
     }
+
+
+def _text(value):
+    """A setting as JSON if it is a number or text, and its checksum otherwise."""
+    is_plain = type(value) in (bool, int, float, str)
+    return json.dumps(value) if is_plain else f"{type(value).__name__} {checksum(value)}"
 
 
 def _model(source):
     return source.load() if isinstance(source, Source) else source
-
-
-def _described(value):
-    """`identity.described`, or a checksum of a long one."""
-    text = identity.described(value)
-    return text if len(text) <= 200 else f"sha256 {identity.checksum(text)}"

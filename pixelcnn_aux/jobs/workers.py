@@ -11,7 +11,7 @@ from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from pixelcnn_aux.base import arguments, threads
+from pixelcnn_aux.base import threads
 
 SPAWN = multiprocessing.get_context("spawn")  # this process may have threads
 
@@ -24,14 +24,14 @@ class Processes(futures.Executor):
     """
 
     def __init__(self, count: int, prepare: Callable[[], Any] = int):
-        self.count, self._prepare = arguments.whole("count", count), prepare
+        self.count, self._prepare = count, prepare
         self._begin()
 
     def _begin(self):
         watched, self._lifeline = SPAWN.Pipe(duplex=False)
-        given = max(1, threads.cores // self.count), watched, self._prepare
+        arguments = max(1, threads.cores // self.count), watched, self._prepare
         # Not within `uninterrupted`: the first semaphore starts a process of Python's, which unblocks Ctrl-C.
-        self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, given)
+        self._pool = futures.ProcessPoolExecutor(self.count, SPAWN, begin, arguments)
 
     def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> futures.Future:
         try:
