@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from pixelcnn_aux.base import arguments, disk, threads
+from pixelcnn_aux.base import arguments, disk, serialization, threads
 from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.progress import progress_bar
@@ -280,11 +280,13 @@ def _description(function, source, shards, suffix):
     model = _model(source)
     bound = function if type(function) is functools.partial else functools.partial(function)
     name = getattr(bound.func, "__qualname__", type(bound.func).__name__)
+    parts = re.findall(r'"registered_name": "([^"]+)"', json.dumps(model.description()))
     return {
         "function": f"{bound.func.__module__}.{name} {checksum(bound.func)}",
         "arguments": [*map(_text, bound.args)],
         "settings": {key: _text(value) for key, value in bound.keywords.items()},
         "model": fingerprint(model),
+        "classes": checksum([*map(serialization.registered_class, parts)]),  # also those of plugins
         "exact": model.exact,
         "by": model.by,
         "shards": {f"{k:06}{suffix}": checksum([*shard]) for k, shard in enumerate(shards)},
