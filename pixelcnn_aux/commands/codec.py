@@ -215,8 +215,8 @@ def _intact(items):
     """The bytes of the file of a shard. Raises ValueError unless it is as `compress` wrote it."""
     [(path, checksum)] = items
     found = disk.checksum(path)
-    received = "another file" if found else "no file"
-    remedy = "Restore it, or compress the archive again by the same command"
+    received = "another file" if found else "no file that can be read"
+    remedy = "Restore it, or give the command that compressed the archive again"
     expect(found and found == checksum, f"{path} as compress wrote it", received, remedy)
     return disk.contents(path)
 
@@ -230,13 +230,9 @@ def _check_one_file():
 def _run(function, archive, done=lambda items, result: True, **kwargs):
     """`jobs.run` of the files of an archive, one per shard."""
     intact = {path for path, checksum in archive if checksum and disk.checksum(path) == checksum}
-
-    def holds(items, result):
-        return items[0][0] in intact and done(items, result)
-
     model = _codec(container.read(disk.contents(min(intact, default=archive[0][0])))).model
-    options = {"size": 1, "suffix": ".json", "unit": "file", "done": holds}
-    return jobs.run(function, archive, model, **options, **kwargs)
+    kwargs["done"] = lambda items, result: items[0][0] in intact and done(items, result)
+    return jobs.run(function, archive, model, size=1, suffix=".json", unit="file", **kwargs)
 
 
 def _groups(items):

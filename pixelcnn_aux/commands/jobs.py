@@ -43,8 +43,7 @@ def as_written(items, result):
     changed = [path for path, checksum, *_ in json.loads(result) if disk.checksum(path) != checksum]
     for path in changed:
         print(f"Writing {path} again, which is missing or has changed", flush=True)
-        with disk.explained(f"to write {path}"):
-            pathlib.Path(path).unlink(missing_ok=True)
+        pathlib.Path(path).unlink(missing_ok=True)
     return not changed
 
 

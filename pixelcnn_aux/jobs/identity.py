@@ -13,7 +13,6 @@ from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import restated
 
 _NAMED = {*sys.stdlib_module_names, "numpy", "pixelcnn_aux"}  # whose functions count by name alone
-_REMEDY = "Define functions in a module, with arguments of a functools.partial, or omit the folder"
 
 
 def checksum(value: object) -> str:
@@ -22,12 +21,11 @@ def checksum(value: object) -> str:
     Raises ValueError for a value without one, such as a closure.
     """
     pickler = _Pickler(file := io.BytesIO(), 4)
-    pickler.fast = (
-        True  # equal values have equal bytes, even if one refers to the same object twice
-    )
+    pickler.fast = True  # without references to earlier parts: equal values have equal bytes
     kinds = AttributeError, OSError, RecursionError, TypeError, ValueError, pickle.PicklingError
     expected = "a function of a module, plain objects, arrays or files, which have a checksum"
-    with restated(expected, arguments.short_repr(value), _REMEDY, *kinds):
+    remedy = "Define functions in a module, settings by functools.partial, or omit the folder"
+    with restated(expected, arguments.short_repr(value), remedy, *kinds):
         pickler.dump(value)
     return hashlib.sha256(file.getbuffer()).hexdigest()
 
