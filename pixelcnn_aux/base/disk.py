@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -37,6 +38,7 @@ _REMEDIES = {
     errno.EBADF: "Keep it open",
     errno.EPIPE: "Read all of the output",
 }
+FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)  # also of errors from other processes
 _DEEPEST = 64  # levels of JSON, several times the depth of a description
 
 
@@ -93,6 +95,12 @@ def contents(file):
     """The bytes of a file. Raises as `opened`."""
     with opened(file) as stream, explained(f"to read {file}"):
         return stream.read()
+
+
+def checksum(file):
+    """The SHA-256 of a file's bytes, hexadecimal; None if they cannot be read."""
+    with contextlib.suppress(OSError):
+        return hashlib.sha256(contents(file)).hexdigest()
 
 
 @contextlib.contextmanager
@@ -157,14 +165,25 @@ def replacing(file, then=RETRY, if_new=False):
     with explained(f"to write {file}", then):
         try:
             with open(aside, "xb") as opened:
+                with contextlib.suppress(OSError):  # no locks there
+                    fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())
-            (_rename_if_new if if_new else os.replace)(aside, file)
+                (_rename_if_new if if_new else os.replace)(aside, file)
         except BaseException:
             with contextlib.suppress(OSError):
                 aside.unlink()
             raise
+
+
+def remove_unfinished(folder, pattern=f"{ASIDE}*"):
+    """Removes files that killed processes were `replacing`, as far as the system allows it."""
+    for aside in folder.glob(pattern):
+        if aside.is_file():  # others are not from this package
+            with contextlib.suppress(OSError), open(aside, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails if its writer lives
+                aside.unlink()
 
 
 def write_once(file, data):

@@ -33,6 +33,7 @@ from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import jobs, plots
 from pixelcnn_aux.commands.score import image_files
 from pixelcnn_aux.image_grid import to_rgb, window
+from pixelcnn_aux.jobs.shards import record as job_record
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -83,7 +84,7 @@ def compress(files):
         channels = model.likelihood.num_channels
         paths = [path for file in files for path in image_files(file, channels)]
         print(f"Compressing with {folder}", flush=True)
-        items = [[*x, name] for x, name in zip(jobs.described(paths), pictures.names(paths))]
+        items = [(x.absolute(), name) for x, name in zip(paths, pictures.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
         read = functools.partial(_read_picture, model, FLAGS.metadata)
         if is_archive:
@@ -138,11 +139,11 @@ def _check_complete(missing, read):
 
 
 def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: None):
-    """The compressed file of a shard, one group of pictures, each `jobs.described` and a name: bytes."""
+    """The compressed file of a shard, one group of pictures, each a path and a name: bytes."""
     [group] = groups
     codec = pa.codec.Codec(model, name)
     loaded, names = [], []
-    for path, *_, file in group:
+    for path, file in group:
         with contextlib.suppress(OSError, ValueError):  # `_missing` finds it
             found = _read_picture(model, metadata, path)
             loaded += found
@@ -170,7 +171,8 @@ def decompress(files):
     out = pathlib.Path(FLAGS.out)
     if archive := _archive(files):
         function = functools.partial(decompressed, out=str(out.absolute()), suffix=_suffix())
-        shards = _run(function, archive, folder=out / "shards", suffix=".json")
+        disk.remove_unfinished(disk.writable(out))
+        shards = _run(function, archive, jobs.as_written, folder=out / "shards")
         count = sum(len(json.loads(shard)) for shard in shards)
         print(f"Wrote {out}: {count:,} pictures")
         return
@@ -187,11 +189,10 @@ def decompress(files):
 
 
 def decompressed(model, files, *, out, suffix):
-    """Writes the pictures of a shard, one file of an archive, and returns their names as JSON."""
-    [(path, *_)] = files
-    data = disk.contents(pathlib.Path(path))
-    found = _written(pa.codec.Codec(model), data, pathlib.Path(out), lambda done: None, suffix)
-    return json.dumps([name for name, _ in found]).encode()
+    """Writes the pictures of a shard, one file of an archive; returns their paths and checksums as JSON."""
+    out, data = pathlib.Path(out), _intact(files)
+    found = _written(pa.codec.Codec(model), data, out, lambda done: None, suffix)
+    return json.dumps([(str(out / x), disk.checksum(out / x)) for x, _ in found]).encode()
 
 
 def _suffix():
@@ -213,7 +214,7 @@ def _written(codec, data, out, progress, suffix):
 
 def verify(files):
     if archive := _archive(files):
-        shards = _run(verified, archive, suffix=".json")
+        shards = _run(verified, archive)
         count = sum(map(json.loads, shards))
         print(f"{count:,} pictures in {len(archive):,} files: reproduced exactly")
         return
@@ -224,19 +225,31 @@ def verify(files):
 
 def verified(model, files):
     """Checks a shard, one file of an archive, and returns the number of its pictures as JSON."""
-    [(path, *_)] = files
-    data = disk.contents(pathlib.Path(path))
+    data = _intact(files)
     pa.codec.Codec(model).verify(data)
     return json.dumps(len(container.read(data).pictures)).encode()
 
 
 def _archive(files):
-    """The files of the archive that `files` names; None if it names a file."""
+    """Path and checksum of the files in an archive, or in its job.json; None if `files` name a file."""
     if len(files) != 1 or not pathlib.Path(files[0]).is_dir():
         return _check_one_file()
-    found = sorted(pathlib.Path(files[0]).glob(f"*{SUFFIX}"))
-    expect(found, f"files *{SUFFIX} in {files[0]}", "none", "Name a folder that compress wrote")
-    return found
+    folder = pathlib.Path(files[0])
+    record = job_record(folder)
+    names = {*record["shards"], *(file.name for file in folder.iterdir())}
+    paths = [folder.absolute() / name for name in sorted(names) if name.endswith(SUFFIX)]
+    expect(paths, f"files *{SUFFIX} in {folder}", "none", "Name a folder that compress wrote")
+    return [(str(x), record["results"].get(x.name) or disk.checksum(x)) for x in paths]
+
+
+def _intact(items):
+    """The bytes of the file of a shard. Raises ValueError unless it is as `compress` wrote it."""
+    [(path, checksum)] = items
+    found = disk.checksum(path)
+    received = "another file" if found else "no file that can be read"
+    remedy = "Restore it, or give the command that compressed the archive again"
+    expect(found and found == checksum, f"{path} as compress wrote it", received, remedy)
+    return disk.contents(path)
 
 
 def _check_one_file():
@@ -245,17 +258,20 @@ def _check_one_file():
     _check_usage(not present, "flags of one compressed file", " and ".join(present), remedy)
 
 
-def _run(function, archive, **kwargs):
+def _run(function, archive, done=lambda items, result: True, **kwargs):
     """`jobs.run` of the files of an archive, one per shard."""
-    model = _codec(container.read(disk.contents(archive[0]))).model
-    return jobs.run(function, jobs.described(archive), model, size=1, unit="file", **kwargs)
+    intact = {path for path, checksum in archive if checksum and disk.checksum(path) == checksum}
+    model = _codec(container.read(disk.contents(min(intact, default=archive[0][0])))).model
+    kwargs["done"] = lambda items, result: items[0][0] in intact and done(items, result)
+    return jobs.run(function, archive, model, size=1, suffix=".json", unit="file", **kwargs)
 
 
 def _groups(items):
     """Yields lists of pictures small enough for memory, for one file each."""
     group, size = [], 0
     for item in items:
-        more = item[1] or 0  # None for a broken link
+        path, _ = item
+        more = path.stat().st_size if path.exists() else 0  # a broken link fails later, by name
         if group and (len(group) == _MAX_GROUPED or size + more > _MAX_BYTES):
             yield group
             group, size = [], 0

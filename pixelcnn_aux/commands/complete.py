@@ -31,7 +31,7 @@ def main(*files):
     if scenes is None and FLAGS["workdir"].using_default_value:
         scenes = "cifar10-pixelcnn"
     options = {"scenes": scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
-    mask = FLAGS.mask and str(pathlib.Path(FLAGS.mask).absolute())
+    mask = FLAGS.mask and pathlib.Path(FLAGS.mask).absolute()
     photographs.draw_each(files, "-completed", functools.partial(call, mask=mask), **options)
 
 

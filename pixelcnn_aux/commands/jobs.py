@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.util
+import json
 import math
 import pathlib
 
@@ -10,10 +11,9 @@ import numpy as np
 from absl import flags, logging
 
 from pixelcnn_aux import jobs
-from pixelcnn_aux.base import machine, threads
+from pixelcnn_aux.base import disk, machine, threads
 from pixelcnn_aux.base.errors import needs
 from pixelcnn_aux.commands import chosen_run, process
-from pixelcnn_aux.data import files
 from pixelcnn_aux.runs import hub, trained
 
 FLAGS = flags.FLAGS
@@ -38,9 +38,13 @@ def at_once(size):
     return max(1, min(images, pixels // math.prod(size)))
 
 
-def described(paths):
-    """Items of a job for files: [absolute path, size, time of the last change] each."""
-    return files.described_files(pathlib.Path(), [str(path.absolute()) for path in paths])
+def as_written(items, result):
+    """Whether the files are there that a shard wrote, [path, checksum, ...]; removes those that changed."""
+    changed = [path for path, checksum, *_ in json.loads(result) if disk.checksum(path) != checksum]
+    for path in changed:
+        print(f"Writing {path} again, which is missing or has changed", flush=True)
+        pathlib.Path(path).unlink(missing_ok=True)
+    return not changed
 
 
 def condition(model):

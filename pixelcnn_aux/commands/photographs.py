@@ -39,7 +39,7 @@ def draw_each(paths, ending, call, scenes=None, **options):
 
     `call(photographs)`, for [B, H, W, 3] copies of a photograph, returns the name of a drawing method and its
     positional arguments; `options` are keyword arguments. With `num`, one call draws all pictures in order.
-    `scenes` is the name of a model. Workers import `call` by its name.
+    `scenes` is a model's name or run. Workers import `call` by its name.
     """
     expect(paths, "photographs", "none", "Name image files, or folders", kind=app.UsageError)
     files = list(itertools.chain.from_iterable(map(image_files, paths)))
@@ -47,27 +47,29 @@ def draw_each(paths, ending, call, scenes=None, **options):
     model = pa.load(FLAGS.workdir)
     options |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode}
     options |= {"jit_compile": FLAGS.jit}
+    scenes = scenes and Source(scenes, by=None).pinned()
     settings = {"call": call, "seed": FLAGS.seed, "count": FLAGS.num, "scenes": scenes}
     condition = jobs.condition(model)
     function = functools.partial(drawn, condition=condition, options=options, **settings)
     absolute = [[str(place.absolute()) for place in places] for places in outputs]
-    items = [[*x, places] for x, places in zip(jobs.described(files), absolute)]
-    shards = jobs.run(function, items, model, size=1, suffix=".json", unit="photograph")
+    items = [(file.absolute(), places) for file, places in zip(files, absolute)]
+    how = {"suffix": ".json", "unit": "photograph", "done": jobs.as_written}
+    shards = jobs.run(function, items, model, size=1, **how)
     for places, shard in zip(outputs, shards):
-        for output, (height, width, bits) in zip(places, json.loads(shard)):
+        for output, (_, _, height, width, bits) in zip(places, json.loads(shard)):
             score = f", {bits:.3f} bits/dim" if bits else ""  # 0 if it was not computed
             print(f"Wrote {output}: {height} x {width}{score}")
 
 
 def drawn(model, items, *, call, seed, count, condition, scenes, options):
-    """Writes the pictures from a shard's photographs; returns the H, W and bits of each as JSON."""
+    """Writes a shard's pictures; returns path, checksum, H, W and bits of each as JSON."""
     batch = 1 if "num" in options else count
     seeds = [[seed, k] for k in range(batch)]
     options = {**options, "seeds": seeds, "condition": jobs.repeated(condition, batch)}
     if scenes:
-        options["scenes"] = Source(scenes, by=None).load()
+        options["scenes"] = scenes.load()
     written = []
-    for path, _, _, places in items:
+    for path, places in items:
         photograph = read_image(path)
         photographs = np.broadcast_to(photograph, (batch, *photograph.shape))
         call_with_args = call(photographs)
@@ -75,7 +77,7 @@ def drawn(model, items, *, call, seed, count, condition, scenes, options):
         for place, k in zip(places, np.argsort(bits, kind="stable")):
             Image.fromarray(images[k]).save(file := io.BytesIO(), "PNG")
             disk.write_once(pathlib.Path(place), file.getvalue())
-            written.append([*images[k].shape[:2], float(bits[k])])
+            written.append([place, disk.checksum(place), *images[k].shape[:2], float(bits[k])])
     return json.dumps(written).encode()
 
 
@@ -87,7 +89,7 @@ def _outputs(files, ending):
         expect(len(files) == 1, expected, f"{len(files)}, and --out {out}", remedy)
         outputs = [[out]]
     else:
-        disk.writable(out)
+        disk.remove_unfinished(disk.writable(out))
         stems = (pathlib.Path(name).stem for name in pictures.names(files))
         outputs = [[out / f"{stem}{ending}.png"] for stem in stems]
     if FLAGS.num > 1:

@@ -56,7 +56,7 @@ def main(*paths):
         size = model.image_size or _TYPICAL_SIZE
         shards = jobs.run(
             functools.partial(rows, condition=jobs.condition(model)),
-            [(str(path), *x) for path, x in zip(images, jobs.described(images))],
+            [(str(path), path.absolute()) for path in images],
             model,
             size=jobs.at_once(size),
             suffix=".csv",
@@ -101,7 +101,7 @@ def columns(model):
 
 
 def rows(model, items, *, condition):
-    """The table's rows of a shard, bytes. An item is a path, as it is shown, and `jobs.described`."""
+    """The table's rows of a shard, bytes. An item is a path, as it is shown, and the absolute one."""
     from pixelcnn_aux import batches
 
     size, names = model.image_size, columns(model)
@@ -127,7 +127,7 @@ def rows(model, items, *, condition):
 def read(file, path, size, channels=3, num_values=256):
     """Reads a file: (row up to the bits, image [H, W, C] at `size` or None, error message)."""
     try:
-        contents = decoding.contents(pathlib.Path(path))
+        contents = decoding.contents(path)
         pixels = decoding.decode(contents, channels, num_values)
     except (OSError, ValueError) as error:
         return [file, "", "", ""], None, str(error)

@@ -130,11 +130,7 @@ class FactorFolder:
 
         self._check_version()
         with disk.locked(self.path / "lock", refuse):
-            with disk.explained(f"to write {self.path}"):
-                # Left by killed processes.
-                for aside in self.path.rglob(f"{disk.ASIDE}*"):
-                    if not aside.is_dir():  # not from this package
-                        aside.unlink()
+            disk.remove_unfinished(self.path, f"**/{disk.ASIDE}*")
             yield
 
     def record_training(self, settings):

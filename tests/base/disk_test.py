@@ -75,6 +75,14 @@ class ReplacingTest(helpers.TestCase):
             disk.write_json(self.file, {"a": float("nan")})
         self.assertEqual(helpers.contents(self.folder), expected)
 
+    def test_unfinished_files_are_removed_unless_their_writer_lives(self):
+        left = self.folder / "writing.1-2"
+        left.touch()
+        with disk.replacing(self.file) as opened:
+            opened.write(b"after")
+            disk.remove_unfinished(self.folder)
+        self.assertEqual(helpers.contents(self.folder), {"file": b"after"})
+
     def test_two_at_once(self):
         """Each writes its own file, and one of them remains."""
         with disk.replacing(self.file) as first:

@@ -14,6 +14,7 @@ from absl import app
 from PIL import Image
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import jobs
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.commands import codec
 from pixelcnn_aux.runs import trained
@@ -107,6 +108,30 @@ class ProgramTest(FilesTest):
         for name, pixels in expected.items():
             self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)
         self.run_codec("verify", archive / "000001.pxa")
+        self.check_missing_and_changed(folder, archive, out)
+
+    @mock.patch.object(codec, "_MAX_GROUPED", 2)
+    def check_missing_and_changed(self, folder, archive, out):
+        """Files of an archive are named by its readers, and written again by its writer; so are pictures."""
+        whole, last = helpers.contents(archive), archive / "000001.pxa"
+        pictures = {name: (out / name).read_bytes() for name in os.listdir(out) if "." in name}
+        first = (archive / "000000.pxa").read_bytes()
+        for contents, received in ((None, "no file"), (first, "another file"), (b"a", "another")):
+            last.unlink() if contents is None else last.write_bytes(contents)
+            (out / "a.png").unlink()
+            (out / "b.png").write_bytes(b"damaged")
+            unfinished = out / "writing.1-2"
+            unfinished.write_bytes(b"of a worker that was killed")
+            for command, *flags in (("verify",), ("decompress", f"--out={out}")):
+                message = f"{last} as compress wrote it. Received: {received}"
+                with self.assertRaisesRegex(jobs.ShardError, message):
+                    self.run_codec(command, archive, "--jobs=1", *flags)
+            self.run_codec("compress", folder, f"--out={archive}", "--jobs=1")
+            self.assertEqual(helpers.contents(archive), whole)
+            self.run_codec("decompress", archive, f"--out={out}", "--jobs=1")
+            for name, contents in pictures.items():
+                self.assertEqual((out / name).read_bytes(), contents)
+            self.assertFalse(unfinished.exists())
         with self.assertRaisesRegex(app.UsageError, "flags of one compressed file.*--jobs"):
             self.run_codec("verify", self.file, "--jobs=2")
 

@@ -121,6 +121,22 @@ class PhotographsTest(helpers.TestCase):
         self.assertLen(first, 6)
         self.assertEqual(first, second)
 
+    def test_pictures_that_were_removed_or_changed_are_written_again(self):
+        run = self.folder / "run"
+        helpers.make_run(run, helpers.tiny_model(exact=True))
+        self.load.return_value = loading.load(run)
+        arguments = "a.tiff", "b.tiff", "--out=out", "--shards=shards", "--jobs=1", "--num=1"
+        helpers.run_program(color, *arguments)
+        before = helpers.contents(self.folder / "out")
+        (self.folder / "out" / "a-colored.png").unlink()
+        (self.folder / "out" / "b-colored.png").write_bytes(b"damaged")
+        printed = helpers.run_program(color, *arguments)
+        self.assertRegex(printed, "Writing .*a-colored.png again(.|\n)*Wrote out/a-colored.png")
+        self.assertEqual(helpers.contents(self.folder / "out"), before)
+        self.write("a.tiff", PHOTOGRAPHS[1])
+        with self.assertRaisesRegex(ValueError, "another one's results.*shards.000000.json"):
+            helpers.run_program(color, *arguments)
+
     def test_classes(self):
         """Draws have the class --label, or none."""
         self.model.condition = pa.conditions.Classes(3)

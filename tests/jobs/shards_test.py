@@ -2,13 +2,18 @@
 
 import functools
 import json
+import math
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from concurrent import futures
+from unittest import mock
 
+import numpy as np
 import pytest
 from absl.testing import parameterized
 
@@ -16,7 +21,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import jobs
 from pixelcnn_aux.base import disk, threads
 from tests import helpers
-from tests.jobs import work
+from tests.jobs import pairs, work
 
 ITEMS = range(7)
 PROGRAMS = {  # without and with what ends the page
@@ -66,8 +71,10 @@ class ShardsTest(helpers.TestCase):
         kept = self.folder / "job" / "000000.npz"
         (self.folder / "job" / "000001.npz").unlink()
         (self.folder / "job" / f"{disk.ASIDE}1").write_bytes(b"of a worker that was killed")
+        (self.folder / "job" / f"{disk.ASIDE}2").mkdir()
         before = kept.stat().st_mtime_ns
         self.kept()
+        (self.folder / "job" / f"{disk.ASIDE}2").rmdir()
         self.assertEqual(self.files(), whole)
         self.assertEqual(kept.stat().st_mtime_ns, before)
 
@@ -88,6 +95,14 @@ class ShardsTest(helpers.TestCase):
             ):
                 jobs.run(function, items, model, folder=folder, size=3)
         self.assertEqual(self.files(), whole)
+        record = json.loads((folder / "job.json").read_text())
+        for found, message in (
+            ({"function": "f", "shards": record["shards"]}, "results of an earlier version. Give"),
+            ({"shards": 3}, "shards of .*job.json. Received: 3. Restore"),
+        ):
+            (folder / "job.json").write_text(json.dumps(found))
+            with self.assertRaisesRegex(ValueError, message):
+                self.kept()
         (folder / "job.json").unlink()
         with self.assertRaisesRegex(ValueError, "a folder of this job;.*instead of null"):
             self.kept()
@@ -100,6 +115,64 @@ class ShardsTest(helpers.TestCase):
         results.file(1).write_bytes(b"PK")
         with self.assertRaisesRegex(ValueError, "000001.npz. Received: a damaged.*Remove it"):
             results.joined()
+        with mock.patch.object(np, "load", side_effect=MemoryError("8 TiB")):
+            with self.assertRaisesRegex(ValueError, "000000.npz. Received: .*8 TiB"):
+                results[0]
+        self.assertAllEqual(self.kept().joined()["image"], self.expected)
+
+    def test_differing_jobs_never_have_the_same_results(self):
+        ends = pairs.count(len(pairs.KINDS), self.folder)
+        self.assertEqual(ends.total(), len(pairs.KINDS))
+
+    def test_what_cannot_be_told_apart_is_named_before_anything_is_computed(self):
+        log = str(self.folder / "log")
+        for setting in (lambda: 0, threading.Lock(), {1}, self.folder):
+            function = functools.partial(work.full, log=log, setting=setting)
+            name = re.escape(f"{setting!r}"[:40])
+            with self.assertRaisesRegex(ValueError, f"which have a checksum. Received: {name}"):
+                self.run_job(function, folder=self.folder / "job")
+        self.assertFalse(os.path.exists(log))
+        self.run_job(lambda model, items: work.draws(model, items))  # without a folder
+
+    def test_wrong_arguments_and_rows(self):
+        for name, value in (
+            *(("jobs", x) for x in (0, -3, True, math.nan)),
+            ("size", True),
+            ("suffix", "npz"),
+            ("suffix", "./a"),
+        ):
+            with self.assertRaisesRegex(ValueError, f"Expected {name} .*{value}"):
+                self.run_job(**{name: value})
+        for array, message in (
+            (np.zeros(1), "float64 of shape .1."),
+            (np.array([None] * 3), "object of"),
+        ):
+            function = functools.partial(work.constant, array=array)
+            expected = "an array 'a' of .*constant.* with a row each for the 3 items from 3 on.*"
+            with self.assertRaisesRegex(jobs.ShardError, f"shard 1, .*{expected}{message}"):
+                self.run_job(function)
+
+    def test_a_full_disk_ends_the_job_at_once(self):
+        log = self.folder / "log"
+        function = functools.partial(work.full, log=str(log))
+        for count in (1, 2):
+            with self.assertRaisesRegex(OSError, "No space left"):
+                self.run_job(function, size=1, jobs=count)
+        self.assertLess(log.read_text().count("\n"), 1 + len(ITEMS))
+
+    def test_weights_are_those_of_now(self):
+        run = self.folder / "run"
+        for seed in range(2):
+            model = helpers.tiny_model(exact=True)
+            helpers.randomize(model.factors["image"], seed)
+            model.save(run)
+            found = jobs.run(work.draws, ITEMS, run).joined()["image"]
+            expected = jobs.run(work.draws, ITEMS, pa.load(run)).joined()["image"]
+            self.assertAllEqual(found, expected)
+        pinned = jobs.Source(str(run)).pinned()
+        self.assertIs(pinned.load(), pinned.load())
+        with self.assertRaisesRegex(ValueError, f"fingerprint 12.*{pinned.fingerprint} on"):
+            pinned._replace(fingerprint="12").load()
 
     def test_a_shard_that_fails_is_tried_once_more_while_others_go_on(self):
         once = functools.partial(work.failing, on=1, once=str(self.folder / "once"))
@@ -129,6 +202,9 @@ class ShardsTest(helpers.TestCase):
         self.assertAllEqual(results.joined()["item"], items)
         digests = json.loads((folder / "job.json").read_text())["shards"]
         self.assertLen({*digests.values()}, 3)
+        for file in folder.glob("*.npz"):
+            file.unlink()
+        self.assertLen(self.run_job(items=[1], folder=folder), 1)
 
     @parameterized.parameters("fork", "spawn", "forkserver")
     def test_processes_of_any_kind_and_threads_have_the_same_results(self, method):
@@ -190,6 +266,22 @@ class ShardsTest(helpers.TestCase):
 
 
 class DaskTest(helpers.TestCase):
+    def test_a_run_that_is_trained_on_between_two_jobs(self):
+        distributed = pytest.importorskip("dask.distributed")
+        run = self.folder / "run"
+        with (
+            distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            for seed in range(2):
+                model = helpers.tiny_model(exact=True)
+                helpers.randomize(model.factors["image"], seed)
+                model.save(run)
+                executor = client.get_executor()
+                found = jobs.run(work.draws, ITEMS, run, executor=executor).joined()["image"]
+                expected = jobs.run(work.draws, ITEMS, pa.load(run)).joined()["image"]
+                self.assertAllEqual(found, expected)
+
     def test_a_cluster_that_loses_a_worker(self):
         distributed = pytest.importorskip("dask.distributed")
         run = self.folder / "run"

@@ -1,5 +1,6 @@
 """Functions of shards, for workers: nothing here imports Keras."""
 
+import errno
 import functools
 import os
 import pathlib
@@ -39,6 +40,17 @@ def failing(model, items, *, on, by="error", once=None):
             os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError(f"no {on}")
     return draws(model, items)
+
+
+def full(model, items, *, log):
+    """Notes that it began, and finds the disk full."""
+    with open(log, "a") as file:
+        file.write(f"{[*items]}\n")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def constant(model, items, *, array):
+    return {"a": array}
 
 
 def endless(model, items):
