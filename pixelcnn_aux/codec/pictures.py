@@ -294,7 +294,10 @@ def _inflated(kind, data, most=_MAX_METADATA):
 def check_extras(extras, size):
     """Raises ValueError for extras that no picture of this size (H, W) could be written with."""
     for kind, data in extras.items():
-        _opened_alpha(data, size) if kind == "alpha" else _inflated(kind, data)
+        if kind == "alpha":
+            _opened_alpha(data, size)
+        elif data or kind != "tiff":  # empty for the further pages of a stack
+            _inflated(kind, data)
 
 
 def _opened_alpha(data, size):
