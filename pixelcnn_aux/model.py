@@ -540,7 +540,8 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, whose colors
             are ignored. The model's transform computes the auxiliary images of both.
-          seeds: int32 [B, 2]: picture b depends on seeds[b], images[b] alone, up to rounding. None: [0, b].
+          seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, up to rounding. None:
+            [0, b].
           log_scale_shift, mode, jit_compile, condition: as for `sample`.
           num: int, 1 to 64, colorings per picture; None for one, without clusters.
 

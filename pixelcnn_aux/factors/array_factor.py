@@ -163,8 +163,8 @@ class ArrayFactor(Conditional):
         return factor.with_weights(quantized(factor)[0]) if self.rounded else factor
 
     def _check_shapes(self, weights):
-        # Raises ValueError unless weights are those of all layers, evaluated once.
-        arrays = {f"{part}/{path}": x for part, of in weights.items() for path, x in of.items()}
+        """Raises ValueError unless these are the weights of all layers, which are evaluated once."""
+        arrays = {f"{part}/{path}": x for part, own in weights.items() for path, x in own.items()}
         inputs, checked = self.smallest_inputs(), copy.copy(self)
         condition = self.condition and self.condition.encode(inputs.condition)
         maker = CheckingMaker(arrays, self.rounded, condition)
