@@ -34,10 +34,8 @@ def cifar10(split, image_size, data_dir):
                 requests.head(url, timeout=10)  # without a network TFDS retries for minutes
             builder.download_and_prepare()
     official = "test" if split == "test" else "train"
-    batches, keys = (
-        list(tfds.examples(builder, official, batch_size=1000)),
-        ("id", "image", "label"),
-    )
+    batches = list(tfds.examples(builder, official, batch_size=1000))
+    keys = "id", "image", "label"
     names, images, labels = (np.concatenate([batch[key] for batch in batches]) for key in keys)
     # TFDS prepares shuffled files. Names are train_00000, train_00001, ...
     order = np.argsort(names)[_PARTS[split]]
