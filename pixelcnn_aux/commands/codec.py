@@ -134,7 +134,9 @@ def _check_complete(missing, read):
         print(f"Left out: {reason}", flush=True)
     files = [file for file, paths in missing.items() if paths]
     existing = "".join(f"remove {file}, " for file in files if pathlib.Path(file).exists())
-    remedy = f"Mend or move these, {existing}and give the same command again"
+    remedy = (
+        f"Mend these, {existing}and give the same command again, or write a new one without them"
+    )
     expect(not files, f"all pictures in {FLAGS.out}", "pictures that were left out", remedy)
 
 

@@ -244,12 +244,14 @@ def _held(results: Results, description: dict) -> Iterator[None]:
         before, after, sums = found["shards"], description["shards"], found.pop("results")
         if present := [name for name in {**before, **after} if disk.exists(folder / name)]:
             # Items of shards without results may change.
-            found["shards"], new = ({x: y.get(x) for x in present} for y in (before, after))
-            differing = disk.differences(found, {**description, "shards": new})
+            changed = [name for name in present if before.get(name) != after.get(name)]
+            differing = disk.differences({**found, "shards": after}, description)
+            if before and "settings" not in found:
+                differing = "results of an earlier version"
+            elif changed and not differing:
+                differing = f"those of other items in {', '.join(changed[:5])}"
             expected = f"a folder of this job; {folder} has another one's results"
-            is_older = before and "settings" not in found
-            received = "results of an earlier version" if is_older else differing
-            expect(not differing, expected, received, "Give the same command, or a new folder")
+            expect(not differing, expected, differing, "Give the same command, or a new folder")
         for number, name in enumerate(after):
             digest = disk.checksum(folder / name)
             if digest and digest == sums.get(name, digest):

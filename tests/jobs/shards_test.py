@@ -86,8 +86,8 @@ class ShardsTest(helpers.TestCase):
         for message, function, items, model in (
             ("function.*failing", functools.partial(work.failing, on=9), ITEMS, self.run_folder),
             ("seed", functools.partial(work.draws, seed=1), ITEMS, self.run_folder),
-            ("shards.000002.npz: null", work.draws, range(6), self.run_folder),
-            ("shards.000002.npz", work.draws, [*range(6), 9], self.run_folder),
+            ("other items in 000002.npz", work.draws, range(6), self.run_folder),
+            ("other items in 000002.npz", work.draws, [*range(6), 9], self.run_folder),
             ("model", work.draws, ITEMS, other),
         ):
             with self.assertRaisesRegex(
