@@ -66,6 +66,7 @@ class ArrayFactor(Conditional):
         self._networks = {name: parts[name] for name in ("network", "embedding")}
         self.network_weights: dict[str, ArrayMaker] = {}  # by the networks' names
         self._description: Any = None  # from a file
+        self._prefixes: dict[str, str] = {}  # of the names of arrays in a file, by network
         # `as_keras()` by the fixed sum's description. Factors that differ in it share the dict and the
         # weights.
         self._keras_factors: dict[str, Any] = {}
@@ -149,12 +150,15 @@ class ArrayFactor(Conditional):
     def with_file(self, weights: dict[str, np.ndarray]) -> Self:
         """The factor with the arrays of a weights file. Raises ValueError for those of another factor."""
         weights_of: dict[str, Any] = {part: {} for part in self.named_networks()}
+        prefixes = {}
         for path, x in weights.items():
-            _, part, *rest = path.split("/")
-            part = "embedding" if part == "embedding" else "network"
+            name, part, *rest = path.split("/")
+            prefix, part = f"{name}/{part}/", "embedding" if part == "embedding" else "network"
+            prefixes[part] = prefix
             weights_of.setdefault(part, {})["/".join(rest)] = x.astype(self.variable_dtype)
         self._check_shapes(weights_of)
         factor = self.with_weights(weights_of)
+        factor._prefixes = prefixes
         for part, made in factor.network_weights.items():
             for path, (kernel, _) in made.kept.items():
                 if not np.isfinite(kernel).all():
@@ -240,6 +244,13 @@ class ArrayFactor(Conditional):
     def weights(self) -> list[np.ndarray]:
         """All arrays, in the order of the Keras factor's weights; empty for an untrained factor."""
         return [x for weights in self.plain().network_weights.values() for x in weights.in_order()]
+
+    def named_arrays(self) -> dict[str, np.ndarray]:
+        """All arrays, by their names in a file of weights."""
+        if self._keras_factors or not self._prefixes:
+            return self.as_keras().named_arrays()
+        weights = self.network_weights.items()
+        return {self._prefixes[x] + path: y for x, own in weights for path, y in own.arrays.items()}
 
     def get_config(self) -> Any:
         own = [name for name in PARTS if name not in self._networks]

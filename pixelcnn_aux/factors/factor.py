@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from pixelcnn_aux import conditions, layers, networks, summaries
@@ -171,6 +172,11 @@ class Factor(Conditional, keras.Model):
             depth, weights = 1 + part.path.count("/"), serialization.named_weights(part)
             named[name] = {"/".join(path.split("/")[depth:]): x for path, x in weights.items()}
         return named
+
+    def named_arrays(self) -> dict[str, np.ndarray]:
+        """The weights, by their names in a file of weights."""
+        weights = serialization.named_weights(self)
+        return {name: np.asarray(weight.value) for name, weight in weights.items()}
 
     def plain(self) -> ArrayFactor:
         if self.is_recording():

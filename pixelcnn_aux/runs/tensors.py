@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pixelcnn_aux.base import disk, serialization
+from pixelcnn_aux.base import disk
 
 _NO_DIGEST = "0" * 64
 # The only metadata entry, since safetensors writes entries in any order.
@@ -113,9 +113,7 @@ def _summary(error):
 
 def save_weights(file, factor, **notes):
     """Writes a factor's weights, with notes."""
-    weights = serialization.named_weights(factor.as_keras())
-    arrays = {name: np.asarray(weight.value) for name, weight in weights.items()}
-    write(file, arrays, {**identity(factor), **notes})
+    write(file, factor.named_arrays(), {**identity(factor), **notes})
 
 
 def read_weights(file, expected_notes):

@@ -22,6 +22,10 @@ def check(modules):
         assert drawn.shape == (1, *size, 3), drawn.shape
         for pixels in model.pixel_nats(drawn).values():
             assert np.isfinite(pixels.log_prob).all() and np.isfinite(pixels.entropy).all()
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(f"{folder}/run")
+            [*_, again] = pa.load(f"{folder}/run").sample([[0, 0]]).values()
+        assert np.array_equal(drawn, again)
     check_data()
 
 

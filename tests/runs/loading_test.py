@@ -55,6 +55,16 @@ class LoadTest(helpers.TestCase):
             self.assertEqual(found.dtype, tf.float64)
         self.assertAllClose(double.log_prob(IMAGES), expected, rtol=1e-5)
 
+    def test_arrays_are_saved_as_the_keras_models_of_them(self):
+        self.make_run("grayscale", "image")
+        model, saved = pa.load(self.folder), []
+        for name in ("arrays", "keras"):
+            model.save(self.folder / name)
+            saved.append(helpers.contents(self.folder / name))
+            for factor in model.factors.values():
+                factor.as_keras()
+        self.assertEqual(*saved)
+
     def test_a_factor_not_trained_yet_is_named_by_what_needs_it(self):
         self.make_run("image")
         model = pa.load(self.folder)
