@@ -134,7 +134,9 @@ class PhotographsTest(helpers.TestCase):
         self.assertRegex(printed, "Writing .*a-colored.png again(.|\n)*Wrote out/a-colored.png")
         self.assertEqual(helpers.contents(self.folder / "out"), before)
         self.write("a.tiff", PHOTOGRAPHS[1])
-        with self.assertRaisesRegex(ValueError, "another one's results.*other items in 000000.json"):
+        with self.assertRaisesRegex(
+            ValueError, "another one's results.*other items in 000000.json"
+        ):
             helpers.run_program(color, *arguments)
 
     def test_classes(self):
