@@ -177,10 +177,11 @@ def replacing(file, then=RETRY, if_new=False):
             raise
 
 
-def remove_unfinished(folder, pattern=f"{ASIDE}*"):
+def remove_unfinished(folder, below=""):
     """Removes files that killed processes were `replacing`, as far as the system allows it."""
-    for aside in folder.glob(pattern):
-        if aside.is_file():  # others are not from this package
+    # A user's own files may begin with `ASIDE`, too.
+    for aside in folder.glob(f"{below}{ASIDE}[0-9]*-{8 * '[0-9a-f]'}"):
+        if aside.is_file():
             with contextlib.suppress(OSError), open(aside, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails if its writer lives
                 aside.unlink()

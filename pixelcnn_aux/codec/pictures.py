@@ -237,7 +237,7 @@ def file_of(name):
 def files(named, extras, suffix=None):
     """The files that pictures come back as, list of [name, number of pictures, extras of the first].
 
-    A `suffix` other than that of a name gives each picture its own file; ValueError if this changes values.
+    A `suffix` other than that of a name gives each picture its own file.
     """
     found = []
     for (name, *_), each in zip(named, extras):

@@ -130,7 +130,7 @@ class FactorFolder:
 
         self._check_version()
         with disk.locked(self.path / "lock", refuse):
-            disk.remove_unfinished(self.path, f"**/{disk.ASIDE}*")
+            disk.remove_unfinished(self.path, "**/")
             yield
 
     def record_training(self, settings):

@@ -81,7 +81,7 @@ class Training:
         return self.epochs * self.steps_per_epoch
 
     def lasting(self, times: float) -> Self:
-        """These settings with a multiple of the steps, in as many epochs, at least one step."""
+        """These settings with a multiple of the steps, in a multiple of the epochs, at least one step."""
         epochs = max(1, int(times * self.epochs))
         steps = max(1, int(times * self.steps / epochs))
         return dataclasses.replace(self, epochs=epochs, steps_per_epoch=steps)

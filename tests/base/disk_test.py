@@ -76,12 +76,14 @@ class ReplacingTest(helpers.TestCase):
         self.assertEqual(helpers.contents(self.folder), expected)
 
     def test_unfinished_files_are_removed_unless_their_writer_lives(self):
-        left = self.folder / "writing.1-2"
+        left = self.folder / "writing.1-00000002"
         left.touch()
+        (self.folder / "writing.2-pages.md").write_text("mine")
         with disk.replacing(self.file) as opened:
             opened.write(b"after")
             disk.remove_unfinished(self.folder)
-        self.assertEqual(helpers.contents(self.folder), {"file": b"after"})
+        expected = {"file": b"after", "writing.2-pages.md": b"mine"}
+        self.assertEqual(helpers.contents(self.folder), expected)
 
     def test_two_at_once(self):
         """Each writes its own file, and one of them remains."""

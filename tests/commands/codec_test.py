@@ -120,7 +120,7 @@ class ProgramTest(FilesTest):
             last.unlink() if contents is None else last.write_bytes(contents)
             (out / "a.png").unlink()
             (out / "b.png").write_bytes(b"damaged")
-            unfinished = out / "writing.1-2"
+            unfinished = out / "writing.1-00000002"
             unfinished.write_bytes(b"of a worker that was killed")
             for command, *flags in (("verify",), ("decompress", f"--out={out}")):
                 message = f"{last} as compress wrote it. Received: {received}"

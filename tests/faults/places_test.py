@@ -91,7 +91,7 @@ class PlacesTest(helpers.TestCase):
     def test_what_a_process_that_was_killed_was_writing_is_removed(self):
         self.gray.checkpoints.mkdir(parents=True)
         folders = self.gray.checkpoints, self.gray.path
-        half = [folder / "writing.123-4567" for folder in folders]
+        half = [folder / "writing.123-45674567" for folder in folders]
         for file in half:
             file.write_bytes(b"half")
         with RunFolder(self.folder)["image"].lock():

@@ -70,11 +70,13 @@ class ShardsTest(helpers.TestCase):
         self.assertCountEqual(whole, ["lock", "job.json", *(f"00000{k}.npz" for k in range(3))])
         kept = self.folder / "job" / "000000.npz"
         (self.folder / "job" / "000001.npz").unlink()
-        (self.folder / "job" / f"{disk.ASIDE}1").write_bytes(b"of a worker that was killed")
-        (self.folder / "job" / f"{disk.ASIDE}2").mkdir()
+        (self.folder / "job" / f"{disk.ASIDE}1-00000001").write_bytes(
+            b"of a worker that was killed"
+        )
+        (self.folder / "job" / f"{disk.ASIDE}1-00000002").mkdir()
         before = kept.stat().st_mtime_ns
         self.kept()
-        (self.folder / "job" / f"{disk.ASIDE}2").rmdir()
+        (self.folder / "job" / f"{disk.ASIDE}1-00000002").rmdir()
         self.assertEqual(self.files(), whole)
         self.assertEqual(kept.stat().st_mtime_ns, before)
 
