@@ -8,6 +8,7 @@ The formulas are in docs/scaling.md.
 import math
 import re
 from typing import NamedTuple
+from unittest import mock
 
 from absl import flags
 
@@ -15,6 +16,7 @@ import pixelcnn_aux as pa
 from benchmarks import tools
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import program
+from pixelcnn_aux.networks import array_layers
 
 FLAGS = flags.FLAGS
 
@@ -40,6 +42,9 @@ _CALLS = (
 _READ_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 # Operations whose outputs share memory with their inputs.
 _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGradient")
+# Scopes of blocks, which TensorFlow numbers.
+_BLOCK = "residual_block"
+_IN_BLOCK = re.compile(rf".*\b{_BLOCK}(_\d+)?(?=/)")
 # Not activations: constants, and weights, which are in memory anyway.
 _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
@@ -63,20 +68,23 @@ def factors_costs(preset, batch_size, efficiency):
         batch = batch_size or training.batch_size
         steps = math.ceil(training.steps * training.batch_size / batch)
         image = (batch, *size, factor.likelihood.num_channels)
-        factors = {"float32": factor, "bfloat16": model.new_factor(name, "mixed_bfloat16")}
+        factors = {
+            "float32": factor.keras_model(),
+            "bfloat16": factor.keras_model("mixed_bfloat16"),
+        }
         auxiliary = auxiliary and (batch, *auxiliary[1:])
         traces = {x: training_step(f, image, auxiliary) for x, f in factors.items()}
         # The backward pass has two products for each one in the forward pass.
         step_flops = 3 * flops(traces["float32"].forward)
         seconds = {x: steps * step_flops / (efficiency * peak) for x, peak in HARDWARE.items()}
         costs[name] = {
-            "parameters": factor.count_params(),
+            "parameters": factor.num_parameters,
             "batch_size": batch,
             "steps": steps,
             "step_flops": step_flops,
             "rematerialized_step_flops": step_flops + flops(traces["float32"].in_blocks()),
             "training_flops": steps * step_flops,
-            "bytes": memory(factor.count_params(), traces),
+            "bytes": memory(factor.num_parameters, traces),
             "hours": {x: each / 3600 for x, each in seconds.items()},
         }
         auxiliary = image
@@ -129,16 +137,11 @@ class Trace(NamedTuple):
 
     forward: list  # operations of the loss
     backward: list  # further operations of the gradients
-    block_names: frozenset  # names of the gated residual blocks, which may be rematerialized
 
     def block(self, op):
-        """Scope of an operation's block, which differs by call; None outside of blocks."""
-        scopes = op.name.split("/")[:-1]
-        for depth, scope in enumerate(scopes, start=1):
-            # TensorFlow numbers repeated scope names.
-            if not self.block_names.isdisjoint((scope, re.sub(r"_\d+$", "", scope))):
-                return "/".join(scopes[:depth])
-        return None
+        """Scope of an operation's block, which may be rematerialized; None outside of blocks."""
+        found = _IN_BLOCK.match(op.name)
+        return found and found[0]
 
     def in_blocks(self):
         """Forward operations inside blocks, which rematerialization repeats."""
@@ -170,7 +173,26 @@ class Trace(NamedTuple):
         return always, max(in_blocks.values(), key=num_bytes, default=[])
 
 
-def trace(loss, variables, *specs, block_names=()):
+def blocks_in_scopes():
+    """Context in which the layers of residual blocks are made and called in scopes of their own."""
+    made = array_layers.Layers.made
+
+    def made_in_scope(layers, module):
+        if not module.is_block:
+            return made(layers, module)
+        with tf.name_scope(_BLOCK) as scope:  # where kernels are normalized
+            block = made(layers, module)
+
+        def call(*args):
+            with tf.name_scope(scope):
+                return block(*args)
+
+        return call
+
+    return mock.patch.object(array_layers.Layers, "made", made_in_scope)
+
+
+def trace(loss, variables, *specs):
     """`Trace` of the function `loss` of tensors like `specs`, and of its gradients by `variables`."""
 
     def step(*inputs):
@@ -178,31 +200,25 @@ def trace(loss, variables, *specs, block_names=()):
             value = loss(*inputs)
         return value, [x for x in tape.gradient(value, variables) if x is not None]
 
-    function = tf.function(step, autograph=False).get_concrete_function(*specs)
+    with blocks_in_scopes():
+        function = tf.function(step, autograph=False).get_concrete_function(*specs)
     value, *gradients = function.outputs
     forward = _operations([value])
     backward = [op for name, op in _operations(gradients).items() if name not in forward]
-    return Trace(list(forward.values()), backward, frozenset(block_names))
+    return Trace(list(forward.values()), backward)
 
 
-def training_step(factor, image, auxiliary=None):
+def training_step(keras_model, image, auxiliary=None):
     """`Trace` of a factor's loss with dropout, for the shapes of its images and auxiliary images."""
     from pixelcnn_aux.base.inputs import Inputs
 
     def loss(inputs):
-        return factor.compute_loss(inputs, inputs.images, factor(inputs, training=True))
+        params = keras_model(inputs, training=True)
+        return keras_model.compute_loss(inputs, inputs.images, params)
 
-    weights = [weight.value for weight in factor.trainable_variables]
+    weights = [weight.value for weight in keras_model.trainable_variables]
     specs = Inputs(*(shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary)))
-    return trace(loss, weights, specs, block_names=_block_names(factor))
-
-
-def _block_names(layer):
-    """Names of the gated residual blocks in a layer: list of str."""
-    if isinstance(layer, pa.layers.GatedResidualBlock):
-        return [layer.name]
-    parts = layer._flatten_layers(include_self=False, recursive=False)
-    return [name for part in parts for name in _block_names(part)]
+    return trace(loss, weights, specs)
 
 
 def flops(operations):

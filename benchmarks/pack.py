@@ -8,16 +8,14 @@ for all test images and the same weights. The model is written completely or not
 import pathlib
 import tempfile
 
-import keras
 import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, summaries
-from pixelcnn_aux.base import disk, rounding, serialization
+from pixelcnn_aux import summaries
+from pixelcnn_aux.base import disk, rounding
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import bpd, chosen_run, program
-from pixelcnn_aux.factors.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
@@ -62,7 +60,7 @@ def main():
 
 def check_parts(model, parts):
     """Raises ValueError for parts without kernels."""
-    names = [name for factor in model.factors.values() for name in kernels(factor, direction)]
+    names = [name for factor in model.factors.values() for name in kernels(factor)]
     for part in parts:
         received = f"{part!r}, without a kernel as {names[0]}"
         fits = any(name.startswith(f"{part}/") for name in names)
@@ -123,41 +121,44 @@ def write_run(folder, model, packed, in_8_bits=()):
         expect(rows and recorded, expected, received, "Restore it, or train on")
         target.record_training(recorded)
         metrics.write(target.metrics, rows)
-        if isinstance(factor, RoundedFactor):
+        if factor.rounded:
             write_whole(factor, target.weights)
         else:
             parts = tuple(f"{part}/" for part in in_8_bits)
-            small = {k: x for k, x in kernels(factor, direction).items() if k.startswith(parts)}
+            small = {
+                name: direction(v, axis)
+                for name, (v, axis) in kernels(factor).items()
+                if name.startswith(parts)
+            }
             write_rounded(source.weights, target.weights, small)
         seconds += rows[-1]["seconds"]
     return seconds
 
 
 def write_whole(factor, file):
-    """Writes the weights of a quantized `RoundedFactor`, with kernels as int8."""
+    """Writes the weights of a factor of whole numbers, with kernels as int8."""
 
-    def units(layer):
-        kernel = layer.kernel()
-        scaled = kernel * rounding.kernel_units(kernel, layer.bias())
-        return keras.ops.convert_to_numpy(keras.ops.round(scaled))
+    def units(name, v):
+        bias = arrays[name.replace("/v", "/b")]
+        return np.round(v * rounding.kernel_units(v, bias)).astype(np.int8)
 
-    named = serialization.named_weights(factor.as_keras())
-    arrays = {name: np.asarray(weight.value) for name, weight in named.items()}
-    tensors.write(file, {**arrays, **kernels(factor, units)}, tensors.identity(factor))
-
-
-def direction(layer):
-    """A layer's kernel from -127 to 127, where its length does not matter."""
-    v = np.asarray(layer.v.value)
-    axes = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
-    return np.round(127 * v / np.abs(v).max(axis=axes, keepdims=True))
+    arrays = {f"{factor.name}/{path}": x for path, x in factor.weights.items()}
+    whole = {name: units(name, v) for name, (v, _) in kernels(factor).items()}
+    tensors.write(file, {**arrays, **whole}, tensors.identity(factor))
 
 
-def kernels(factor, values):
-    """dict, name of a kernel's weight -> int8 array of `values(layer)`."""
-    parts = {id(layer.v): layer for layer in layers.normalized_layers(factor.as_keras())}
-    named = serialization.named_weights(factor.as_keras()).items()
-    return {k: values(parts[id(x)]).astype(np.int8) for k, x in named if id(x) in parts}
+def direction(v, output_axis):
+    """A kernel from -127 to 127, where its length does not matter: int8."""
+    axes = tuple(np.delete(range(v.ndim), output_axis))
+    return np.round(127 * v / np.abs(v).max(axis=axes, keepdims=True)).astype(np.int8)
+
+
+def kernels(factor):
+    """dict, name of a kernel in files -> (array, axis of its output channels)."""
+    layers = factor.layers()
+    _ = factor.with_layers(layers).modules
+    axes = {f"{path}/v": -1 - layer.transposed for path, layer in layers.made_layers.items()}
+    return {f"{factor.name}/{path}": (factor.weights[path], axis) for path, axis in axes.items()}
 
 
 def write_rounded(file, smaller, exceptions):

@@ -11,7 +11,6 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import tools
-from pixelcnn_aux import layers
 from pixelcnn_aux.commands import program
 
 FLAGS = flags.FLAGS
@@ -30,12 +29,15 @@ def tiny(name):
     network = {"topology": flat, "filters": 6}
     model = pa.chain(transforms, SIZE, network, condition=condition, **options)
     random = np.random.default_rng(2)
-    for layer in (
-        x for f in model.factors.values() for x in layers.normalized_layers(f.as_keras())
-    ):
-        for weight in filter(lambda x: x is not None, (layer.v, layer.b, layer.h)):
-            weight.assign(random.normal(size=weight.shape))
-        layer.g.assign(random.uniform(1.5, 2.0, size=layer.g.shape))  # strong dependencies
+    for factor in model.factors.values():
+        weights = {
+            # Lengths of kernels for strong dependencies.
+            path: random.uniform(1.5, 2.0, x.shape)
+            if path.endswith("/g")
+            else random.normal(size=x.shape)
+            for path, x in factor.shapes.items()
+        }
+        model = model.with_factor(factor.with_weights(weights))
     return model, condition and 2
 
 

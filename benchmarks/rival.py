@@ -6,6 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
+from benchmarks import tools
+
 tfd = tfp.distributions
 
 # The example in the documentation of `tfd.PixelCNN`: a small network for MNIST.
@@ -17,8 +19,9 @@ def example(shape):
     return tfd.PixelCNN(shape, **EXAMPLE, dropout_p=0.3)
 
 
-def like(network, size):
-    """`tfd.PixelCNN` with a network's resolutions, and about its blocks and parameters."""
+def like(factor, size):
+    """`tfd.PixelCNN` with the resolutions of a factor's network, and about its blocks and parameters."""
+    network = factor.definitions["network"]
     resolutions = max(network.topology.levels()) + 1
     blocks = sum(step.kind == "block" for step in network.topology.steps)
     # TFP has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
@@ -27,9 +30,9 @@ def like(network, size):
     def pixelcnn(filters):
         return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=0.5)
 
-    filters = network.above.filters
+    filters = network.filters
     # Parameters grow with the square of the filters. TFP's count includes masked taps, so it gets fewer.
-    ratio = network.count_params() / pixelcnn(filters).network.count_params()
+    ratio = tools.network_parameters(factor) / pixelcnn(filters).network.count_params()
     distribution = pixelcnn(max(1, round(filters * math.sqrt(ratio))))
     # The first images initialize the weights. Blank ones would make them infinite.
     distribution.network(tf.random.uniform((1, *size, 3), -1, 1), training=False)

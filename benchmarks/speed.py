@@ -60,10 +60,10 @@ def main():
 
 
 def measure(name, factor, size):
-    parameters, other = factor.as_keras().network.count_params(), None
+    parameters, other = tools.network_parameters(factor), None
     print("\n{}: {} x {} pixels, {:,} parameters".format(name, *size, parameters))
     if isinstance(factor.likelihood, pa.likelihoods.LogisticMixture):
-        other = rival.like(factor.network, size)
+        other = rival.like(factor, size)
         print(f"tfp_pixelcnn: {other.network.count_params():,} parameters")
     columns = {"batch": "5", "": "<15", "s/image": "10.4f", "ms/pixel": "10.4f"}
     columns |= {"in passes": "10.2f", "compile s": "10.2f", "pixels timed": "12"}
@@ -97,16 +97,17 @@ def candidates(factor, size, batch, other):
     condition = factor.condition and factor.condition.unknown(batch)
     noise = sampling.noise(factor, np.zeros((batch, 2), np.int32), 0, size)
     auxiliary = factor.auxiliary_likelihood and auxiliaries(factor, size, batch)
-    features = () if auxiliary is None else factor.features(auxiliary, condition)
+    features = [] if auxiliary is None else factor.features(auxiliary, condition, by="graph")
     remainders = factor.fixed_sum and pa.sums.Remainders(factor.fixed_sum, auxiliary)
     dtype = arguments.pixel_dtype(factor.likelihood.num_values)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], dtype)
     all_noise = tf.constant(noise)
+    features = [*map(tf.constant, features)]
+    network = factor.with_kernels(factor.tensors).with_condition(condition).network
 
     def params(images):
-        x = factor.network_inputs(images, remainders and remainders.centers(images))
-        with factor.as_keras().conditioned(condition):
-            return factor.as_keras().network(x, features, training=False)
+        x = factor.pixels_input(images, remainders and remainders.centers(images))
+        return network(x, features)
 
     def draw_pixel(images, row, column):
         here = params(images)[:, row, column], all_noise[:, row, column]

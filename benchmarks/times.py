@@ -23,7 +23,7 @@ import pixelcnn_aux as pa
 from benchmarks import rival, tools
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.factors import array_factor
+from pixelcnn_aux.factors import factor as factor_module
 from pixelcnn_aux.scanning.rows import RowScan
 from pixelcnn_aux.training import presets
 
@@ -57,7 +57,7 @@ def sides(batch):
             "groups": pa.parallel_pyramid(size, halvings=1),
         }
         draws = {x: draw(y, batch, given=auxiliary(y, batch)) for x, y in models.items()}
-        by_rows = mock.patch.object(array_factor, "DiagonalScan", lambda *x: RowScan(*x[:3]))
+        by_rows = mock.patch.object(factor_module, "DiagonalScan", lambda *x: RowScan(*x[:3]))
         draws["light, pixel by pixel"] = by_rows(draws["light, along diagonals"])
         # Its activations for large batches do not fit in memory.
         yield size, {**draws, TFP: rival.drawing_step(batch, size)} if batch == 1 else draws

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import math
 import pathlib
 import re
 import statistics
@@ -89,13 +90,19 @@ def build(preset, **changes):
     return preset.constructor(**{**preset.model, **changes})
 
 
+def network_parameters(factor):
+    """The number of parameters of a factor's network, without those of the embedding."""
+    shapes = (x.shape for path, x in factor.shapes.items() if path.startswith("network/"))
+    return sum(map(math.prod, shapes))
+
+
 def training_step(model, name, training, remat=False):
     """Function that takes a training step of a copy of a factor, from its weights, on random images."""
     from pixelcnn_aux.training import default_strategy, devices, steps
 
     policy = devices.mixed_policy() if training.mixed_precision else None
-    weights, strategy = model.factors[name].get_weights(), default_strategy()
-    step = steps.make(model, name, weights, training, strategy=strategy, policy=policy, remat=remat)
+    options = {"strategy": default_strategy(), "policy": policy, "remat": remat}
+    step = steps.make(model, model.factors[name], training, **options)
     size = (training.crop, training.crop) if training.crop else model.image_size
     images = random_images(training.batch_size, size, model.likelihood.num_channels)
     return lambda: step(images)

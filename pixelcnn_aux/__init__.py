@@ -79,4 +79,4 @@ if "keras" in sys.modules or "tensorflow" in sys.modules:
     # No time is left to save, and `keras.saving.load_model` finds all classes that are registered here.
     with contextlib.suppress(ImportError):  # under another backend, where NumPy alone computes
         importlib.import_module("pixelcnn_aux.training.loop")
-        importlib.import_module("pixelcnn_aux.factors.rounded_factor")
+        importlib.import_module("pixelcnn_aux.factors.keras_factor")

@@ -6,12 +6,15 @@ tile is extended by the rows and columns that the network sees.
 
 import importlib.util
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pixelcnn_aux import sums
 from pixelcnn_aux.base import arguments, arrays, machine
+from pixelcnn_aux.base.arguments import Size
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.base.progress import late_bar
 
@@ -19,71 +22,145 @@ MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB for a mixture of ten logistics
 CACHED = 2**12  # pixels whose parameters and activations fit in a processor's cache
 COMPILED_SIZES = (1, 4, 16, 64)  # sizes of batches that XLA compiles functions for
-MUCH = 2**20  # break-even number of pixels of NumPy, and of starting TensorFlow and tracing a graph
+# Number of pixels from which on it pays to start TensorFlow and to trace a graph.
+GRAPH_BREAK_EVEN = 2**20
 
 
-def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
-    """Evaluates a function of any number of rows in batches, with a progress bar if that takes long.
+class Evaluator:
+    """Evaluates functions of a factor and structures of arrays [B, ...], in NumPy."""
 
-    While a graph is traced, all rows are one batch.
+    def __call__(
+        self, function: Callable[..., Any], factor: Any, *args: Any, jit_compile: bool = False
+    ) -> Any:
+        """function(factor, *args)."""
+        del jit_compile
+        return function(factor, *args)
 
-    Args:
-      function: maps a structure like `rows` to another one, row by row.
-      rows: a structure of arrays or tensors [N, ...], and of other values, which are passed on.
-      image_size: (H, W), the largest size of an image in the rows.
-      jit_compile: whether XLA compiles the function, as it does under JAX: batches then are of
-        `COMPILED_SIZES`, padded by the last row.
-      by_tensors: whether the function takes tensors, and not arrays.
-    """
-    leaves = []
-    by_leaf(leaves.append, rows)
-    if any(map(arrays.is_symbolic, leaves)):
-        return function(rows)
-    count, most = len(leaves[0]), max(1, MAX_PIXELS // math.prod(image_size))
-    rows = by_leaf(np.asarray, rows)
-    if count == 0:  # the result for one row has the shapes and dtypes
-        rows = by_leaf(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), rows)
+    def at_any_size(self, function: Callable[..., Any], factor: Any, *args: Any) -> Any:
+        """function(factor, *args), by one graph for all heights and widths."""
+        return function(factor, *args)
 
-    def evaluated(first, size):
-        """The results of a batch of this size that begins with the row `first`, without the padding."""
-        indices = np.minimum(np.arange(first, first + size), max(count, 1) - 1)
-        batch = by_leaf(lambda x: x[indices], rows)
-        if by_tensors:
-            batch = by_leaf(arrays.tensor, batch)
-        return by_leaf(lambda x: x[: count - first], function(batch))
+    def in_batches(
+        self,
+        function: Callable[..., Any],
+        rows: tuple[Any, ...],
+        image_size: Size,
+        *,
+        jit_compile: bool = False,
+    ) -> Any:
+        """Evaluates a function of any number of rows in batches, with a progress bar if that takes long.
 
-    compiles = jit_compile or (by_tensors and arrays.backend().NAME == "jax")
-    first, parts, bar = 0, [], late_bar(count, "image")
-    while first < count or not parts:
-        size = _size(count - first, most, compiles)
-        parts.append(evaluated(first, size))
-        first += size
-        bar(min(first, count))
-    return concatenated(parts, axis=0)
+        Args:
+          function: maps arguments like `rows` to a structure of arrays or tensors, row by row.
+          rows: tuple of structures of arrays or tensors [N, ...], and of other values, which are passed on.
+          image_size: (H, W), the largest size of an image in the rows.
+          jit_compile: bool, whether XLA compiles the function: batches then are of `COMPILED_SIZES`, padded
+            by the last row.
+
+        Returns a structure of NumPy arrays.
+        """
+        count = len(_first(rows))
+        rows = by_leaf(np.asarray, rows)
+        if count == 0:  # the result for one row has the shapes and dtypes
+            rows = by_leaf(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), rows)
+
+        compiles = jit_compile or self._compiles()
+        most = max(1, MAX_PIXELS // math.prod(image_size))
+        parts: list[Any] = []
+        first, bar = 0, late_bar(count, "image")
+        while first < count or not parts:
+            left = count - first
+            size = _size(left, most, compiles)
+            indices = np.minimum(np.arange(first, first + size), max(count, 1) - 1)
+            results = function(*by_leaf(lambda x, i=indices: self._argument(x[i]), rows))
+            # Without the padding.
+            parts.append(by_leaf(lambda x, left=left: np.asarray(x[:left]), results))
+            first += size
+            bar(min(first, count))
+        return concatenated(parts, axis=0)
+
+    def _argument(self, x):
+        return x
+
+    def _compiles(self):
+        """Whether each size of a batch takes time to compile."""
+        return False
 
 
-def by_graph(by, factors, images):
-    """Whether graphs, and not NumPy, evaluate factors on images [B, H, W, C].
+class GraphEvaluator(Evaluator):
+    """Evaluates functions of a factor and structures of tensors [B, ...], in graphs."""
 
-    `by` decides; None is the default for the arguments, the machine and the installation.
+    def __call__(self, function, factor, *args, jit_compile=False):
+        return factor.graph(function, jit_compile)(factor.tensors, *args)
+
+    def at_any_size(self, function, factor, *args):
+        return factor.graph(function).any_size(factor.tensors, *args)
+
+    def _argument(self, x):
+        return arrays.tensor(x)
+
+    def _compiles(self):
+        return arrays.backend().NAME == "jax"
+
+
+class TracedEvaluator(Evaluator):
+    """Evaluates functions of a factor and tensors as a part of the graph that is being traced."""
+
+    def __call__(self, function, factor, *args, jit_compile=False):
+        if jit_compile:
+            return factor.graph(function, jit_compile)(factor.tensors, *args)
+        return function(factor.with_kernels(factor.tensors), *args)
+
+    def at_any_size(self, function, factor, *args):
+        return self(function, factor, *args)
+
+    def in_batches(self, function, rows, image_size, *, jit_compile=False):
+        """function(*rows)."""
+        del image_size, jit_compile
+        return function(*rows)
+
+
+NUMPY, GRAPHS, TRACED = Evaluator(), GraphEvaluator(), TracedEvaluator()
+
+
+def evaluator(by: str | None, factors: Iterable[Any], *images: Any) -> Evaluator:
+    """The evaluator of factors on images [B, H, W, C], maybe with a condition [B, ...].
+
+    `by` decides whether it is NumPy's; None is the default for the arguments, the machine and the
+    installation.
     """
     arguments.choice("by", by, arguments.BACKENDS, optional=True)
-    if arrays.is_symbolic(images) or any(factor.needs_tensors() for factor in factors):
+    if any(x is not None and arrays.is_symbolic(x) for x in images):
+        return TRACED
+    return GRAPHS if _by_graph(by, [*factors], images[0]) else NUMPY
+
+
+def _by_graph(by, factors, images):
+    if any(factor.keras_layers for factor in factors):
+        remedy = "Leave by out, or give by='graph'"
+        expect(by != "numpy", "networks of layers that NumPy evaluates", "layers of Keras", remedy)
         return True
     if by is not None:
         return by == "graph"
     count, *size, _ = images.shape
-    pixels, side = math.prod(size), math.prod(factor.network.side for factor in factors)
+    pixels, side = math.prod(size), math.prod(factor.side for factor in factors)
     is_unbounded = any(factor.radius is None for factor in factors)
     # One image does not justify a graph for its size alone.
     needs_own_graph = is_unbounded or not sums.is_divided(size, side)
-    threshold = 0 if machine.has_accelerator() else MUCH
+    threshold = 0 if machine.has_accelerator() else GRAPH_BREAK_EVEN
     is_worth_it = (count - needs_own_graph) * pixels >= threshold
     is_too_large = is_unbounded and pixels > MAX_PIXELS  # NumPy needs more memory
     if not (is_worth_it or is_too_large):
         return False
     # NumPy also computes in forked processes.
     return bool(importlib.util.find_spec("keras")) and not arrays.backend().is_forked()
+
+
+def _first(rows):
+    """The first array in a structure."""
+    leaves: list[Any] = []
+    by_leaf(leaves.append, rows)
+    return leaves[0]
 
 
 def _size(left, most, compiles):
@@ -158,11 +235,10 @@ def tiles(factor, size, count=1):
     most = MAX_TILE_PIXELS // max(count, 1)
     if factor.radius is None or None in size or math.prod(size) <= most:
         return [[Tile(Span(0, None, 0, None), Span(0, None, 0, None))]]
-    side = factor.network.side
+    side, period = factor.side, factor.definitions["network"].period
     most = math.isqrt(most) // side
     rows, columns = (
-        spans(length, factor.radius, factor.network.period, most)
-        for length in sums.num_blocks(size, side)
+        spans(length, factor.radius, period, most) for length in sums.num_blocks(size, side)
     )
     return [[Tile(row, column) for column in columns] for row in rows]
 
@@ -172,39 +248,33 @@ def in_chunks(function, *pixels):
     if not arrays.is_plain(pixels[0]):
         return function(*pixels)
     count, height, width, _ = pixels[0].shape
-    at_once = max(1, CACHED // max(count * width, 1))
-    parts = [
-        function(*by_leaf(lambda x, rows=slice(first, first + at_once): x[:, rows], pixels))
-        for first in range(0, height, at_once)
-    ]
+    at_once, parts = max(1, CACHED // max(count * width, 1)), []
+    for first in range(0, height, at_once):
+        rows = slice(first, first + at_once)
+        parts.append(function(*by_leaf(lambda x, rows=rows: x[:, rows], pixels)))
     return np.concatenate(parts, axis=1)
 
 
-def sum_tiles(factor, method, inputs):
+def sum_tiles(evaluate, function, factor, inputs):
     """`map_tiles` summed over the pixels of each image: a structure of tensors [B]."""
-    results = map_tiles(factor, method, inputs)
+    results = map_tiles(evaluate, function, factor, inputs)
     return arrays.mapped(lambda x: arrays.sum(x, axis=(1, 2)), results)
 
 
-def map_tiles(factor, method, inputs):
-    """Evaluates a `compiled` method of a batch of `Inputs` tile by tile: a structure of tensors [B, H, W]."""
-    rows = [
-        concatenated([_of_tile(factor, method, inputs, tile) for tile in row], axis=2)
-        for row in tiles(factor, inputs.images.shape[1:3])
-    ]
+def map_tiles(evaluate, function, factor, inputs):
+    """Evaluates a function of a factor and `Inputs` tile by tile: a structure of tensors [B, H, W, ...]."""
+    side, rows = factor.side, []
+    for row in tiles(factor, inputs.images.shape[1:3]):
+        parts = []
+        for tile in row:
+            images, auxiliary = tile.evaluated(inputs.images, side), inputs.auxiliary
+            if auxiliary is not None:
+                auxiliary = tile.evaluated(auxiliary)
+            # Graphs for any size need complete blocks.
+            has_any_size = factor.radius is not None and sums.is_divided(images.shape[1:3], side)
+            call = evaluate.at_any_size if has_any_size else evaluate
+            results = call(function, factor, Inputs(images, auxiliary, inputs.condition))
+            kept = tile.kept_of_evaluated(side)
+            parts.append(arrays.mapped(lambda x, kept=kept: x[:, *kept], results))
+        rows.append(concatenated(parts, axis=2))
     return concatenated(rows, axis=1)
-
-
-def _of_tile(factor, method, inputs, tile):
-    images, auxiliary, condition = inputs
-    side = factor.network.side
-    images = tile.evaluated(images, side)
-    if auxiliary is not None:
-        auxiliary = tile.evaluated(auxiliary)
-    # Graphs for any size need complete blocks.
-    if arrays.is_plain(images):
-        method = getattr(method, "uncompiled", method)
-    elif factor.radius is not None and sums.is_divided(images.shape[1:3], side):
-        method = getattr(method, "any_size", method)
-    kept = tile.kept_of_evaluated(side)
-    return arrays.mapped(lambda x: x[:, *kept], method(Inputs(images, auxiliary, condition)))

@@ -32,8 +32,7 @@ class ImageDistribution(_Distribution):
     [].
 
     `log_prob` takes uint8 or uint16 [..., H, W, C], as the model does, with leading dimensions that broadcast
-    with the batch. It is differentiable in `trainable_variables`, has no dropout, and is a bound if the model
-    is not exact.
+    with the batch. It is a bound if the model is not exact.
 
     `sample` takes `seed`: a nonnegative int, for reproducible draws, or int32 [2] or a JAX key, as in TFP.
     `validate_args` is for TFP: values are always checked. Limitations:
@@ -70,16 +69,6 @@ class ImageDistribution(_Distribution):
         dtype = np.dtype(arguments.pixel_dtype(model.likelihood.num_values))
         options = tfd.NOT_REPARAMETERIZED, validate_args, True, parameters
         super().__init__(dtype, *options, name=name)
-
-    @property
-    def variables(self) -> tuple[Any, ...]:
-        """The backend's variables of all factors."""
-        return tuple(x.value for y in self.model.factors.values() for x in y.variables)
-
-    @property
-    def trainable_variables(self) -> tuple[Any, ...]:
-        """The backend's trainable variables of all factors."""
-        return tuple(x.value for y in self.model.factors.values() for x in y.trainable_variables)
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):

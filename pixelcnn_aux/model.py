@@ -5,26 +5,22 @@ It is the same for all of the paper's models; `models` has their constructors.
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from absl import logging
 
-from pixelcnn_aux import conditions, data, sampling, summaries
+from pixelcnn_aux import batches, conditions, data, sampling, summaries
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, serialization
 from pixelcnn_aux.base.arguments import ArrayLike, Config, PathLike, Seeds, Size, Tensor
 from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs, accepts_single, check_images
-from pixelcnn_aux.batches import MAX_PIXELS, by_graph, in_batches
 from pixelcnn_aux.factors import checks
-from pixelcnn_aux.factors.conditional import Conditional, PixelNats, as_numpy, in_bits_per_dim
+from pixelcnn_aux.factors.factor import Factor, PixelNats, in_bits_per_dim
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from pixelcnn_aux.factors.factor import Factor
 
 
 class _Factors(dict):
@@ -40,16 +36,14 @@ class AuxiliaryModel(serialization.Configured):
 
     Images are uint8 if they have up to 256 pixel values, and uint16 if more. Methods of images [B, H, W, C]
     also accept one, [H, W, C], with its condition without B, and two numbers as its seeds; results then have
-    no B. They return NumPy arrays; or tensors while a graph is traced, as in tf.function or jax.jit, where
-    weights are constants, and while gradients of weights are recorded.
+    no B. They return NumPy arrays; or tensors while a graph is traced, as in tf.function or jax.jit.
 
     `by` is the backend: "numpy", or "graph" for TensorFlow or JAX. By default graphs evaluate likelihoods of
-    many images (`batches.by_graph`) if one of these is installed, and NumPy does everything else.
+    many images (`batches.evaluator`) if one of these is installed, and NumPy does everything else.
 
     Args:
-      factors: list of `Conditional`, such as `Factor`, with unique names, in the order of sampling: the first
-        one is unconditional, each later one is conditioned on the image of the one before, and the last one
-        models the full image.
+      factors: list of `Factor` with unique names, in the order of sampling: the first one is unconditional,
+        each later one is conditioned on the image of the one before, and the last one models the full image.
       transforms: list of `auxiliary.Transform` from the full image down: transforms[0] computes the auxiliary
         image of the full image, transforms[1] that one's, and so on.
       image_size: (H, W) of the full image, for `sample`; `log_prob` takes any size. None for a model of
@@ -78,7 +72,7 @@ class AuxiliaryModel(serialization.Configured):
         transforms: Iterable[Transform],
         image_size: Size | None = None,
     ):
-        factors = [arguments.instance("a factor", x, Conditional) for x in factors]
+        factors = [arguments.instance("a factor", x, Factor) for x in factors]
         checks.check_names([factor.name for factor in factors])
         self.factors: dict[str, Factor] = _Factors((factor.name, factor) for factor in factors)
         self.transforms = list(transforms)
@@ -107,7 +101,7 @@ class AuxiliaryModel(serialization.Configured):
 
     @property
     def exact(self) -> bool:
-        return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
+        return all(factor.exact for factor in self.factors.values() if factor.is_conditional)
 
     @property
     def centered(self) -> bool:
@@ -131,6 +125,19 @@ class AuxiliaryModel(serialization.Configured):
         for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
             fixed_sum = checks.known_sum(transform, factor.likelihood, exact)
             model.factors[name] = factor.with_fixed_sum(fixed_sum)
+        return model
+
+    def with_factor(self, factor: Factor) -> Self:
+        """A model with another factor in the place of that of its name, such as `KerasFactor.factor()`.
+
+        Raises ValueError for a factor of another name, or that does not fit the others.
+        """
+        self.position(arguments.instance("factor", factor, Factor).name)
+        factors = (self.factors | {factor.name: factor}).values()
+        checks.check_chain([*factors], self.transforms, self.image_size)
+        model = copy.copy(self)
+        model.factors = _Factors((x.name, x) for x in factors)
+        model.untrained = tuple(name for name in self.untrained if name != factor.name)
         return model
 
     def with_image_size(self, image_size: Size | None) -> Self:
@@ -186,9 +193,7 @@ class AuxiliaryModel(serialization.Configured):
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        from pixelcnn_aux.factors.factor import Factor
-
-        factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
+        factors = [Factor.described(part) for part in config["factors"]]
         transforms = [serialization.deserialize(part, Transform) for part in config["transforms"]]
         return cls(**{**config, "factors": factors, "transforms": transforms})
 
@@ -205,7 +210,7 @@ class AuxiliaryModel(serialization.Configured):
         """Writes the model, for example after `fit` of its factors, for `pa.load`.
 
         The result is a run folder: config.json with `description`, and FACTOR/average.safetensors with the
-        weights of each factor. Optimizers are not saved: `Factor.save` saves that of one factor.
+        weights of each factor. Optimizers are not saved: `save` of a factor's Keras model saves that.
 
         Args:
           path: of a folder: a new or empty one, or one that `save` made of such a model, whose weights are
@@ -221,16 +226,6 @@ class AuxiliaryModel(serialization.Configured):
         expect(fits, "the name of a folder, for a model of several files", received, remedy)
         self.require(self.factors)
         run.save_model(self)
-
-    def new_factor(self, name: str, dtype: str | None = None) -> "Factor":
-        """A randomly initialized factor like the named one, optionally of another dtype or policy."""
-        self.position(name)
-        factor = self.factors[name]
-        config = factor.get_config()
-        if dtype is not None:
-            arrays.backend().check_dtype(dtype)
-            arrays.backend().set_dtype(config, dtype)
-        return factor.keras_class().from_config(config)
 
     def class_names(self) -> list[str]:
         """The names of a class-conditional model's classes, by the data set of the run that was loaded."""
@@ -337,7 +332,8 @@ class AuxiliaryModel(serialization.Configured):
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
         """Each factor's log-likelihood of its image, in nats: dict, name -> float [B]."""
-        return self._by_factor("batch_log_prob", *self._checked(images, condition), by)
+        pixels, labels = self._checked(images, condition)
+        return self._by_factor(batches.sum_tiles, Factor.batch_nats, pixels, labels, by)
 
     @accepts_single
     def bits_per_dim(
@@ -348,9 +344,9 @@ class AuxiliaryModel(serialization.Configured):
         Each is float [B] of the model's dtype. All, also those of auxiliary images, are divided by H * W * C
         of the full image, so that they add up (section 4.1). Raises ValueError as `log_prob`.
         """
-        checked = self._checked(images, condition)
-        nats = self._by_factor("batch_log_prob", *checked, by)
-        return in_bits_per_dim(nats, checked[0].shape[1:])
+        pixels, labels = self._checked(images, condition)
+        nats = self._by_factor(batches.sum_tiles, Factor.batch_nats, pixels, labels, by)
+        return in_bits_per_dim(nats, pixels.shape[1:])
 
     @accepts_single
     def bound_and_exact(
@@ -360,10 +356,11 @@ class AuxiliaryModel(serialization.Configured):
 
         Networks are evaluated once. Call it on `with_exact(True)` for both values of any model.
         """
-        checked = self._checked(images, condition)
-        both, shape = self._by_factor("bound_and_exact", *checked, by), checked[0].shape[1:]
+        pixels, labels = self._checked(images, condition)
+        function = Factor.batch_bound_and_exact
+        both = self._by_factor(batches.sum_tiles, function, pixels, labels, by)
         parts = ({name: nats[i] for name, nats in both.items()} for i in range(2))
-        bounds, exact = (in_bits_per_dim(nats, shape) for nats in parts)
+        bounds, exact = (in_bits_per_dim(nats, pixels.shape[1:]) for nats in parts)
         return bounds, exact
 
     @accepts_single
@@ -375,7 +372,8 @@ class AuxiliaryModel(serialization.Configured):
         Raises ValueError as `log_prob`, and NotImplementedError for a likelihood that does not give the
         probabilities of a channel's values.
         """
-        return self._by_factor("pixel_nats", *self._checked(images, condition), by)
+        pixels, labels = self._checked(images, condition)
+        return self._by_factor(batches.map_tiles, Factor.batch_pixel_nats, pixels, labels, by)
 
     def _checked(self, images, condition):
         """Full images and their condition, for likelihoods."""
@@ -397,24 +395,23 @@ class AuxiliaryModel(serialization.Configured):
         )
         logging.warning(message, *own, *size)
 
-    def _by_factor(self, method, images, condition, by, *args, size=None):
-        """dict, name -> the results of a factor's method of `Inputs`, in batches for images of `size`."""
-        use_graphs = by_graph(self.by if by is None else by, self.factors.values(), images)
-        factors = self.factors
-        if use_graphs and not arrays.is_symbolic(images):
-            factors = {name: factor.as_keras() for name, factor in factors.items()}
+    def _by_factor(self, over_tiles, function, images, condition, by):
+        """dict, name -> a function of a factor and a batch of `Inputs`, summed over tiles or not."""
+        evaluate = self.evaluator(by, images, condition)
 
-        def of_batch(rows):
-            inputs = self._inputs(*rows)
+        def of_batch(images, condition):
+            inputs = self._inputs(images, condition)
             self._check_shapes(inputs)
-            return {
-                name: getattr(factor, method)(inputs[name], *args)
-                for name, factor in factors.items()
-            }
+            results = {}
+            for name, factor in self.factors.items():
+                results[name] = over_tiles(evaluate, function, factor, inputs[name])
+            return results
 
-        size = size or images.shape[1:3]
-        results = in_batches(of_batch, (images, condition), size, by_tensors=use_graphs)
-        return as_numpy(results, self.factors.values())
+        return evaluate.in_batches(of_batch, (images, condition), images.shape[1:3])
+
+    def evaluator(self, by: str | None, *images: Tensor) -> batches.Evaluator:
+        """`batches.evaluator` of the factors, by the model's default."""
+        return batches.evaluator(self.by if by is None else by, self.factors.values(), *images)
 
     @accepts_single
     def params(
@@ -424,7 +421,8 @@ class AuxiliaryModel(serialization.Configured):
 
         Returns a dict, name -> float [B, h, w, P] of the model's dtype. Raises ValueError as `log_prob`.
         """
-        return self._by_factor("batch_params", *self._checked(images, condition), by)
+        pixels, labels = self._checked(images, condition)
+        return self._by_factor(batches.map_tiles, Factor.batch_params, pixels, labels, by)
 
     @accepts_single
     def class_log_probs(self, images: ArrayLike, by: str | None = None) -> Tensor:
@@ -446,11 +444,24 @@ class AuxiliaryModel(serialization.Configured):
         checked, _ = self._checked(images, None)
         classes = np.arange(condition.num_classes, dtype=np.int32)
         height, width = checked.shape[1:3]
-        at_once = max(1, MAX_PIXELS // (height * width))  # classes per group
+        at_once = max(1, batches.MAX_PIXELS // (height * width))  # classes per group
         starts = range(0, len(classes), at_once)
         groups = [classes[first : first + at_once] for first in starts]
-        size = len(groups[0]) * height, width
-        return self._by_factor("log_prob_given", checked, None, by, groups, size=size)
+        evaluate = self.evaluator(by, checked)
+
+        def of_factor(factor, inputs):
+            given = (
+                evaluate(Factor.batch_log_prob_by_condition, factor, inputs, group)
+                for group in groups
+            )
+            return arrays.concatenate([*given], axis=-1)
+
+        def of_batch(images):
+            inputs = self._inputs(images, None)
+            self._check_shapes(inputs)
+            return {name: of_factor(x, inputs[name]) for name, x in self.factors.items()}
+
+        return evaluate.in_batches(of_batch, (checked,), (len(groups[0]) * height, width))
 
     # Draws.
 
@@ -506,7 +517,7 @@ class AuxiliaryModel(serialization.Configured):
 
         Raises:
           ValueError: while a graph is traced; for invalid arguments; for particles without known pixels, or
-            in graphs; for a model in mixed precision, or with a factor that is not trained yet; if an image
+            in graphs; for a factor that is not trained yet; if an image
             given to an exact model contradicts known pixels (the message has the place); or for known pixels
             that a model cannot keep: a factor below an exact one has a likelihood without bounds, or the sum
             of an exact one is not `dense`.
@@ -636,7 +647,7 @@ class AuxiliaryModel(serialization.Configured):
 
     def _moved_inputs(self, images, condition):
         """`inputs` for float images [B, H, W, C], differentiable in them: for `log_density`."""
-        likelihood, dtype = self.likelihood, [*self.factors.values()][-1].variable_dtype
+        likelihood, dtype = self.likelihood, [*self.factors.values()][-1].dtype
         channels, num_values = likelihood.num_channels, likelihood.num_values
         checked = check_images(images, channels, num_values, floats=True)
         condition = self.checked_condition(condition, checked.shape[0])
@@ -690,7 +701,8 @@ class AuxiliaryModel(serialization.Configured):
         received = "an exact one: images have probability 0 unless they fit their auxiliary images"
         fits = not any(factor.exact for factor in self.factors.values())
         expect(fits, expected, received, "Use model.with_exact(False)")
-        factors = self.factors
-        if not arrays.is_symbolic(images):
-            factors = {name: factor.as_keras() for name, factor in factors.items()}
-        return sum(factor.log_density(inputs[name]) for name, factor in factors.items())
+        evaluate = batches.TRACED if arrays.is_symbolic(images) else batches.GRAPHS
+        return sum(
+            evaluate(Factor.batch_log_density, factor, inputs[name])
+            for name, factor in self.factors.items()
+        )

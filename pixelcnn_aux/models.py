@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pixelcnn_aux as pa  # lazily, since presets do without Keras
-from pixelcnn_aux.base import arguments
+from pixelcnn_aux.base import arguments, rounding
 from pixelcnn_aux.base.arguments import Config, Size
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.conditions import Condition
@@ -30,7 +30,7 @@ class ChainOptions(TypedDict, total=False):
     num_components: int
     exact: bool
     centered: bool
-    dtype: str | None
+    dtype: str
     condition: Condition | None
 
 
@@ -44,7 +44,7 @@ def chain(
     num_components: int = 10,
     exact: bool = True,
     centered: bool = True,
-    dtype: str | None = None,
+    dtype: str = "float32",
     channels: int = 3,
     bits: int = 8,
     condition: Condition | None = None,
@@ -70,8 +70,7 @@ def chain(
         declares the sum that it fixes; `model.exact` says whether all do.
       centered: bool, whether mixtures have their locations around the expectation by that sum, and networks
         see the differences of pixels from it, under the same condition.
-      dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies; None
-        for Keras's default.
+      dtype: str, "float32" or "float64", of every float in the model.
       channels, bits: int, of the images: 1 to 16 channels of 1 to 16 bits. Images are uint8 up to 8 bits, and
         uint16 above.
       condition: `conditions.Condition` of whole images, such as `conditions.Classes(10)`, or None.
@@ -85,9 +84,6 @@ def chain(
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
-    if dtype is not None:
-        arguments.choice("dtype", dtype, (*pa.backend.DTYPES, *pa.backend.POLICIES))
-        pa.backend.check_dtype(dtype)
     transforms = list(transforms)
     image = pa.likelihoods.LogisticMixture(
         num_components,
@@ -304,8 +300,8 @@ def parallel_pyramid(
       masked_blocks: int, residual blocks of each `networks.MaskedPixelCNN`.
       dropout: float, the rate in the blocks.
       num_components, dtype, exact, centered, channels, bits, condition: as for `chain`.
-      whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. Train such a model
-        from the weights of one that does not.
+      whole_numbers: bool, whether factors are `rounded`. Train such a model from the weights of one that is
+        not.
     """
     halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
     masked = arguments.whole("masked", masked, 0, halvings)
@@ -393,28 +389,27 @@ def grayscale_pyramid(
 
 
 def rounded(model: AuxiliaryModel) -> AuxiliaryModel:
-    """A model of `RoundedFactor`s with the quantized weights of another model.
+    """A model of factors that compute with whole numbers, with the rounded weights of another model.
 
-    It may be trained further, and quantized again. Raises ValueError for a factor that cannot be rounded: see
-    `RoundedFactor` and `RoundedFactor.quantize_weights`.
+    It may be trained further, and rounded again. Raises ValueError for a factor that cannot be rounded: see
+    `Factor`.
     """
     rounded_model = _with_rounded_factors(model)
-    for name, factor in rounded_model.factors.items():
-        factor.set_weights(model.factors[name].get_weights())
-        factor.quantize_weights()
-    return rounded_model
+    factors = (
+        factor.with_weights(model.factors[name].weights).with_rounded_weights()
+        for name, factor in rounded_model.factors.items()
+    )
+    return pa.AuxiliaryModel(factors, model.transforms, model.image_size)
 
 
 def _with_rounded_factors(model):
-    """A model of `RoundedFactor`s with new weights, which are not quantized."""
-    from pixelcnn_aux.base import rounding, serialization
-    from pixelcnn_aux.factors.rounded_factor import RoundedFactor
-
+    """A model of rounded factors with new weights, which are not rounded."""
     factors = []
     for factor in model.factors.values():
-        config = factor.get_config()
-        config["fixed_sum"] = serialization.serialize(rounding.in_quarters(factor.fixed_sum))
-        factors.append(RoundedFactor.from_config(config))
+        parts = {"auxiliary_likelihood": factor.auxiliary_likelihood, "condition": factor.condition}
+        parts |= {"fixed_sum": rounding.in_quarters(factor.fixed_sum), "name": factor.name}
+        parts |= factor.definitions | {"dtype": factor.dtype, "rounded": True}
+        factors.append(pa.Factor(factor.likelihood, **parts))
     return pa.AuxiliaryModel(factors, model.transforms, model.image_size)
 
 

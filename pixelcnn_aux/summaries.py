@@ -4,21 +4,25 @@ import itertools
 import math
 import operator
 
-from pixelcnn_aux.networks import Embedding, PixelCNN, Stream
+from pixelcnn_aux.networks import Embedding, PixelCNN
+
+_STREAMS = ("vertical", "horizontal", "stream")
 
 
-def _num_weights(*layers):
-    return sum(math.prod(weight.shape) for layer in layers for weight in layer.weights)
+def _num_weights(factor, prefix=""):
+    weights = factor.shapes.items()
+    return sum(math.prod(weight.shape) for path, weight in weights if path.startswith(prefix))
 
 
 def factor_line(factor):
     """One line about a factor."""
     facts = [type(factor.likelihood).__name__, "unconditional"]
-    if factor.embedding is not None:
+    if factor.is_conditional:
         facts[1:] = "conditional", "exact" if factor.exact else "a bound"
     if factor.condition is not None:
         facts[1] = f"conditional on {factor.condition}"
-    facts.append(f"{_num_weights(factor):,} parameters")
+    facts += ["whole numbers"] * factor.rounded
+    facts.append(f"{factor.num_parameters:,} parameters")
     return f"<{type(factor).__name__} name={factor.name}: {', '.join(facts)}>"
 
 
@@ -27,7 +31,7 @@ def model_lines(model):
     kind, factors = "exact" if model.exact else "a bound", model.factors.values()
     kind += f", conditional on {model.condition}" if model.condition else ""
     images = f"{_by(*model.image_size)} images" if model.image_size else "images of any size"
-    lines = [f"<{type(model).__name__} of {images}: {kind}, {_num_weights(*factors):,} parameters"]
+    lines = [f"<{type(model).__name__} of {images}: {kind}, {_parameters(model):,} parameters"]
     sizes = model.sizes() if model.image_size else dict.fromkeys(model.factors)
     for factor in factors:
         size = sizes[factor.name]
@@ -45,9 +49,9 @@ def model_table(model):
         likelihood, scale = factor.likelihood, scales.pop()
         channels = likelihood.num_channels
         image = _by(*sizes[name], channels) if sizes else _output(scale, channels)
-        count = f"{_num_weights(factor):,}"
+        count = f"{factor.num_parameters:,}"
         rows.append((name, image, given, type(likelihood).__name__, count))
-    rows.append(("all", *[""] * 3, f"{_num_weights(*model.factors.values()):,}"))
+    rows.append(("all", *[""] * 3, f"{_parameters(model):,}"))
     lines = [model_lines(model).partition("\n")[0].strip("<"), *aligned(rows)]
     return "\n".join([*lines, *model.notes])
 
@@ -58,33 +62,45 @@ def aligned(rows):
     return ["  ".join([*map(str.ljust, row, widths), row[-1].rjust(last)]) for row in rows]
 
 
+def _parameters(model):
+    return sum(factor.num_parameters for factor in model.factors.values())
+
+
 def factor_table(factor):
     """A table of a factor's layers, with one row for consecutive steps of one kind and resolution."""
     rows = [("layer", "output", "parameters")]
-    for name, part in reversed(factor.named_networks().items()):
+    for name, part in reversed(factor.definitions.items()):
         scale = factor.auxiliary_ratio if name == "embedding" else 1
-        rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
-        rows += [(f"  {layer}", out, f"{n:,}") for layer, out, n in _layers(part, scale)]
-    rows.append(("all", "", f"{_num_weights(factor):,}"))
+        rows.append(
+            (f"{name} ({type(part).__name__})", "", f"{_num_weights(factor, f'{name}/'):,}")
+        )
+        rows += [(f"  {layer}", out, f"{n:,}") for layer, out, n in _layers(factor, name, scale)]
+    rows.append(("all", "", f"{factor.num_parameters:,}"))
     return "\n".join([factor_line(factor), *aligned(rows)])
 
 
-def _layers(part, scale):
+def _layers(factor, part, scale):
     """Yields (name, output, parameters) of the layers of a network with inputs of H / scale x W / scale."""
-    for layer in part.layers:
-        if isinstance(layer, Stream):
-            levels = layer.topology.levels()[1:]
-            steps = zip(layer.topology.steps, levels, layer.steps)
-            for (kind, level), group in itertools.groupby(steps, lambda x: (x[0].kind, x[1])):
-                blocks = [step for *_, step in group]
-                if kind == "block":
-                    kind = f"{len(blocks)} block{'s' * (len(blocks) > 1)}"
-                out = _output(scale * 2**level, layer.filters)
-                yield f"{layer.name}: {kind}", out, _num_weights(*blocks)
-        else:
-            has_filters = isinstance(part, (Embedding, PixelCNN))
-            out = _output(scale, layer.filters) if has_filters else ""
-            yield f"{layer.name} ({type(layer).__name__})", out, _num_weights(layer)
+    names = dict.fromkeys(
+        path.split("/")[1] for path in factor.shapes if path.startswith(f"{part}/")
+    )
+    module = factor.definitions[part]
+    for name in names:
+        path = f"{part}/{name}"
+        topology = module.topology if name in _STREAMS and hasattr(module, "topology") else None
+        if topology is None:
+            filters = factor.shapes.get(f"{path}/b")
+            has_output = isinstance(module, (Embedding, PixelCNN)) and filters is not None
+            out = _output(scale, *filters.shape) if has_output else ""
+            yield name, out, _num_weights(factor, f"{path}/")
+            continue
+        steps = zip(topology.steps, topology.levels()[1:], itertools.count())
+        for (kind, level), group in itertools.groupby(steps, lambda x: (x[0].kind, x[1])):
+            paths = [f"{path}/{k}_{kind}/" for *_, k in group]
+            if kind == "block":
+                kind = f"{len(paths)} block{'s' * (len(paths) > 1)}"
+            out = _output(scale * 2**level, module.filters)
+            yield f"{name}: {kind}", out, sum(_num_weights(factor, x) for x in paths)
 
 
 def _output(scale, channels):

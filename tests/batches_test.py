@@ -8,7 +8,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, sampling
-from pixelcnn_aux.factors.array_factor import ArrayFactor
+from pixelcnn_aux.base import backend
 from tests import helpers
 
 SIZES = (1, 3, 16, 17)
@@ -40,7 +40,9 @@ class InBatchesTest(helpers.TestCase):
             return {"y": 2 * tensors["x"], "z": (tensors["x"][:, 0],)}
 
         with at_most(100 if jit_compile else 64):
-            found = batches.in_batches(double, {"x": rows}, helpers.SIZE, jit_compile)
+            found = batches.GRAPHS.in_batches(
+                double, ({"x": rows},), helpers.SIZE, jit_compile=jit_compile
+            )
         self.assertEqual(sizes, expected)
         self.assertAllEqual(found["y"], 2 * rows)
         self.assertAllEqual(found["z"][0], rows[:, 0])
@@ -53,7 +55,7 @@ class InBatchesTest(helpers.TestCase):
             return x
 
         with at_most(1):
-            traced = tf.function(lambda x: batches.in_batches(noted, x, helpers.SIZE))
+            traced = tf.function(lambda x: batches.TRACED.in_batches(noted, (x,), helpers.SIZE))
             self.assertAllEqual(traced(tf.constant(GRAYS)), GRAYS)
             list(tf.data.Dataset.from_tensor_slices(GRAYS).batch(5).map(traced))
         self.assertEqual(shapes, [[17, 4, 6, 1], [None, 4, 6, 1]])
@@ -65,14 +67,18 @@ class ByGraphTest(helpers.TestCase):
             (3, {(1, 10, 10): False, (301, 1, 2): True, (1, 20, 30): True, (1, 17, 31): False}),
             (None, {(1, 10, 10): False, (1, 20, 30): False, (2, 20, 30): True}),
         ):
-            factor = mock.Mock(radius=radius, needs_tensors=lambda: False)
-            factor.network.side = 2
-            with mock.patch.object(batches, "MUCH", 600):
+            factor = mock.Mock(radius=radius, side=2, keras_layers={})
+            with mock.patch.object(batches, "GRAPH_BREAK_EVEN", 600):
                 for shape, expected in [*shapes.items(), *shapes.items()]:
                     images = np.zeros((*shape, 3), np.uint8)
-                    self.assertEqual(batches.by_graph(None, [factor], images), expected, shape)
-                    self.assertFalse(batches.by_graph("numpy", [factor], images))
-                    self.assertTrue(batches.by_graph("graph", [factor], images))
+                    default = batches.GRAPHS if expected else batches.NUMPY
+                    for by, evaluator in (
+                        (None, default),
+                        ("numpy", batches.NUMPY),
+                        ("graph", batches.GRAPHS),
+                    ):
+                        found = batches.evaluator(by, [factor], images)
+                        self.assertIs(found, evaluator, (by, shape))
         with self.assertRaisesRegex(
             ValueError, "Expected by of 'numpy', 'graph'. Received: by='gpu'"
         ):
@@ -98,7 +104,7 @@ class AnyNumberTest(helpers.TestCase):
         wrong = np.concatenate([GRAYS, GRAYS[:1] * 0 + 16])
         with (
             at_most(1),
-            mock.patch.object(pa.Factor, "_evaluated", side_effect=AssertionError),
+            mock.patch.object(pa.Factor, "batch_nats", side_effect=AssertionError),
             self.assertRaisesRegex(ValueError, "a value of 16"),
         ):
             factor.log_prob(wrong)
@@ -107,16 +113,13 @@ class AnyNumberTest(helpers.TestCase):
         model, other = helpers.tiny_model(), helpers.shared_model("float64")
         with (
             self.assertNoLogs("tensorflow", "WARNING"),
-            mock.patch.object(batches, "MUCH", 0),
-            mock.patch.object(pa.Factor, "call", autospec=True, side_effect=pa.Factor.call) as call,
-            mock.patch.object(
-                ArrayFactor, "symbolic_of", side_effect=ArrayFactor.symbolic_of
-            ) as traced,
+            mock.patch.object(batches, "GRAPH_BREAK_EVEN", 0),
+            mock.patch.object(backend, "traced", wraps=backend.traced) as traced,
         ):
             for size in SIZES:
                 model.log_prob(IMAGES[:size])
                 model.sample([[0, index] for index in range(size)])
-            self.assertEqual((call.call_count, traced.call_count), (2, 0))
+            self.assertEqual(traced.call_count, len(model.factors))
             for size in SIZES[:2]:
                 other.log_prob(IMAGES[:size])
                 seeds = tf.zeros([size, 2], tf.int32)

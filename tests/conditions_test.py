@@ -47,8 +47,9 @@ class ConditionsTest(helpers.TestCase):
         helpers.randomize_conditions(model)
         images, factor = helpers.pictures(3), model.factors["image"]
         inputs = model.inputs(images, values)["image"]
-        factor.compile(run_eagerly=True)
-        found = factor.evaluate((images, inputs.auxiliary, values), images, verbose=0)
+        keras_model = factor.keras_model()
+        keras_model.compile(run_eagerly=True)
+        found = keras_model.evaluate((images, inputs.auxiliary, values), images, verbose=0)
         bits = -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
         self.assertAllClose(found, bits)
 
@@ -71,7 +72,7 @@ class ConditionsTest(helpers.TestCase):
         joint = np.stack([model.log_prob(images, [k] * 4) for k in range(3)], axis=1)
         joint -= joint.max(axis=1, keepdims=True)
         expected = joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
-        with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
+        with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
             self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
 
     @parameterized.parameters(
@@ -85,7 +86,7 @@ class ConditionsTest(helpers.TestCase):
         names = list(model.factors)
         found = first_weights.fitting(self.folder, model, names, new=names)
         for name in names:
-            model.factors[name].set_weights(found[name])
+            model.factors[name] = model.factors[name].with_weights(found[name])
         images, labels = helpers.pictures(3), own and LABELS
         expected = earlier.log_prob(images, labels if own == other else None)
         self.assertAllEqual(model.log_prob(images, labels), expected)
@@ -94,7 +95,8 @@ class ConditionsTest(helpers.TestCase):
         model, unconditional = twins(CLASSES)
         images, of_vectors = helpers.pictures(3), helpers.tiny_model(condition=VECTOR)
         with self.assertRaisesRegex(ValueError, "Expected a condition"):
-            model.factors["grayscale"](unconditional.auxiliaries(images)["grayscale"])
+            keras_model = model.factors["grayscale"].keras_model()
+            keras_model(unconditional.auxiliaries(images)["grayscale"])
         factors = [model.factors["grayscale"], of_vectors.factors["image"]]
         with self.assertRaisesRegex(ValueError, "same condition for all factors.*vectors of 2"):
             pa.AuxiliaryModel(factors, model.transforms, model.image_size)
@@ -111,7 +113,7 @@ class TrainingTest(helpers.TestCase):
     def test_labels_reach_the_steps(self):
         pixels, labels = helpers.pictures(8), [0, 1, 2, 0, 1, 2, 0, 1]
         factor = self.train(data.from_arrays(pixels, labels))
-        condition = [weight for weight in factor.weights if weight.path.endswith("/h")]
+        condition = [weight for path, weight in factor.weights.items() if path.endswith("/h")]
         self.assertTrue(all(np.any(weight) for weight in condition))
         settings = json.loads((self.folder / "grayscale" / "training.json").read_text())
         self.assertIn("labels_crc32", settings)

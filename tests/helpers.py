@@ -1,7 +1,6 @@
 """Shared by several suites: small models, pictures that they can learn, programs, files, statistics."""
 
 import contextlib
-import copy
 import functools
 import gc
 import importlib
@@ -21,8 +20,8 @@ from absl import flags
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers, sampling
-from pixelcnn_aux.base import arguments, serialization
+from pixelcnn_aux import data, sampling
+from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import registry
@@ -68,7 +67,13 @@ def images(count, seed=0):
 
 
 def tiny_model(
-    blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False, condition=None
+    blocks=1,
+    dropout=0.0,
+    dtype="float32",
+    topology=None,
+    exact=False,
+    centered=False,
+    condition=None,
 ):
     """A chain of grayscale and image, whose networks are `blocks` blocks in a row."""
     shape = topology or pa.networks.topology.flat(blocks)
@@ -100,8 +105,8 @@ def random_chain(transforms, size, network=None, **how):
 
 def randomized(model):
     """Gives a model random weights, each factor's from another seed; returns the model."""
-    for seed, factor in enumerate(model.factors.values()):
-        randomize(factor, seed)
+    for seed, (name, factor) in enumerate(model.factors.items()):
+        model.factors[name] = randomize(factor, seed)
     return model
 
 
@@ -131,8 +136,8 @@ def eagerly():
 def nothing_stays_registered():
     """Context that restores the registered classes, data sets and presets at its end."""
     importlib.import_module(
-        "pixelcnn_aux.factors.rounded_factor"
-    )  # which registers a class when it is needed
+        "pixelcnn_aux.factors.keras_factor"
+    )  # registers classes when it is needed
     with (
         mock.patch.dict(keras.saving.get_custom_objects()),
         mock.patch.dict(registry._registered),
@@ -160,46 +165,44 @@ def exports_run_here():
 
 
 def load_weights(folder, factor, best=False):
-    """Loads a factor's weights from a run's folder into a Keras factor; False if there are none."""
-
-    def assign(arrays):
-        tensors.assign(serialization.named_weights(factor), arrays)
-        return True
-
-    return bool(folder.read_weights(tensors.identity(factor), best, assign))
-
-
-def of_keras(model):
-    """A loaded model with Keras factors."""
-    found = copy.copy(model)
-    found.factors = {name: factor.as_keras() for name, factor in model.factors.items()}
-    return found
-
-
-def made(network, dtype="float32"):
-    """A network of `networks` as a Keras model."""
-    return layers.made(network, keras.DTypePolicy(dtype))
+    """A factor with its weights from a run's folder; None if there are none."""
+    of_file = functools.partial(tensors.with_arrays, factor)
+    return folder.read_weights(tensors.identity(factor), best, of_file)
 
 
 def randomize(factor, seed=0):
-    """Gives a factor random weights and biases: many are initially zero, which would hide errors."""
+    """A factor with random weights and biases: many are initially zero, which would hide errors."""
     random = np.random.default_rng(seed)
-    for layer in layers.normalized_layers(factor.as_keras()):
-        layer.v.assign(random.normal(size=layer.v.shape))
-        layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
-        layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))
-        if layer.h is not None:
-            layer.h.assign(random.normal(size=layer.h.shape))
+    draws = {
+        "v": lambda shape: random.normal(size=shape),
+        "g": lambda shape: random.uniform(0.5, 1.5, size=shape),
+        "b": lambda shape: random.normal(0, 0.5, size=shape),
+        "h": lambda shape: random.normal(size=shape),
+    }
+    return factor.with_weights({x: draws[x[-1]](y.shape) for x, y in factor.shapes.items()})
+
+
+def altered(factor, change, ending=""):
+    """A factor with other values, those of a function, of the weights whose paths end so."""
+    changed = {x: change(y) for x, y in factor.weights.items() if x.endswith(ending)}
+    assert changed, ending
+    return factor.with_weights({**factor.weights, **changed})
+
+
+def with_last_lengths(model, times):
+    """Multiplies the lengths of the last kernels of a model's networks; returns the model."""
+    for name, factor in model.factors.items():
+        model.factors[name] = altered(factor, lambda g: times * g, "network/last/g")
+    return model
 
 
 def randomize_conditions(model, seed=0):
     """Gives a model random weights of conditions, which are initially zero."""
     random = np.random.default_rng(seed)
-    for layer in (
-        x for f in model.factors.values() for x in layers.normalized_layers(f.as_keras())
-    ):
-        if layer.h is not None:
-            layer.h.assign(random.normal(size=layer.h.shape))
+    for name, factor in model.factors.items():
+        shapes = factor.shapes.items()
+        h = {x: random.normal(size=y.shape) for x, y in shapes if x.endswith("/h")}
+        model.factors[name] = factor.with_weights({**factor.weights, **h})
 
 
 def redrawn(model, images, seeds, condition=None):
@@ -209,7 +212,7 @@ def redrawn(model, images, seeds, condition=None):
         inputs = Inputs(images[name], given, condition)
         noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
         bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(images[name], given)
-        params = factor(inputs, training=False)
+        params = factor.keras_model()(inputs, training=False)
         found[name] = factor.likelihood.draw(params, noise, bounds=bounds)
         given = images[name]
     return found

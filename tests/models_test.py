@@ -36,9 +36,7 @@ class ConstructorsTest(helpers.TestCase):
         self.assertEqual(model.sizes(), {"2x4": (2, 4), "4x8": (4, 8), "8x16": (8, 16)})
         small, middle, large = model.factors.values()
         networks = (small.network, middle.network, middle.embedding)
-        self.assertEqual(
-            [network.module.get_config()["filters"] for network in networks], [2, 3, 3]
-        )
+        self.assertEqual([network.get_config()["filters"] for network in networks], [2, 3, 3])
         self.assertEqual([len(network.topology.steps) for network in networks], [1, 2, 5])
         self.assertEqual(large.network.topology, topology.pixelcnn_pp(1, 2))
         self.assertEqual(large.embedding.topology, topology.super_resolution(1, 1, resolutions=2))
@@ -51,7 +49,7 @@ class ConstructorsTest(helpers.TestCase):
         self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])
         _, half, gray, image = model.factors.values()
         networks = (half.network, gray.network, gray.embedding, image.network, image.embedding)
-        found = [network.module.get_config() for network in networks]
+        found = [network.get_config() for network in networks]
         self.assertEqual(gray.likelihood.num_values, 8)
         self.assertEqual([x["filters"] for x in found], [2, 2, 2, 3, 3])
         self.assertEqual([len(x["topology"].steps) for x in found[3:]], [4, 8])

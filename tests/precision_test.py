@@ -13,6 +13,7 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import backend, machine
 from pixelcnn_aux.base.backend import POLICIES
+from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, devices
 from pixelcnn_aux.training.state import TrainingState
@@ -25,18 +26,15 @@ def in_float32(centered):
     model = helpers.tiny_model(
         topology=pa.networks.topology.pixelcnn_pp(1, 2), exact=centered, centered=centered
     )
-    helpers.randomize(model.factors["image"])
-    return model
+    return model.with_factor(helpers.randomize(model.factors["image"]))
 
 
 @functools.cache
 def factors(policy, centered=True):
-    """A model, its factor in float32, and one of the same weights in mixed precision: none may be changed."""
+    """A model, its factor, and a Keras model of that in mixed precision: none may be changed."""
     model = in_float32(centered)
     factor = model.factors["image"]
-    mixed = model.new_factor("image", policy)
-    mixed.set_weights(factor.get_weights())
-    return model, factor, mixed
+    return model, factor, factor.keras_model(policy)
 
 
 class MixedPrecisionTest(helpers.TestCase):
@@ -44,22 +42,25 @@ class MixedPrecisionTest(helpers.TestCase):
         self.enter_context(helpers.eagerly())
         for policy in POLICIES:
             model, factor, mixed = factors(policy)
-            for weight in mixed.weights:
+            for weight in mixed.by_path.values():
                 self.assertEqual(weight.dtype, "float32")
-            full = (mixed.network.above, mixed.network.row_above, mixed.network.left)
-            for layer in (*full, mixed.network.last, mixed.embedding.first):
-                self.assertEqual(layer.compute_dtype, "float32")
             inputs = model.inputs(helpers.pictures(3))["image"]
-            self.assertEqual(mixed.params(inputs).dtype, tf.float32)
-            self.assertEqual(mixed.log_prob(inputs).dtype, tf.float32)
-            for by in ("numpy", "graph"):
-                self.assertEqual(mixed.features(inputs.auxiliary, by=by)[0].dtype, tf.float32)
+            params = mixed(inputs)
+            self.assertEqual(params.dtype, tf.float32)
+            self.assertEqual(mixed.compute_loss(inputs, inputs.images, params).dtype, tf.float32)
             # Kernels are normalized in float32.
-            layers = map(pa.layers.normalized_layers, (factor, mixed))
-            for layer, other in zip(*layers, strict=True):
-                exact, kernel = map(pa.layers.WeightNorm.kernel, (layer, other))
-                self.assertEqual(kernel.dtype, other.compute_dtype)
-                self.assertAllEqual(kernel, tf.cast(exact, kernel.dtype))
+            dtype = mixed.compute_dtype
+            both = []
+            for own in (None, dtype):
+                layers = Layers(mixed.by_path, dtype=own)
+                _ = factor.with_layers(layers).modules
+                both.append(layers.made_layers)
+            for path, layer in both[1].items():
+                exact = tf.cast(both[0][path].kernel, layer.kernel.dtype)
+                self.assertAllEqual(layer.kernel, exact)
+            kept = {path for path, layer in both[1].items() if layer.kernel.dtype == "float32"}
+            ends = ("network/above", "network/row_above", "network/left", "network/last")
+            self.assertEqual(kept, {*ends, "embedding/first"})
 
     def test_likelihoods_are_near(self):
         self.enter_context(helpers.eagerly())
@@ -67,15 +68,17 @@ class MixedPrecisionTest(helpers.TestCase):
             for centered in (False, True):
                 model, factor, mixed = factors(policy, centered)
                 pair = model.inputs(helpers.pictures(3))["image"]
-                expected = factor.log_prob(pair)
-                self.assertAllClose(mixed.log_prob(pair), expected, rtol=tolerance)
+                bits = -np.mean(factor.log_prob(pair)) / np.log(2) / pair.images[0].size
+                loss = mixed.compute_loss(pair, pair.images, mixed(pair))
+                self.assertAllClose(loss, bits, rtol=tolerance)
 
-    def test_sampling_is_refused(self):
-        """Draws need float32 or float64, which weights have in every policy."""
-        model, _, mixed = factors("mixed_bfloat16")
-        self.enter_context(mock.patch.dict(model.factors, image=mixed))
-        with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
-            model.sample([[0, 0], [0, 1]])
+    def test_policies_that_a_factor_cannot_have(self):
+        """A factor, which draws, is in float32 or float64; one of whole numbers is in float32."""
+        with self.assertRaisesRegex(ValueError, "dtype of 'float32', 'float64'.*mixed_bfloat16"):
+            helpers.tiny_model(dtype="mixed_bfloat16")
+        rounded = pa.rounded(helpers.tiny_parallel())
+        with self.assertRaisesRegex(ValueError, "dtype of the factor.*Received.*mixed_float16"):
+            [*rounded.factors.values()][0].keras_model("mixed_float16")
 
     def test_training(self):
         """Both policies come close to float32 from the same first weights; averages are float32."""
@@ -91,8 +94,7 @@ class MixedPrecisionTest(helpers.TestCase):
                 folder = helpers.temporary_folder(self)
                 model = helpers.tiny_model()
                 average = helpers.train(model, "image", images, validation_images, mixed, folder)
-                for weight in average.weights:
-                    self.assertEqual(weight.dtype, "float32")
+                self.assertEqual({x.dtype for x in average.weights.values()}, {np.dtype("float32")})
                 pair = helpers.shared_model().inputs(helpers.pictures(5))["image"]
                 bits[policy] = -np.mean(average.log_prob(pair)) / np.log(2) / np.size(pair[0][0])
         for policy in POLICIES:
@@ -103,13 +105,13 @@ class MixedPrecisionTest(helpers.TestCase):
         config = helpers.run_config(model, folder)
         return TrainingState(config, "grayscale", settings, policy)
 
-    def test_a_model_that_is_in_mixed_precision_itself(self):
+    def test_losses_are_scaled_in_float16_alone(self):
         self.enter_context(helpers.eagerly())
         for policy, scaled in (("mixed_float16", True), ("mixed_bfloat16", False)):
-            model = helpers.tiny_model(dtype=policy)
-            state = self.state(model, helpers.temporary_folder(self))
-            self.assertEqual(state.factor.dtype_policy.name, policy)
-            self.assertEqual(state.average.dtype_policy.name, "float32")
+            folder = helpers.temporary_folder(self)
+            state = self.state(helpers.shared_model(), folder, policy)
+            self.assertEqual(state.keras_model.dtype_policy.name, policy)
+            self.assertEqual(state.average.dtype, "float32")
             is_scaled = isinstance(state.optimizer, keras.optimizers.LossScaleOptimizer)
             self.assertEqual(is_scaled, scaled)
 
@@ -148,10 +150,6 @@ class MixedPrecisionTest(helpers.TestCase):
             run = helpers.run_config(in_float32(True), self.folder / policy)
             run.folder["image"].record_training({"policy": policy})
             self.assertEqual(devices.policy_of(run, "image", True), policy)
-            # Built so, as by Keras's global policy.
-            built = mock.Mock(factors={"image": factors(policy)[2]})
-            built = helpers.run_config(built, self.folder / "new")
-            self.assertEqual(devices.policy_of(built, "image", False), policy)
         config.folder["image"].record_training({"policy": "float8"})
         with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
             devices.policy_of(config, "image", True)

@@ -7,7 +7,6 @@ import pathlib
 import sys
 import tempfile
 
-import keras
 import numpy as np
 
 import pixelcnn_aux as pa
@@ -33,10 +32,9 @@ MODELS = {
 
 
 def build(name, dtype):
-    """A model whose weights are those of a fixed seed."""
-    keras.utils.set_random_seed(7)
+    """A model of random weights."""
     constructor, arguments = MODELS[name]
-    return constructor(**SMALL, **PAPER, **arguments, dtype=dtype)
+    return helpers.randomized(constructor(**SMALL, **PAPER, **arguments, dtype=dtype))
 
 
 def evaluated(name):
@@ -64,8 +62,8 @@ def trained(name):
         )
         average = helpers.train(model, factor, images, images, settings, folder, seed=3)
     return {
-        "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],
-        "sizes": [np.abs(array).sum(dtype=np.float64) for array in average.get_weights()],
+        "sums": [np.sum(array, dtype=np.float64) for array in average.weights.values()],
+        "sizes": [np.abs(array).sum(dtype=np.float64) for array in average.weights.values()],
         "nats": average.log_prob(model.inputs(IMAGES)[factor]),
     }
 

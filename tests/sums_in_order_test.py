@@ -59,7 +59,7 @@ class SumsInOrderTest(helpers.TestCase):
 
     def test_likelihoods_and_draws(self):
         model = helpers.tiny_model(exact=True, centered=True)
-        self.enter_context(mock.patch("pixelcnn_aux.batches.MUCH", 0))
+        self.enter_context(mock.patch("pixelcnn_aux.batches.GRAPH_BREAK_EVEN", 0))
 
         @functools.partial(tf.function, autograph=False)
         def drawn(seeds, shifts):
@@ -75,11 +75,10 @@ class SumsInOrderTest(helpers.TestCase):
 
     def test_training_steps(self):
         model = helpers.tiny_model(dropout=0.5)
-        weights = model.factors["image"].get_weights()
         how = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 2, "accumulate": 2}
         settings = training.Training(**how, learning_rate=1e-3)
         here = tf.distribute.get_strategy()
-        step = steps.make(model, "image", weights, settings, strategy=here, remat=True)
+        step = steps.make(model, model.factors["image"], settings, strategy=here, remat=True)
         with optimized() as terms:
             step(helpers.pictures(2))
         self.assert_in_order(terms)

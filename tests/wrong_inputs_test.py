@@ -217,11 +217,6 @@ class SameInputsTest(helpers.TestCase):
             for same in (RGB.astype(np.int64), RGB.tolist(), tf.constant(RGB), Foreign()):
                 self.assertAllEqual(method(same), expected, name)
 
-    def test_loaded_weights_are_needed_to_draw(self):
-        made = exact()
-        with self.assertRaisesRegex(ValueError, "weights that have values.*a graph that is traced"):
-            tf.function(lambda: made.sample(2))()
-
     def test_other_sizes_than_the_models_are_told_once_each(self):
         for made, sizes in ((model(), ["4 x 4", "2 x 6"]), (helpers.tiny_parallel(), [])):
             with self.assertLogs(level="WARNING") as logged:

@@ -46,6 +46,11 @@ def tensor(x: Any) -> Tensor:
     return _keras().convert_to_tensor(x)
 
 
+def value(x: Any) -> Tensor:
+    """The present value of a variable as a tensor; arrays and tensors unchanged."""
+    return x if is_plain(x) else backend().read(x)
+
+
 def mapped(function: Callable[..., Any], *structures: Any) -> Any:
     """Applies a function to the leaves of nested dicts, lists and tuples of the same structure."""
     first = structures[0]
@@ -218,6 +223,7 @@ def _either(plain: Any, name: str = "") -> Callable[..., Any]:
 
 # NumPy's own functions.
 exp, expm1, log, log1p, tanh = map(_either, (np.exp, np.expm1, np.log, np.log1p, np.tanh))
+square, sqrt, transpose = map(_either, (np.square, np.sqrt, np.transpose))
 maximum, minimum, floor, ceil = map(_either, (np.maximum, np.minimum, np.floor, np.ceil))
 matmul, multiply = map(_either, (np.matmul, np.multiply))
 where, logical_and = map(_either, (np.where, np.logical_and))
@@ -227,7 +233,7 @@ all, mean, min, max = map(_either, (np.all, np.mean, np.min, np.max))
 shape, reshape, swapaxes = map(_either, (np.shape, np.reshape, np.swapaxes))
 broadcast_to = _either(np.broadcast_to)
 full_like, zeros_like, ones_like = map(_either, (np.full_like, np.zeros_like, np.ones_like))
-concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
+concatenate, repeat, take, pad = map(_either, (np.concatenate, np.repeat, np.take, np.pad))
 
 # Functions that NumPy lacks, or names or types otherwise.
 stop_gradient = _either(lambda x: x, "stop_gradient")
@@ -257,6 +263,12 @@ def logsumexp(x, axis):
 def log_softmax(x, axis):
     x = x - np.max(x, axis, keepdims=True)
     return x - np.log(np.sum(np.exp(x), axis, keepdims=True))
+
+
+@_either
+def softmax(x, axis=-1):
+    x = np.exp(x - np.max(x, axis, keepdims=True))
+    return x / np.sum(x, axis, keepdims=True)
 
 
 @_either

@@ -15,19 +15,17 @@ import keras
 import numpy as np
 
 from pixelcnn_aux.base import serialization
-from pixelcnn_aux.base.arguments import Config, Tensor
+from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.base.errors import OTHER_BACKEND, expect
 from pixelcnn_aux.base.progress import waiting
 
 serialization.with_keras()  # registers classes that Keras does not know yet
 NAME = keras.backend.backend()
-DTYPES = ("float32", "float64")  # of models
 POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
 
 if NAME == "tensorflow":
     import tensorflow as tf
     from tensorflow.compiler.tf2xla.python import xla
-    from tensorflow.python.eager import record
 elif NAME == "jax":
     import jax
 else:
@@ -203,8 +201,8 @@ def row_of_convolution(rows: Sequence[Tensor], kernel: Tensor, stride: int) -> T
 
 
 def read(x: Tensor) -> Tensor:
-    """A tensor, or the value of a TensorFlow variable."""
-    return tf.convert_to_tensor(x) if NAME == "tensorflow" else x
+    """A tensor, or the value of a variable."""
+    return tf.convert_to_tensor(x) if NAME == "tensorflow" else keras.ops.convert_to_tensor(x)
 
 
 def snapshot(variable: Any) -> np.ndarray:
@@ -238,8 +236,19 @@ def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Te
     return tf.map_fn(of_seed, seeds, fn_output_signature=dtype)
 
 
-def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
-    """Uniformly distributed uint8 of a shape, for a seed from `replica_seed`."""
+def dropout(x: Tensor, rate: float, seed: Tensor) -> Tensor:
+    """Sets elements to zero at a rate, and scales the others to keep the mean: [...] -> [...].
+
+    The rate is rounded to a multiple of 1 / 256: a mask takes 8 random bits per element, a quarter of the
+    bits of a uniform number. `seed` is from `replica_seed`.
+    """
+    dropped = round(256 * rate)  # values of a byte
+    kept = _random_bytes(keras.ops.shape(x), seed) >= dropped
+    return keras.ops.where(kept, x / (1.0 - dropped / 256), keras.ops.zeros_like(x))
+
+
+def _random_bytes(shape, seed):
+    """Uniformly distributed uint8 of a shape."""
     if NAME == "tensorflow":
         count = tf.reduce_prod(shape)
         words = [(count + 3) // 4]
@@ -278,13 +287,6 @@ def is_for_xla() -> bool:
     return NAME == "jax" or _FOR_XLA.get()
 
 
-def is_recording(layer: Any) -> bool:
-    """Whether operations on a layer's weights are recorded, in a graph or for gradients."""
-    if NAME == "tensorflow":
-        return record.could_possibly_record() or is_in_graph()
-    return is_symbolic(layer.weights[0].value)
-
-
 def on_host(function: Callable[..., Any], shape: Any, dtype: Any, *values: Any) -> Tensor:
     """A tensor of this shape from a function of NumPy arrays, which a graph calls when it runs."""
     if is_in_graph():
@@ -308,15 +310,6 @@ def traced_shape(
     return result.as_list() if result.rank is not None else []
 
 
-def build(layer: Any, inputs: Any) -> None:
-    """Builds a layer by a call. JAX, which would compile operations, only evaluates shapes."""
-    if NAME == "tensorflow":
-        layer(inputs)
-        return
-    with keras.StatelessScope():  # gives new weights their values on exit
-        jax.eval_shape(layer, inputs)
-
-
 @contextlib.contextmanager
 def sums_in_order() -> Iterator[None]:
     """Context manager and decorator that keeps the order of sums in a graph; loop bodies need their own."""
@@ -336,13 +329,14 @@ def sums_in_order() -> Iterator[None]:
 
 
 def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
-    """A function of tensors [B, ...] and plain values, as TensorFlow graphs for any B. JAX: unchanged.
+    """A function of (weights, *args) as graphs: of a dict of arrays, then tensors [B, ...] and plain values.
 
-    Each shape without B, and each plain value, gets its own graph. The result's attribute `any_size` is the
-    same with graphs for any height and width of images [B, H, W, C]. Sums are `sums_in_order`.
+    TensorFlow traces a graph for any B for each shape without B, and for each plain value; JAX compiles one
+    for each B, too. The result's attribute `any_size` is the same with TensorFlow's graphs for any height and
+    width of images [B, H, W, C]. Sums are `sums_in_order`.
     """
     if NAME != "tensorflow":
-        return function
+        return _jitted(function)
 
     def of_any(sides):
         # Separate graphs: otherwise TensorFlow would use the one for any size also for known sizes.
@@ -364,17 +358,20 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
 
         prepared = set()
 
-        def call(*args):
+        def call(weights, *args):
             check_not_forked()
-            if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
-                return graphs(*args)
+            if tf.config.functions_run_eagerly():
+                return graphs(weights, *args)
             # A plain call would trace a graph per B, and TensorFlow warns after a few.
             specs = tf.nest.map_structure(any_rows, args)
             signature = str(specs)
             is_new = signature not in prepared
             with waiting("Preparing a graph") if is_new else contextlib.nullcontext():
                 prepared.add(signature)
-                return graphs.get_concrete_function(*specs)(*args)
+                of_weights = tf.nest.map_structure(
+                    lambda x: tf.TensorSpec(x.shape, x.dtype), weights
+                )
+                return graphs.get_concrete_function(of_weights, *specs)(weights, *args)
 
         return call
 
@@ -383,26 +380,44 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
     return graphs
 
 
-def jitted(function: Callable[..., Any], layer: Any) -> Callable[..., Any]:
-    """Compiles a function that reads a Keras layer's weights, by JAX."""
+def _jitted(function):
+    """`traced` by JAX."""
 
     @functools.partial(jax.jit, static_argnums=0)
-    def with_weights(plain, values, tensors):
+    def with_weights(plain, weights, tensors):
         structure, leaves = plain
         tensors = iter(tensors)
         leaves = [next(tensors) if leaf is None else leaf for leaf in leaves]
-        with keras.StatelessScope(zip(layer.variables, values)):
-            return function(*jax.tree.unflatten(structure, leaves))
+        return function(weights, *jax.tree.unflatten(structure, leaves))
 
-    def call(*args):
+    def call(weights, *args):
         check_not_forked()
         leaves, structure = jax.tree.flatten(args)
         tensors = [leaf for leaf in leaves if hasattr(leaf, "shape")]
         plain = tuple(None if hasattr(leaf, "shape") else leaf for leaf in leaves)
-        values = [variable.value for variable in layer.variables]
-        return with_weights((structure, plain), values, tensors)
+        return with_weights((structure, plain), weights, tensors)
 
+    call.any_size = call  # type: ignore[attr-defined]
     return call
+
+
+def eagerly() -> Any:
+    """Context manager in which tensors have values, also while a graph is traced."""
+    return tf.init_scope() if NAME == "tensorflow" else jax.ensure_compile_time_eval()
+
+
+def remat(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """function(*inputs), structures of tensors, evaluated again in the backward pass."""
+
+    def evaluate(*leaves):
+        return function(*keras.tree.pack_sequence_as(inputs, leaves))
+
+    return keras.remat(evaluate)(*keras.tree.flatten(inputs))
+
+
+def vectorized_map(function: Callable[[Tensor], Tensor], xs: Tensor) -> Tensor:
+    """Applies a function to the rows of xs [N, ...] at once: work that does not depend on them is shared."""
+    return keras.ops.vectorized_map(function, xs)
 
 
 def check_dtype(dtype: str | None) -> None:
@@ -410,27 +425,3 @@ def check_dtype(dtype: str | None) -> None:
     fits = dtype != "float64" or keras.ops.dtype(keras.ops.zeros([], dtype)) == dtype
     expected = "JAX_ENABLE_X64=1 in the environment, for float64 under JAX"
     expect(fits, expected, "floats that JAX makes float32", "Set it, or take float32")
-
-
-def check_policy(layer: Any) -> None:
-    """Raises ValueError for a layer with variables in 16 bits."""
-    expected = f"a dtype of a factor of {', '.join((*DTYPES, *POLICIES))}"
-    expect(layer.variable_dtype in DTYPES, expected, layer.dtype_policy.name, "Choose one of them")
-
-
-def layer_config(layer: Any) -> Config:
-    """Keras's `get_config` of a layer, without its import of TensorFlow under JAX."""
-    policy = layer.dtype_policy
-    dtype = {"module": "keras", "class_name": type(policy).__name__, "config": policy.get_config()}
-    dtype["registered_name"] = None
-    config = {"name": layer.name, "trainable": layer.trainable, "dtype": dtype}
-    if layer.activity_regularizer is not None:  # which loading rejects
-        config["activity_regularizer"] = keras.regularizers.serialize(layer.activity_regularizer)
-    return config
-
-
-def set_dtype(config: Config, dtype: str) -> None:
-    """Sets the dtype or policy of a factor's configuration and its networks'."""
-    config["dtype"] = dtype
-    for part in filter(None, (config["network"], config["embedding"])):
-        part["config"]["dtype"] = dtype

@@ -6,10 +6,8 @@ Descriptions may come from files, so only registered classes are built:
     class Palette(pa.auxiliary.Transform): ...
 """
 
-import collections
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Collection
 from typing import Any, Self, TypeVar
@@ -231,15 +229,3 @@ def _check_registered(name, cls):
         "before it is needed; programs do with --plugin MODULE"
     )
     expect(cls is not None, "a registered class", f"{name}, which is not", remedy)
-
-
-def named_weights(layer: Any) -> dict[str, Any]:
-    """The weights of a Keras model by their names in files: dict, str -> `keras.Variable`."""
-    named: dict[str, Any] = {}
-    counts = collections.Counter[str]()
-    for weight in layer.weights:
-        # Without Keras's layer numbers, which depend on the process. Duplicates get a count.
-        path = re.sub(r"_\d+(?=/|$)", "", weight.path)
-        named[f"{path}:{counts[path]}" if path in counts else path] = weight
-        counts[path] += 1
-    return named

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
+import numpy as np
 import threadpoolctl
 
 # Cores available to this process; fewer in workers of `jobs`.
@@ -79,5 +80,15 @@ class _Blas:
 
 _blas = _Blas()
 one_blas_thread = _blas.limited
+
+
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    """Context of NumPy computations: exponentials may overflow, and BLAS is limited to one thread."""
+    # BLAS threads busy-wait: beside other programs, products would take ten times as long.
+    with np.errstate(all="ignore"), one_blas_thread():
+        yield
+
+
 os.register_at_fork(after_in_child=_pool.cache_clear)
 os.register_at_fork(after_in_child=_blas.forget_others)

@@ -35,7 +35,7 @@ class Codec:
 
     Raises:
       ImportError: without constriction.
-      ValueError: for a model that is not rounded, quantized and trained, and for a batch out of range.
+      ValueError: for a model that is not rounded and trained, and for a batch out of range.
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
@@ -48,12 +48,12 @@ class Codec:
             f"floats in {', '.join(floats)}",
             "Make one from a parallel pyramid by pixelcnn_aux.rounded, or use the trained model photographs",
         )
-        unquantized = [factor.name for factor in factors if not factor.quantized]
+        unrounded = [factor.name for factor in factors if not factor.has_rounded_weights]
         expect(
-            not unquantized,
+            not unrounded,
             "factors with weights of whole numbers",
-            f"others, such as training leaves, in {', '.join(unquantized)}",
-            "Call factor.quantize_weights() of each once they are trained",
+            f"others, such as training leaves, in {', '.join(unrounded)}",
+            "Call pixelcnn_aux.rounded(model), which rounds them",
         )
         from pixelcnn_aux.codec.coding import Coding  # needs constriction
 

@@ -17,6 +17,7 @@ from pixelcnn_aux.base import arguments, rounding
 from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import counts, integers
+from pixelcnn_aux.factors.factor import Factor
 from pixelcnn_aux.networks import ParallelPixelCNN
 
 # These constants are part of the format.
@@ -86,10 +87,11 @@ class Coding:
                 request = DrawRequest(size=(high - first, width), auxiliary=context)
                 band = image[0, first:high], bits[first:high]
                 decider = _decoder(mixture, coder, *band, low - first, add)
-                factor.plain().decide_pixels(request, decider, 1)
+                factor.decide_pixels(request, decider, 1)
                 continue
-            params = factor.batch_params(Inputs(image[:, first:last], context))
-            params = np.asarray(params)[0, low - first : high - first]
+            inputs = Inputs(image[:, first:last], context)
+            params = batches.map_tiles(batches.NUMPY, Factor.batch_params, factor, inputs)
+            params = params[0, low - first : high - first]
             band, bounds = image[:, low:high], None
             if factor.fixed_sum is not None:
                 bounds = factor.fixed_sum.channel_bounds(band, auxiliary[:, span.kept()])
@@ -103,7 +105,7 @@ class Coding:
         factor = self._model.factors[name]
         side = factor.network.side
         request = DrawRequest(size=size, auxiliary=auxiliary)
-        scan = factor.plain().group_scan(request, 1)
+        scan = factor.group_scan(request, 1)
         bits = []
         for group in factor.network.groups:
             scan.next_group()

@@ -166,7 +166,7 @@ def _overridden(settings, folder, factor):
     from pixelcnn_aux.training import devices
 
     values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
-    if FLAGS.mixed_precision is None and factor.mixes_precisions:
+    if FLAGS.mixed_precision is None and not factor.rounded:
         values["mixed_precision"] = devices.is_mixed(folder, settings.mixed_precision)
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 

@@ -1,6 +1,5 @@
-"""Factors p(x | x_hat): of arrays, and of Keras for training.
+"""Factors p(x | x_hat): descriptions and their weights, and the Keras models that train them.
 
-`conditional` has their mathematics; `array_factor`, `factor` and `rounded_factor` have its subclasses.
-`checks` and `causality` validate their parts. They may import networks, scans, layers, likelihoods,
-transforms and `base`.
+`factor` has their mathematics, `keras_factor` the models. `checks` and `causality` validate their parts, and
+`quantizing` rounds their weights. They may import networks, scans, likelihoods, transforms and `base`.
 """

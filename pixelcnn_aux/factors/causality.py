@@ -18,24 +18,21 @@ def check(factor: Any) -> None:
     If the network declares a `radius`, parameters must not depend on any pixel or feature beyond it either.
 
     Args:
-      factor: `ArrayFactor` with weights. They are perturbed, since zeros would hide dependencies.
+      factor: `Factor`. Its weights are perturbed, since zeros would hide dependencies.
     """
     random, smallest = np.random.default_rng(0), factor.smallest_inputs()
-    perturbed = {
-        part: {path: _perturbed(x, random) for path, x in weights.arrays.items()}
-        for part, weights in factor.network_weights.items()
-    }
-    network = factor.with_weights(perturbed).network
+    factor = factor.with_weights({x: _perturbed(y, random) for x, y in factor.weights.items()})
+    network = factor.network
     unit, _, channels = smallest.images.shape[1:]
     size = [-(-side // unit) * unit for side in _SIZE]
     pixels = np.argwhere(np.ones(size))
     changed = random.permutation(pixels)[:_CHANGES]
     count, sides = 1 + len(changed), [(*size, channels)]  # image 0 is unchanged
-    if factor.embedding is not None:
+    if factor.is_conditional:
         times = np.array(size) // unit
         auxiliary = np.tile(smallest.auxiliary, (1, *times, 1))
         sides += [tuple(x.shape[1:]) for x in factor.embed(auxiliary)]
-    images = (random.normal(size=(1, *x)).astype(factor.variable_dtype) for x in sides)
+    images = (random.normal(size=(1, *x)).astype(factor.dtype) for x in sides)
     inputs = [np.repeat(x, count, axis=0) for x in images]
 
     # For each changed pixel, the pixels whose parameters must not depend on it: [N, H, W].

@@ -6,6 +6,8 @@ names the part that does not fit.
 
 import math
 import re
+import sys
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +16,21 @@ from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, rounding, serialization
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import Inputs
-from pixelcnn_aux.factors.conditional import PARTS
-from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
-from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN
+from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.likelihoods import Categorical, Likelihood, LogisticMixture
+from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
 
+# The classes of a factor's parts, in the order of descriptions.
+PARTS: dict[str, Any] = {
+    "likelihood": Likelihood,
+    "network": Network,
+    "embedding": Embedding,
+    "auxiliary_likelihood": Likelihood,
+    "fixed_sum": FixedSum,
+    "condition": Condition,
+}
+MODULES = ("network", "embedding")
 _MOST_VALUES = 2**18  # colors of a pixel times parameters
 
 
@@ -32,12 +44,17 @@ def check_names(names):
         expect(fits and name != "total", expected, repr(name), "Give another by `names`")
 
 
-def check_parts(factor):
-    """Checks the classes of a factor's parts, and that the parts fit each other."""
+def check_parts(factor, definitions):
+    """Checks the classes of a factor's parts, and that the parts fit each other.
+
+    `definitions` are its "network" and, maybe None, "embedding".
+    """
     for name, cls in PARTS.items():
         optional = name not in ("likelihood", "network")
-        arguments.instance(name, getattr(factor, name), cls, optional)
-    likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
+        own = definitions.get(name) if name in MODULES else getattr(factor, name)
+        arguments.instance(name, own, cls, optional)
+    likelihood, network = factor.likelihood, definitions["network"]
+    embedding = definitions.get("embedding")
     below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
     expected = "an embedding and the likelihood of its input, or neither"
     received = f"embedding={embedding}, auxiliary_likelihood={below}"
@@ -55,20 +72,21 @@ def check_parts(factor):
         expected, remedy = "a LogisticMixture, whose unit scales differences", "Omit differences"
         expect(fits, expected, type(likelihood).__name__, remedy)
     if fixed_sum is not None:
-        _check_fixed_sum_of_factor(factor)
+        _check_fixed_sum_of_factor(factor, network, embedding)
     expected = "a fixed_sum, since the likelihood is centered"
     remedy = "Give the transform's, or a likelihood with centered=False"
     expect(fixed_sum is not None or not likelihood.centered, expected, None, remedy)
 
 
-def _check_fixed_sum_of_factor(factor):
-    likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
+def _check_fixed_sum_of_factor(factor, network, embedding):
+    likelihood, fixed_sum = factor.likelihood, factor.fixed_sum
     expect(embedding is not None, "no fixed_sum: this factor is unconditional", "one", "Give None")
     expected = "a likelihood that has bounds, within which a fixed_sum holds pixels"
     remedy = "Give it bounds (likelihoods.Likelihood), or no fixed_sum"
     expect(likelihood.bounded_noise_size is not None, expected, type(likelihood).__name__, remedy)
-    ratio, side = factor.auxiliary_ratio, factor.network.side
-    sides = (ratio,) if isinstance(factor.network, ParallelPixelCNN) else (1, ratio)
+    side = network.side
+    ratio = side * embedding.ratio
+    sides = (ratio,) if isinstance(network, ParallelPixelCNN) else (1, ratio)
     image = f"an image of {fixed_sum.ratio} times the size of x_hat, as its fixed_sum has blocks"
     expected = f"the networks of the factor {factor.name!r} to make {image}"
     blocks = f"a network of blocks of side {side}"
@@ -88,24 +106,24 @@ def _check_fixed_sum_of_factor(factor):
 
 
 def check_rounded(factor):
-    """Checks the parts of a `RoundedFactor`."""
+    """Checks the parts of a factor of whole numbers."""
 
     def check(fits, expected, received):
         expected = f"{expected}, of a factor of whole numbers"
-        expect(fits, expected, received, "Give it, or build a Factor")
+        expect(fits, expected, received, "Give it, or a factor that is not rounded")
 
-    likelihood, fixed_sum, network = factor.likelihood, factor.fixed_sum, factor.network
+    likelihood, fixed_sum = factor.likelihood, factor.fixed_sum
+    network, embedding = (factor.definitions.get(name) for name in MODULES)
     fits = isinstance(network, (ParallelPixelCNN, MaskedPixelCNN))
     check(fits, "a ParallelPixelCNN or MaskedPixelCNN", type(network).__name__)
     fits = isinstance(likelihood, (LogisticMixture, Categorical))
     check(fits, "a LogisticMixture or Categorical", type(likelihood).__name__)
     fits = fixed_sum is None or fixed_sum.num_channels is None
     check(fits, "a sum within each channel", "one over all channels")
-    fits = factor.embedding is None or not factor.embedding.gated
+    fits = embedding is None or not embedding.gated
     check(fits, "an embedding without gates", "one with gates")
     check(factor.condition is None, "no condition", factor.condition)
-    fits = factor.compute_dtype == factor.variable_dtype == "float32"
-    check(fits, "float32", f"{factor.variable_dtype}, computed in {factor.compute_dtype}")
+    check(factor.dtype == "float32", "float32", factor.dtype)
     if likelihood.centered:
         units = fixed_sum and fixed_sum.center_units
         expected = f"center_units={rounding.CENTERS}, and a unit that is a power of two"
@@ -113,23 +131,25 @@ def check_rounded(factor):
         check(fits, expected, f"center_units={units}, unit={likelihood.unit}")
 
 
-def check_layers(factor):
-    """Checks that all weights of an `ArrayFactor` are those of layers from the argument of `Module.make`."""
-    made = factor.network_weights.values()
-    others = [x for part in made for x in part.arrays if x.rpartition("/")[0] not in part.kept]
-    expected = f"networks of the factor {factor.name!r} of layers that NumPy evaluates, too"
-    received = f"layers of Keras, with the weights {', '.join(others[:4])}"
-    expect(not others, expected, received, "Make them by methods of the argument of `make`")
+def check_takes_condition(factor):
+    """Checks that layers of each network take a factor's condition."""
+    for part in factor.definitions if factor.condition else ():
+        expect(
+            any(x.startswith(f"{part}/") and x.endswith("/h") for x in factor.shapes),
+            f"blocks, which take the condition, in the networks of the factor {factor.name!r}",
+            f"none in {type(factor.definitions[part]).__name__}",
+            "Build it with networks.GatedResidualBlock, or without a condition",
+        )
 
 
 def check_chain(factors, transforms, image_size):
     """Checks that factors and transforms of a chain fit each other, on a few images."""
-    traceable = any(factor.is_keras for factor in factors)  # graphs evaluate transforms, too
+    traceable = "keras" in sys.modules  # graphs may evaluate transforms, too
     received = f"{len(factors)} factors, {len(transforms)} transforms"
     remedy = "Give a factor for each auxiliary image and one for the full image"
     expect(len(factors) == len(transforms) + 1, "one factor more than transforms", received, remedy)
     expected = "an unconditional first factor"
-    fits, received = factors[0].embedding is None, f"{factors[0].name!r}, which has an embedding"
+    fits, received = not factors[0].is_conditional, f"{factors[0].name!r}, which has an embedding"
     expect(fits, expected, received, "Put the factor of its auxiliary image before it")
     first, *later = (serialization.serialize(factor.condition) for factor in factors)
     received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
@@ -143,7 +163,9 @@ def check_chain(factors, transforms, image_size):
     likelihood = downwards[0].likelihood
     if image_size is None:
         whole = math.prod(transform.ratio for transform in transforms)
-        image_size = [whole * math.lcm(*(factor.network.multiple for factor in factors))] * 2
+        image_size = [
+            whole * math.lcm(*(factor.definitions["network"].multiple for factor in factors))
+        ] * 2
     shape, num_values = (3, *image_size, likelihood.num_channels), likelihood.num_values
     images = np.random.default_rng(0).integers(0, num_values, shape)
     images = images.astype(arguments.pixel_dtype(num_values))
@@ -165,7 +187,7 @@ def _check_link(transform, factor, below):
     def check(clause, expected, received, remedy):
         expect(received == expected, f"{clause} {expected}", received, remedy)
 
-    ratio = "no embedding" if factor.embedding is None else factor.auxiliary_ratio
+    ratio = factor.auxiliary_ratio if factor.is_conditional else "no embedding"
     embeds = f"the factor {factor.name!r} to embed images of {name}, whose height is its own image's over"
     check(embeds, transform.ratio, ratio, "Choose an embedding's topology to fit")
     modeled = _channels_and_values(below.likelihood)

@@ -7,31 +7,32 @@ import numpy as np
 
 from pixelcnn_aux.base import rounding
 from pixelcnn_aux.base.errors import expect
+from pixelcnn_aux.networks import kernels
 
 _TOLERANCE = 2.0**-8  # units: far more than errors of normalization
 
 
 def quantized(factor):
-    """Rounded arrays of an `ArrayFactor`: network -> path -> float32; and whether they were whole before.
+    """Rounded weights of a rounded factor, path -> float32; and whether they were whole before.
 
     Raises ValueError for inexact sums.
     """
-    arrays, largest, changes = {}, {}, []
-    for part, weights in factor.network_weights.items():
-        arrays[part] = {}
-        for layer in weights.layers:
-            inputs = _inputs(factor, layer)
-            kernel, bias, largest_sum, largest[layer], change = _of_layer(weights, layer, *inputs)
-            changes.append(change)
-            _check_exact(layer.path, largest_sum)
-            v = kernel.astype(np.float32)
-            norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
-            named = {"v": v, "g": norm, "b": bias.astype(np.float32)}
-            arrays[part] |= {f"{layer.path}/{name}": x for name, x in named.items()}
-    for layers in itertools.chain(*(part.sums() for part in factor.networks())):
+    layers = factor.layers()
+    factor = factor.with_layers(layers)
+    modules, weights, largest, changes = factor.modules, {}, {}, []
+    for layer in layers.made_layers.values():
+        inputs = _inputs(factor, layer)
+        kernel, bias, largest_sum, largest[layer], change = _of_layer(layers, layer, *inputs)
+        changes.append(change)
+        _check_exact(layer.path, largest_sum)
+        v = kernel.astype(np.float32)
+        norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
+        named = {"v": v, "g": norm, "b": bias.astype(np.float32)}
+        weights |= {f"{layer.path}/{name}": x for name, x in named.items()}
+    for layers in itertools.chain(*(part.sums() for part in modules.values())):
         most = rounding.SUMS * sum(largest[layer] for layer in layers)
         _check_exact(" + ".join(layer.path for layer in layers), most)
-    return arrays, max(changes) < _TOLERANCE
+    return weights, max(changes) < _TOLERANCE
 
 
 def _inputs(factor, layer):
@@ -74,11 +75,10 @@ def _difference_units(likelihood, unit):
     return units, min((likelihood.num_values - 1) / unit * units, rounding.FARTHEST)
 
 
-def _of_layer(weights, layer, units, most):
+def _of_layer(layers, layer, units, most):
     """A layer's rounded kernel and bias, largest sum in units, largest output, and change: float64."""
-    v, g, bias = (np.float64(x) for x in weights.raw(layer.path, layer))
-    inputs = tuple(range(v.ndim - 1))
-    kernel = v * (g / np.sqrt(np.square(v).sum(axis=inputs)))
+    v, g, bias = (np.float64(x) for x in layers.raw(layer.path, layer))
+    inputs, kernel = tuple(range(v.ndim - 1)), kernels.normalized(v, g)
     per_kernel = rounding.kernel_units(kernel, bias).astype(np.float64)
     whole, per_bias = np.round(kernel * per_kernel), rounding.ACTIVATIONS * per_kernel
     whole_bias = np.round(bias * per_bias)

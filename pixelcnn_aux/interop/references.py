@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import layers
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.arguments import Size
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.models import pixelcnn_pp, pyramid
+from pixelcnn_aux.networks import GatedResidualBlock, kernels
+from pixelcnn_aux.networks.array_layers import Convolution
 
 
 def authors_pyramid(
@@ -67,26 +68,27 @@ def authors_pyramid(
         exact=exact,
         centered=centered,
     )
-    named_layers = _authors_layers(model, embedding_blocks, depth)
-    _assign(variables, named_layers, product_axes=(1, 1), convert=_normalize_as_authors)
-    return model
+    named = {
+        name: _authors_layers(factor, scale, embedding_blocks, depth)
+        for scale, (name, factor) in enumerate(reversed(model.factors.items()))
+    }
+    return _assigned(model, variables, named, (1, 1), _normalized_as_authors)
 
 
-def _authors_layers(model, embedding_blocks, depth):
-    """Yields (the authors' name, weight-normalized layer) of all factors, the finest first."""
-    for scale, factor in enumerate(reversed(model.factors.values())):
-        network, embedding = factor.network, factor.embedding
-        steps = [("conv_down", network.above), ("conv_down_2", network.row_above)]
-        steps += [("conv_down_right", network.left), ("conv_last", network.last)]
-        streams = {"draw_down": network.vertical, "draw_down_right": network.horizontal}
-        for name, stream in streams.items():
-            steps += [(f"{name}{k}", step) for k, step in enumerate(stream.steps)]
-        if embedding is not None:
-            names = _embedding_names(embedding_blocks, depth)
-            steps += zip(names, [embedding.first, *embedding.stream.steps], strict=True)
-        for name, step in steps:
-            for part, layer in _normalized_parts(step).items():
-                yield f"Resnet/scale{scale}/{name}{part}", layer
+def _authors_layers(factor, scale, embedding_blocks, depth):
+    """Yields (the authors' name, layer) of a factor."""
+    network, embedding = factor.network, factor.embedding
+    steps = [("conv_down", network.above), ("conv_down_2", network.row_above)]
+    steps += [("conv_down_right", network.left), ("conv_last", network.last)]
+    streams = {"draw_down": network.vertical, "draw_down_right": network.horizontal}
+    for name, stream in streams.items():
+        steps += [(f"{name}{k}", step) for k, step in enumerate(stream.steps)]
+    if embedding is not None:
+        names = _embedding_names(embedding_blocks, depth)
+        steps += zip(names, [embedding.first, *embedding.stream.steps], strict=True)
+    for name, step in steps:
+        for part, layer in _normalized_parts(step).items():
+            yield f"Resnet/scale{scale}/{name}{part}", layer
 
 
 def _embedding_names(blocks, depth):
@@ -99,21 +101,19 @@ def _embedding_names(blocks, depth):
     yield "conv_representation"
 
 
-def _normalize_as_authors(layer):
-    """Sets a transposed convolution to the kernel that the authors' code computes from its `v` and `g`.
+def _normalized_as_authors(layer, v, g):
+    """The `v` and `g` of a transposed convolution that give the kernel which the authors' code computes.
 
     Their kernel is [height, width, out, in] like ours, but normalized over axes 0, 1 and 2, with `g` along
-    the last axis.
+    the last axis. Those of other layers are unchanged.
     """
-    if not isinstance(layer, layers.WeightNormConv2DTranspose):
-        return
-    v, g = layer.v.numpy(), layer.g.numpy()
-    with np.errstate(invalid="ignore"):  # zeros give NaN, which `_assign` rejects
+    if not layer.transposed:
+        return v, g
+    with np.errstate(invalid="ignore"):  # zeros give NaN, which `_assigned` rejects
         kernel = g * v / np.sqrt(np.sum(np.square(v), axis=(0, 1, 2)))
     lengths = np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 3), keepdims=True))
     # A kernel of length 0 may have any direction.
-    layer.v.assign(np.where(lengths == 0, 1.0, kernel))
-    layer.g.assign(np.ravel(lengths))
+    return np.where(lengths == 0, np.float32(1), kernel), np.ravel(lengths)
 
 
 def openai_pixelcnn_pp(
@@ -159,8 +159,7 @@ def openai_pixelcnn_pp(
         exact=exact,
         centered=centered,
     )
-    _assign(variables, openai_layers(model.factors["image"].network))
-    return model
+    return _assigned(model, variables, {"image": openai_layers(model.factors["image"].network)})
 
 
 def openai_layers(network):
@@ -170,9 +169,8 @@ def openai_layers(network):
     counts = collections.Counter()
     for layer in itertools.chain(*(_normalized_parts(step).values() for step in steps)):
         prefix = "dense"
-        if isinstance(layer, layers.WeightNormConv2D):
-            transposed = isinstance(layer, layers.WeightNormConv2DTranspose)
-            prefix = "deconv2d" if transposed else "conv2d"
+        if isinstance(layer, Convolution):
+            prefix = "deconv2d" if layer.transposed else "conv2d"
         yield f"model/{prefix}_{counts[prefix]}", layer
         counts[prefix] += 1
 
@@ -202,30 +200,42 @@ def _channels(variables, pattern):
 def _build(variables, constructor, **kwargs):
     """constructor(**kwargs), a model; ValueError if it has far more parameters than the variables."""
     limit = 2 * sum(math.prod(np.shape(array)) for array in variables.values())
-    with layers.counting_parameters():  # before allocating memory
-        for name, factor in constructor(**kwargs).factors.items():
-            count, why = factor.num_parameters, "twice those of the variables"
-            arguments.at_most_parameters(name, count, limit, why)
-    return constructor(**kwargs)
+    model = constructor(**kwargs)
+    for name, factor in model.factors.items():  # before allocating memory
+        count, why = factor.num_parameters, "twice those of the variables"
+        arguments.at_most_parameters(name, count, limit, why)
+    return model
 
 
-def _assign(variables, named_layers, product_axes=(), convert=None):
-    """Assigns all variables, NAME/V, NAME/g and NAME/b, to layers (NAME, layer), and converts the layers."""
+def _assigned(model, variables, named, product_axes=(), converted=lambda layer, v, g: (v, g)):
+    """The model with all variables, NAME/V, NAME/g and NAME/b, as weights.
+
+    `named` is a dict, name of a factor -> pairs (NAME, layer). `converted` gives a layer's `v` and `g`.
+    """
     used = set()
-    for name, layer in named_layers:
-        for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):
-            shape = tuple(weight.shape)
-            axes = product_axes if len(shape) == 2 else ()
-            used.add(key := f"{name}/{part}")
-            weight.assign(_floats(variables, key, axes + shape).reshape(shape))
-        if convert is not None:
-            convert(layer)
-        direction = np.isfinite(layers.WeightNorm.kernel(layer)).all()
-        expected, remedy = f"a direction for each channel in '{name}/V'", "Give trained variables"
-        expect(direction, expected, "one of length 0", remedy)
+    for factor_name, named_layers in named.items():
+        factor, weights = model.factors[factor_name], {}
+        for name, layer in named_layers:
+            own = {}
+            for kind, part in (("v", "V"), ("g", "g"), ("b", "b")):
+                shape = factor.shapes[f"{layer.path}/{kind}"].shape
+                axes = product_axes if len(shape) == 2 else ()
+                used.add(key := f"{name}/{part}")
+                own[kind] = _floats(variables, key, axes + shape).reshape(shape)
+            own["v"], own["g"] = converted(layer, own["v"], own["g"])
+            with np.errstate(all="ignore"):
+                kernel = kernels.normalized(layer.arranged(own["v"]), own["g"])
+            expected, remedy = (
+                f"a direction for each channel in '{name}/V'",
+                "Give trained variables",
+            )
+            expect(np.isfinite(kernel).all(), expected, "one of length 0", remedy)
+            weights |= {f"{layer.path}/{kind}": x for kind, x in own.items()}
+        model.factors[factor_name] = factor.with_weights(weights)
     left_over = sorted(set(variables) - used)[:5]
     expected, received = "no variables but those of the network", f"also {left_over}"
     expect(not left_over, expected, received, "Leave them out")
+    return model
 
 
 def _floats(variables, name, shape):
@@ -244,7 +254,7 @@ def _floats(variables, name, shape):
 
 def _normalized_parts(step):
     """A step's weight-normalized layers: dict, authors' name -> layer; "" for a single layer."""
-    if not isinstance(step, layers.GatedResidualBlock):
+    if not isinstance(step, GatedResidualBlock):
         return {"": step}
     parts = {"/conv1": step.conv_in, "/conv_aux": step.projection, "/conv2": step.conv_out}
-    return {name: layer for name, layer in parts.items() if layer.built}
+    return {name: layer for name, layer in parts.items() if layer is not None}

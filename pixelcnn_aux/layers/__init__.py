@@ -1,33 +1,21 @@
-"""Keras layers, which are trained: weight-normalized, shifted (causal), and residual blocks.
+"""Keras layers over the definitions of `networks`, for Keras models of them.
 
-`modules` builds the networks of `pixelcnn_aux.networks` from them.
+Weight-normalized and shifted (causal) convolutions, and residual blocks. `ModuleLayer` makes one of any
+module.
 """
 
-from pixelcnn_aux.layers.contexts import (
-    Context as Context,
-    context as context,
-    counting_parameters as counting_parameters,
-    current as current,
-)
-from pixelcnn_aux.layers.dropout import Dropout as Dropout
-from pixelcnn_aux.layers.modules import (
+from pixelcnn_aux.layers.blocks import (
     GatedResidualBlock as GatedResidualBlock,
-    Maker as Maker,
     ResidualBlock as ResidualBlock,
-    made as made,
 )
-from pixelcnn_aux.layers.shifted import (
+from pixelcnn_aux.layers.module_layer import ModuleLayer as ModuleLayer
+from pixelcnn_aux.layers.weight_norm import (
     DownRightShiftedConv2D as DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose as DownRightShiftedConv2DTranspose,
     DownShiftedConv2D as DownShiftedConv2D,
     DownShiftedConv2DTranspose as DownShiftedConv2DTranspose,
     MaskedConv2D as MaskedConv2D,
-)
-from pixelcnn_aux.layers.weight_norm import (
-    Projection as Projection,
-    WeightNorm as WeightNorm,
     WeightNormConv2D as WeightNormConv2D,
     WeightNormConv2DTranspose as WeightNormConv2DTranspose,
     WeightNormDense as WeightNormDense,
-    normalized_layers as normalized_layers,
 )

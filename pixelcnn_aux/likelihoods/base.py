@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,10 @@ class Likelihood(Configured):
     centered: bool = False
     unit: float
     _log_density: Callable[..., Tensor] | None = None
+    _log_prob: Callable[..., Tensor]
+    _bounded_log_prob: Callable[..., Tensor]
+    _draw: Callable[..., Tensor]
+    _bounded_draw: Callable[..., Tensor]
     _noise: Callable[..., Tensor]
     _bounded_noise: Callable[..., Tensor]
 
@@ -86,9 +91,9 @@ class Likelihood(Configured):
         """
         params, images = self._checked(params, images, bounds)
         if bounds is None:
-            return self._call("_log_prob", params, images)
+            return self._result(params, self._log_prob(params, images))
         values, bounds, agrees = self._within(params, images, bounds)
-        nats = self._call("_bounded_log_prob", params, values, bounds)
+        nats = self._result(params, self._bounded_log_prob(params, values, bounds))
         return arrays.where(agrees, nats, -math.inf)
 
     def bits_per_dim(self, images: Tensor, params: Tensor, bounds: Bounds | None = None) -> Tensor:
@@ -126,7 +131,8 @@ class Likelihood(Configured):
         self._check_centered(center, "center")
         params, images = arrays.alike(params, images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
-        return self._call("_log_density", params, images, center)
+        log_density: Any = self._log_density
+        return self._result(params, log_density(params, images, center))
 
     def noise(self, uniforms: Tensor, mode: str = "sample", bounded: bool = False) -> Tensor:
         """Transforms uniform numbers to the noise that `draw` consumes, for many pixels at once.
@@ -178,10 +184,12 @@ class Likelihood(Configured):
         self._check_centered(bounds, "bounds")
         if bounds is None:
             _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
-            return self._call("_draw", params, noise, log_scale_shift)
+            pixels = self._draw(params, noise, log_scale_shift)
+            return self._result(params, pixels, self.num_channels)
         self._check_bounded()
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
-        return self._call("_bounded_draw", params, noise, log_scale_shift, bounds)
+        pixels = self._bounded_draw(params, noise, log_scale_shift, bounds)
+        return self._result(params, pixels, self.num_channels)
 
     def value_log_probs(
         self, params: Tensor, channel: int, earlier: Sequence[Tensor], *, bounds: Sequence[Bounds]
@@ -227,7 +235,7 @@ class Likelihood(Configured):
             bounds = Bounds(zeros, zeros + (self.num_values - 1), zeros)
         else:
             values, bounds, _ = self._within(params, images, bounds)
-        return self._call("_entropy", params, values, bounds)
+        return self._result(params, self._entropy(params, values, bounds))
 
     def _entropy(self, params, images, bounds):
         """`entropy` from `_value_log_probs`, for images and `Bounds` of floats."""
@@ -274,15 +282,14 @@ class Likelihood(Configured):
         high = arrays.minimum(arrays.maximum(high, low), self.num_values - 1)
         return values, Bounds(low, high, center), agrees
 
-    def _call(self, method, params, *args):
-        """Calls a method of a subclass; checks for a number per pixel, or per channel of a draw."""
-        result = _like(params, getattr(self, method)(params, *args))
-        shape = params.shape[:-1]
+    def _result(self, params, result, *channels):
+        """The result of a subclass, checked: a number per pixel, or per channel of a draw."""
+        result, shape = _like(params, result), (*params.shape[:-1], *channels)
         remedy = "Sum over the channels, or squeeze the last dimension"
-        if method.endswith("draw"):
-            shape = (*shape, self.num_channels)
+        if channels:
             remedy = "Stack the channels along the last dimension, also a single one"
-        expected = f"{type(self).__name__}.{method} to give shape {list(shape)}"
+        what = "pixels that it draws" if channels else "numbers"
+        expected = f"{type(self).__name__} to give {what} of shape {list(shape)}"
         expect(_agree(result.shape, shape), expected, list(result.shape), remedy)
         return result
 
@@ -317,8 +324,12 @@ def _check_shapes(params, num_params, other, num_channels, name):
 
 def _agree(shape, other):
     """Whether two shapes have the same rank, and the same sides where both are known."""
-    pairs = zip(shape, other)
-    return len(shape) == len(other) and all(a == b for a, b in pairs if None not in (a, b))
+    if len(shape) != len(other):
+        return False
+    for side, of_other in zip(shape, other):
+        if side != of_other and None not in (side, of_other):
+            return False
+    return True
 
 
 def _like(x, result):

@@ -271,7 +271,7 @@ class Layout:
 
     def __init__(self, num_channels):
         self._end = 3 * num_channels  # of the parameters ordered by channel
-        self.num_coefficients = _triangle(num_channels)  # of each component
+        self.num_coefficients = num_channels * (num_channels - 1) // 2  # of each component
         self.per_component = 1 + 2 * num_channels + self.num_coefficients  # parameters
 
     def parts(self, params):
@@ -287,8 +287,9 @@ class Layout:
     def kinds(self, params, *after):
         """Means, log-scales and coefficients before the tanh, [..., n, *after] each, from all parameters."""
         end = self._end + 1
-        indices = ((..., slice(first, end, 3), *after) for first in (1, 2, 3))
-        means, log_scales, coefficients = (params[index] for index in indices)
+        means = params[(..., slice(1, end, 3), *after)]
+        log_scales = params[(..., slice(2, end, 3), *after)]
+        coefficients = params[(..., slice(3, end, 3), *after)]
         if end < self.per_component:
             others = params[(..., slice(end, None), *after)]
             coefficients = arrays.concatenate([coefficients, others], axis=-1 - len(after))
@@ -297,9 +298,7 @@ class Layout:
 
 def conditional_mean(channel, means, coefficients, earlier):
     """Mean of a channel given the earlier ones, with zero in the middle. Means are a list by channel."""
-    own = coefficients[_triangle(channel) : _triangle(channel + 1)]
-    return sum((c * x for c, x in zip(own, earlier)), start=means[channel])
-
-
-def _triangle(channels):
-    return channels * (channels - 1) // 2
+    mean, first = means[channel], channel * (channel - 1) // 2
+    for coefficient, x in zip(coefficients[first : first + channel], earlier):
+        mean = mean + coefficient * x
+    return mean

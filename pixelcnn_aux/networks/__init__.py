@@ -1,11 +1,13 @@
-"""Networks, each written once: Keras trains them, and NumPy evaluates them without a framework.
+"""Networks, each written once: NumPy evaluates them without a framework, and Keras trains them.
 
 `topology`: the steps of a network as data. `network`: the interface of networks and of their parts.
+`array_layers`: their layers, over weights.
 `blocks`: residual blocks and streams. Each network has a module of its own. `architectures`: networks as
 arguments of models. These modules import only functions of arrays and checks of arguments.
 """
 
 from pixelcnn_aux.networks import architectures as architectures, topology as topology
+from pixelcnn_aux.networks.array_layers import Layers as Layers
 from pixelcnn_aux.networks.blocks import (
     GatedResidualBlock as GatedResidualBlock,
     ResidualBlock as ResidualBlock,
@@ -14,7 +16,6 @@ from pixelcnn_aux.networks.blocks import (
 from pixelcnn_aux.networks.embedding import Embedding as Embedding
 from pixelcnn_aux.networks.masked import MaskedPixelCNN as MaskedPixelCNN
 from pixelcnn_aux.networks.network import (
-    LayerMaker as LayerMaker,
     Module as Module,
     Network as Network,
     append_ones as append_ones,

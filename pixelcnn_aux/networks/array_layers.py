@@ -1,156 +1,353 @@
-"""Weight-normalized layers of NumPy arrays, or of tensors in a graph: on whole images, rows and pixels.
+"""Weight-normalized layers over arrays, tensors or variables: on whole images, rows and pixels.
 
-Kernels are normalized once. All are [height, width, C, filters], also those of transposed convolutions.
+`Layers` makes the layers of a network over its weights. Kernels are normalized once, and all are [height,
+width, C, filters], also those of transposed convolutions.
 """
 
 import copy
 import functools
 import itertools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from pixelcnn_aux.base import arrays, rounding, threads
+from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.networks import kernels
 
 _CHUNK = 2**17  # numbers of a copy with neighborhoods side by side, which stays in a cache
+
+
+class Weight(NamedTuple):
+    """The shape of a weight and its first values, or the same one for all; None for random ones."""
+
+    shape: tuple[int, ...]
+    first: Any = 0.0
+
+    def drawn(self, random: np.random.Generator) -> np.ndarray:
+        """First values: float32."""
+        if self.first is None:
+            return random.normal(0.0, 0.05, self.shape).astype(np.float32)
+        return np.full(self.shape, self.first, np.float32)
 
 
 def _unchanged(x):
     return x
 
 
-class ArrayMaker:
-    """A `networks.LayerMaker` of layers of arrays, from the weights of a network.
+class Layers:
+    """Makes the layers of modules over weights that may be arrays, tensors or variables.
 
     Args:
-      arrays: dict, path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h".
+      weights: mapping, path -> weight. A layer has "<path>/v", "<path>/g" and "<path>/b"; or, from
+        `normalized`, "<path>/kernel" and "<path>/bias"; and "<path>/h" if it takes the condition.
       rounded: bool, whether layers compute with whole numbers: see `rounding`.
       condition: float [B, D], an encoded condition of each image, or None.
+      seeds: dict, path of a dropout -> seed of its mask; None for no dropout.
+      remat: bool, whether blocks keep only their inputs for the backward pass, and are evaluated again there.
+      dtype: str, of layers that are not `precise`, in mixed precision; None for the dtype of the weights.
+      keras_layers: mapping, path -> layer of Keras's that is built; see `keras`.
+
+    Attributes:
+      made_layers: dict, path -> layer, in the order in which layers were made.
     """
 
-    def __init__(self, arrays, rounded, condition=None):
-        self.arrays, self.rounded, self.condition = arrays, rounded, condition
-        self.layers = []  # made so far
-        self.kept = {}  # path -> normalized kernel and bias
+    def __init__(
+        self,
+        weights: Mapping[str, Any],
+        rounded: bool = False,
+        condition: Tensor | None = None,
+        *,
+        seeds: Mapping[str, Tensor] | None = None,
+        remat: bool = False,
+        dtype: str | None = None,
+        keras_layers: Mapping[str, Any] | None = None,
+    ):
+        self.weights, self.rounded, self.condition = weights, rounded, condition
+        self.keras_layers = {} if keras_layers is None else keras_layers
+        self.seeds, self.remat, self.dtype = seeds or {}, remat, dtype
+        self.made_layers: dict[str, Any] = {}
+        self._kernels: dict[str, Any] = {}  # path -> kernel and bias, normalized
+        self._of_keras: list[str] = []  # the paths of layers of Keras's
         self._path = ""  # of the current module
 
-    def made(self, module):
+    def made(self, module: Any) -> Any:
         """A copy of a module, with layers."""
         module = copy.copy(module)
         module.make(self)
         return module
 
-    def part(self, name, module):
+    def part(self, name: str, module: Any) -> Any:
+        """The layers of another module, within this one."""
         inner = copy.copy(self)
         inner._path += f"{name}/"
-        return inner.made(module)
+        return (
+            inner._evaluated_again(module) if self.remat and module.is_block else inner.made(module)
+        )
 
-    def _layer(self, cls, name, filters, kernel_size=(), conditional=False, **options):
-        """A layer; None without weights, as for the projection of a block without skips."""
-        path = self._path + name
-        return cls(self, path, **options) if f"{path}/v" in self.arrays else None
+    def _evaluated_again(self, block):
+        def evaluate(*inputs):
+            layers = copy.copy(self)
+            layers._kernels = {}  # normalized within the part that is evaluated again
+            return layers.made(block)(*inputs)
 
-    def convolution(self, name, filters, kernel_size, stream, strides=1, itself=True, **options):
-        own = {"stream": stream, "stride": strides, "itself": itself}
-        conditional = options.get("conditional")
-        return self._layer(Convolution, name, filters, kernel_size, conditional, **own)
+        return functools.partial(arrays.backend().remat, evaluate)
 
-    def transposed(self, name, filters, kernel_size, stream):
+    def convolution(
+        self, name: str, filters: int, kernel_size: Size, stream: str, **options: Any
+    ) -> Any:
+        """A `Convolution`; options are `stride`, `itself` and those of `dense`."""
+        return self._layer(Convolution, name, filters, kernel_size, stream=stream, **options)
+
+    def transposed(self, name: str, filters: int, kernel_size: Size, stream: str) -> Any:
+        """A `ConvolutionTranspose`."""
         return self._layer(ConvolutionTranspose, name, filters, kernel_size, stream=stream)
 
-    def dense(self, name, filters, **options):
-        return self._layer(Dense, name, filters, (), options.get("conditional"))
+    def dense(self, name: str, filters: int, **options: Any) -> Any:
+        """A `Dense` layer.
 
-    def projection(self, name, filters):
-        return self._layer(Projection, name, filters)
+        Args:
+          filters: int, the number of output channels.
+          init_scale: float, the first `g`, and the standard deviation of outputs fitted to data.
+          conditional: bool, whether the layer adds a product of the condition to its bias, which is zero at
+            first.
+          precise: bool, whether the layer stays out of mixed precision.
+        """
+        return self._layer(Dense, name, filters, (), **options)
 
-    def dropout(self, name, rate):
-        return _unchanged
+    def projection(self, name: str, filters: int) -> Any:
+        """A `Projection`, or None if the weights have none, as of blocks without skips."""
+        return self._layer(Projection, name, filters, ())
 
-    def with_condition(self, condition):
-        """A maker of layers given another condition, with the same normalized kernels."""
-        maker = ArrayMaker(self.arrays, self.rounded, condition)
-        maker.kept = self.kept
-        return maker
+    def _layer(
+        self,
+        cls,
+        name,
+        filters,
+        kernel_size,
+        init_scale=1.0,
+        conditional=False,
+        precise=False,
+        **own,
+    ):
+        path = self._path + name
+        if not {f"{path}/v", f"{path}/kernel"} & self.weights.keys():
+            return None
+        layer = cls(self, path, None if precise else self.dtype, **own)
+        self.made_layers[path] = layer
+        return layer
 
-    def mapped(self, function):
-        """A maker of layers whose arrays are a function of these."""
-        maker = copy.copy(self)
-        maker.kept = {path: tuple(map(function, pair)) for path, pair in self.kept.items()}
-        maker.arrays = {p: function(x) if p.endswith("/h") else x for p, x in self.arrays.items()}
-        return maker
+    def keras(self, name: str, layer: Any) -> Callable[..., Any]:
+        """A layer or model of Keras's without state, as a function of arrays or tensors.
 
-    def in_order(self):
-        """All arrays, in the order in which layers were made."""
-        made = [f"{path}/{name}" for path in self.kept for name in "vgbh"]
-        paths = dict.fromkeys([*(path for path in made if path in self.arrays), *self.arrays])
-        return [self.arrays[path] for path in paths]
+        It computes without dropout, in its own dtype. Its weights are those of the network, whatever values
+        `layer` has, which serves for their shapes and first values.
+        """
+        path = self._path + name
+        layer = self.keras_layers[path]
+        self._of_keras.append(path)
 
-    def raw(self, path, layer):
+        def call(*args, **kwargs):
+            values = [arrays.value(self.weights[x]) for x in _paths_of_keras(path, layer)]
+            outputs, _ = layer.stateless_call(values, [], *args, **kwargs)
+            return arrays.mapped(np.asarray, outputs) if arrays.is_plain(*args) else outputs
+
+        return call
+
+    def dropout(self, name: str, rate: float) -> Callable[[Tensor], Tensor]:
+        """Dropout at a rate, a multiple of 1 / 256; unchanged without a seed."""
+        seed = self.seeds.get(self._path + name)
+        if seed is None:
+            return _unchanged
+        return lambda x: arrays.backend().dropout(x, rate, seed)
+
+    def with_condition(self, condition: Tensor | None) -> Self:
+        """The same with another condition; normalized kernels are shared."""
+        layers = copy.copy(self)
+        layers.condition, layers.made_layers, layers._of_keras = condition, {}, []
+        return layers
+
+    def raw(self, path: str, layer: Any) -> tuple[Tensor, Tensor, Tensor]:
         """(v, g, b) of a layer: [..., C, filters], [filters], [filters]."""
-        v, g, bias = (self.arrays[f"{path}/{name}"] for name in "vgb")
+        v, g, bias = (arrays.value(self.weights[f"{path}/{name}"]) for name in "vgb")
         return layer.arranged(v), g, bias
 
-    def normalized(self, path, layer):
+    def kernel_and_bias(self, path: str, layer: Any, dtype: str | None) -> tuple[Tensor, Tensor]:
         """The kernel of a layer, [..., C, filters], and its bias, [filters] or [B, filters]."""
-        if path not in self.kept:
-            v, g, bias = self.raw(path, layer)
-            with np.errstate(all="ignore"):  # zeros, which trained weights will replace
-                kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
-            if self.rounded:
-                units = rounding.kernel_units(kernel, bias)
-                kernel = np.round(kernel * units) / units
-                units = rounding.ACTIVATIONS * units
-                bias = np.round(bias * units) / units
-            self.kept[path] = kernel, bias
-        kernel, bias = self.kept[path]
-        h = self.arrays.get(f"{path}/h")
+        if path not in self._kernels:
+            self._kernels[path] = self._normalized(path, layer)
+        kernel, bias = self._kernels[path]
+        h = self.weights.get(f"{path}/h")
         if h is not None and self.condition is not None:
+            h = arrays.value(h)
             bias = bias + arrays.matmul(arrays.cast(self.condition, h.dtype), h)
+        return (
+            (kernel, bias)
+            if dtype is None
+            else (arrays.cast(kernel, dtype), arrays.cast(bias, dtype))
+        )
+
+    def _normalized(self, path, layer):
+        if f"{path}/kernel" in self.weights:
+            return [arrays.value(self.weights[f"{path}/{name}"]) for name in ("kernel", "bias")]
+        v, g, bias = self.raw(path, layer)
+        with np.errstate(all="ignore"):  # zeros, which trained weights will replace
+            kernel = kernels.normalized(v, g)
+        if self.rounded:
+            units = rounding.kernel_units(kernel, bias)
+            kernel = rounding.straight(kernel, units)
+            bias = rounding.straight(bias, rounding.ACTIVATIONS * units)
         return kernel, bias
 
+    def normalized(self) -> dict[str, Tensor]:
+        """Weights for other `Layers`, with normalized kernels: of all layers that were made."""
+        weights = {}
+        for path in self.made_layers:
+            weights[f"{path}/kernel"], weights[f"{path}/bias"] = self._kernels[path]
+            if f"{path}/h" in self.weights:
+                weights[f"{path}/h"] = self.weights[f"{path}/h"]
+        for path in self._of_keras:
+            own = _paths_of_keras(path, self.keras_layers[path])
+            weights |= {x: self.weights[x] for x in own}
+        return weights
 
-class CheckingMaker(ArrayMaker):
-    """Makes layers that check the shapes of their arrays, and return zeros; `kept` are the arrays' paths."""
 
-    def _layer(self, cls, name, filters, kernel_size=(), conditional=False, **options):
+class ShapeRecorder(Layers):
+    """Layers that record the shapes of their weights when they are called, and return zeros.
+
+    Attributes:
+      recorded: dict, path -> `Weight`, None for one that is not used, or the rate of a dropout; in the order
+        in which layers were made.
+    """
+
+    def __init__(self, rounded: bool, condition: np.ndarray | None):
+        super().__init__({}, rounded, condition)
+        self.recorded: dict[str, Weight | float | None] = {}
+
+    def _layer(
+        self,
+        cls,
+        name,
+        filters,
+        kernel_size,
+        init_scale=1.0,
+        conditional=False,
+        precise=False,
+        **own,
+    ):
         path = self._path + name
+        _check_kernel(kernel_size, own.get("stream"), cls.transposed)
+        self.recorded |= dict.fromkeys(f"{path}/{kind}" for kind in "vgbh")
 
         def zeros(x):
             parts = x if isinstance(x, (list, tuple)) else [x]
             batch, *size, _ = parts[0].shape
             channels = sum(part.shape[-1] for part in parts)
             ends = (filters, channels) if cls.transposed else (channels, filters)
-            shapes = {"v": (*kernel_size, *ends), "g": (filters,), "b": (filters,)}
+            weights = {
+                "v": Weight((*kernel_size, *ends), None),
+                "g": Weight((filters,), init_scale),
+            }
+            weights["b"] = Weight((filters,))
             if conditional and self.condition is not None:
-                shapes["h"] = self.condition.shape[-1], filters
-            for kind, shape in shapes.items():
-                found = getattr(self.arrays.get(f"{path}/{kind}"), "shape", "nothing")
-                if found != shape:
-                    raise ValueError(f"{found} instead of {shape} as {path}/{kind}")
-                self.kept[f"{path}/{kind}"] = shape
-            times, stride = 1 + cls.transposed, options.get("stride", 1)
-            size = (times * side // stride for side in size)
-            return np.zeros((batch, *size, filters), parts[0].dtype)
+                weights["h"] = Weight((self.condition.shape[-1], filters))
+            self.recorded |= {f"{path}/{kind}": weight for kind, weight in weights.items()}
+            times, stride = 1 + cls.transposed, own.get("stride", 1)
+            return np.zeros(
+                (batch, *(times * side // stride for side in size), filters), np.float32
+            )
 
         return zeros
 
+    def keras(self, name, layer):
+        path = self._path + name
+        self.keras_layers[path] = layer
+
+        def call(*args, **kwargs):
+            with arrays.backend().eagerly():
+                outputs = layer(*arrays.mapped(arrays.tensor, args), **kwargs)
+            others = [x.name for x in layer.non_trainable_variables]
+            remedy = "Leave out layers that normalize over a batch, and dropout"
+            expect(not others, f"a layer of Keras's without state as {path}", others, remedy)
+            for x, variable in zip(_paths_of_keras(path, layer), layer.trainable_variables):
+                self.recorded[x] = Weight(tuple(variable.shape), np.asarray(variable.value))
+            return arrays.mapped(np.asarray, outputs)
+
+        return call
+
+    def dropout(self, name, rate):
+        if round(256 * rate):
+            self.recorded[self._path + name] = rate
+        return _unchanged
+
+
+def _paths_of_keras(path, layer):
+    """Paths of the weights of a layer of Keras's, whose names are not unique."""
+    return [f"{path}/{k}_{x.name}" for k, x in enumerate(layer.trainable_variables)]
+
+
+def _check_kernel(size, stream, transposed):
+    """Raises ValueError for a kernel that its stream, or a transposed convolution, does not support."""
+    remedy = "Choose another kernel_size"
+    expected = "an odd kernel width of a vertical stream, which looks equally far to both sides"
+    expect(stream != "vertical" or size[1] % 2, expected, f"kernel_size={size}", remedy)
+    expected = (
+        "a kernel of at least 2 x 2 of a transposed convolution, so that every pixel gets a tap"
+    )
+    expect(not transposed or min(size) >= 2, expected, f"kernel_size={size}", remedy)
+
+
+class Fitting(Layers):
+    """Layers that first fit `g` and `b` of `weights`, a dict of arrays, to the batch of their first call.
+
+    Each output channel has mean 0 and standard deviation `init_scale`. The next layer sees this output: one
+    evaluation without dropout initializes a network (Salimans & Kingma, 2016, section 3). A channel that is
+    constant on the batch keeps ``g = init_scale``.
+    """
+
+    weights: dict[str, Any]
+
+    def _layer(self, cls, name, filters, kernel_size, init_scale=1.0, **options):
+        path, make = self._path + name, super()._layer
+        if f"{path}/v" not in self.weights:
+            return None
+
+        def layer():
+            self._kernels.pop(path, None)
+            return make(cls, name, filters, kernel_size, **options)
+
+        def fitted(x):
+            rounded, self.rounded = self.rounded, False
+            outputs = np.asarray(layer()(x), np.float64).reshape(-1, filters)
+            self.rounded = rounded
+            mean, std = outputs.mean(axis=0), outputs.std(axis=0)
+            # Rounding errors give a constant channel a small spread, which must not be scaled up to 1.
+            varies = std > 1e-5 * np.maximum(1.0, np.abs(mean))
+            rescale = np.where(varies, init_scale / np.where(varies, std, 1.0), 1.0)
+            g = self.weights[f"{path}/g"]
+            self.weights[f"{path}/g"] = (g * rescale).astype(g.dtype)
+            self.weights[f"{path}/b"] = (-mean * rescale).astype(g.dtype)
+            return layer()(x)
+
+        return fitted
+
 
 class Dense:
-    """A product over channels: [..., C] -> [..., filters], with the weights at a path of an `ArrayMaker`."""
+    """A product over channels: [..., C] -> [..., filters], with the weights at a path of `Layers`."""
 
     transposed = False
 
-    def __init__(self, maker, path):
-        self.path, self.rounded = path, maker.rounded
-        maker.layers.append(self)
-        self.kernel, self.bias = maker.normalized(path, self)
+    def __init__(self, layers, path, dtype=None):
+        self.path, self.rounded = path, layers.rounded
+        self.kernel, self.bias = layers.kernel_and_bias(path, self, dtype)
         *self.sides, self.channels, self.filters = self.kernel.shape
 
     def arranged(self, v):
         """The `v` of a layer in the order of its kernel: [..., C, filters]."""
-        return v.swapaxes(-1, -2) if self.transposed else v
+        return arrays.swapaxes(v, -1, -2) if self.transposed else v
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""
@@ -176,7 +373,11 @@ class Dense:
     def __call__(self, x):
         if len(x.shape) == 4 and arrays.is_plain(x):
             return self.product(x, self.kernel)
-        return self.biased(arrays.product(x, self.kernel))
+        return self.biased(arrays.product(self.cast(x), self.kernel))
+
+    def cast(self, x):
+        """x in the dtype of the kernel; an array as it is."""
+        return x if arrays.is_plain(x) else arrays.cast(x, self.kernel.dtype)
 
     def product(self, x, kernel):
         """The output for receptive fields x, float [B, H, W, ...], by several threads if it is large."""
@@ -201,7 +402,7 @@ class Projection(Dense):
         return kernels.of_parts(self.kernel, channels)
 
     def __call__(self, skips):
-        pairs = zip(skips, self.kernels([skip.shape[-1] for skip in skips]))
+        pairs = zip(map(self.cast, skips), self.kernels([skip.shape[-1] for skip in skips]))
         return self.biased(sum(arrays.product(skip, kernel) for skip, kernel in pairs))
 
 
@@ -226,7 +427,8 @@ class Convolution(Dense):
     def arranged(self, v):
         v = super().arranged(v)
         if self.stream == "masked":
-            v = v * kernels.raster_mask(*v.shape[:2], self.itself).astype(v.dtype)
+            mask = kernels.raster_mask(*v.shape[:2], self.itself)
+            v = v * arrays.cast(mask, v.dtype)
         return v
 
     @functools.cached_property
@@ -238,7 +440,7 @@ class Convolution(Dense):
     def __call__(self, x):
         if not arrays.is_plain(x):
             convolution = arrays.backend().convolution
-            return self.biased(convolution(x, self.kernel, self.stride, self.margins))
+            return self.biased(convolution(self.cast(x), self.kernel, self.stride, self.margins))
         batch, height, width, channels = x.shape
         rows, columns = height // self.stride, width // self.stride
         padded = np.zeros((batch, height + self.height, width + self.width, channels), x.dtype)
@@ -291,13 +493,13 @@ class ConvolutionTranspose(Convolution):
 
     transposed = True
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, stride=2, **kwargs)
+    def __init__(self, *args, stream):
+        super().__init__(*args, stream=stream, stride=2)
 
     def __call__(self, x):
         if not arrays.is_plain(x):
             convolution = arrays.backend().transposed_convolution
-            return self.biased(convolution(x, self.kernel, self.margins))
+            return self.biased(convolution(self.cast(x), self.kernel, self.margins))
         batch, height, width, _ = x.shape
         sides = 2 * height + self.height, 2 * width + self.width
         y = np.zeros((batch, *sides, self.filters), x.dtype)

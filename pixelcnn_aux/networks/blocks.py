@@ -7,7 +7,8 @@ from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.networks import activations, kernels
-from pixelcnn_aux.networks.network import LayerMaker, Module
+from pixelcnn_aux.networks.array_layers import Layers
+from pixelcnn_aux.networks.network import Module
 from pixelcnn_aux.networks.topology import Topology
 
 
@@ -18,6 +19,8 @@ def whole(layer: Any, x: Tensor) -> Tensor:
 
 class Block(Module):
     """Two convolutions of a stream with dropout between them."""
+
+    is_block = True
 
     def __init__(self, filters: int, kernel_size: Size, stream: str, dropout: float = 0.0):
         self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
@@ -42,7 +45,7 @@ class GatedResidualBlock(Block):
     activate = staticmethod(activations.concat_elu)
     gate = staticmethod(activations.gated)
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         kernel = self.kernel_size, self.stream
         self.conv_in = layers.convolution("conv_in", self.filters, *kernel)
         self.projection = layers.projection("projection", self.filters)
@@ -57,13 +60,12 @@ class GatedResidualBlock(Block):
         activated: Tensor = None,
         skips: Sequence[Tensor] = (),
         convolve: Callable[..., Tensor] = whole,
-        dropout: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """float [B, H, W, filters] -> the same. `activated` is concat_elu(x); `skips` are activated too."""
         y = convolve(self.conv_in, self.activate(x) if activated is None else activated)
         if skips:
             y += self.projection(skips)
-        y = (dropout or self.dropout)(self.activate(y))  # [..., 2 filters]
+        y = self.dropout(self.activate(y))  # [..., 2 filters]
         return x + self.gate(convolve(self.conv_out, y))
 
 
@@ -75,7 +77,7 @@ class ResidualBlock(Block):
     Args: as for `GatedResidualBlock`, and `stream` may be "masked".
     """
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         size = self.filters, self.kernel_size, self.stream
         self.rounded = layers.rounded
         self.conv_in = layers.convolution("conv_in", *size, conditional=True)
@@ -87,13 +89,12 @@ class ResidualBlock(Block):
         x: Tensor,
         added: Tensor = None,
         convolve: Callable[..., Tensor] = whole,
-        dropout: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """float [..., filters] -> the same; `added` is added to the first convolution's output."""
         y = convolve(self.conv_in, activations.silu(x, self.rounded))
         if added is not None:
             y += arrays.cast(added, y.dtype)
-        y = (dropout or self.dropout)(activations.silu(y, self.rounded))
+        y = self.dropout(activations.silu(y, self.rounded))
         y = convolve(self.conv_out, y)
         y += x
         return y
@@ -128,10 +129,10 @@ class Stream(Module):
         expected = "a topology without skips, for blocks that are not gated"
         expect(fits, expected, self.topology, "Leave its skips out, or have gated blocks")
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         block = GatedResidualBlock if self.gated else ResidualBlock
         size = self.filters, self.kernel_size, self.stream
-        self.steps = []
+        self.steps, self.dtype = [], layers.dtype
         for k, step in enumerate(self.topology.steps):
             name = f"{k}_{step.kind}"
             if step.kind == "block":
@@ -139,7 +140,7 @@ class Stream(Module):
             elif step.kind == "up":
                 layer = layers.transposed(name, *size)
             else:
-                layer = layers.convolution(name, *size, strides=2 if step.kind == "down" else 1)
+                layer = layers.convolution(name, *size, stride=2 if step.kind == "down" else 1)
             self.steps.append(layer)
 
     def forward(
@@ -151,6 +152,8 @@ class Stream(Module):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """`Topology.activations` of images; of rows or pixels, which a scan's `convolve` convolves."""
         options: Any = {} if convolve is None else {"convolve": convolve}
+        if self.dtype is not None:  # mixed precision
+            first = arrays.cast(first, self.dtype)
 
         def block(layer, x, activated, skips):
             if self.gated:

@@ -8,8 +8,9 @@ from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import check_multiple
 from pixelcnn_aux.base.serialization import register
+from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.blocks import Stream
-from pixelcnn_aux.networks.network import MAX_DROPOUT, LayerMaker, Module
+from pixelcnn_aux.networks.network import MAX_DROPOUT, Module
 from pixelcnn_aux.networks.topology import Topology
 
 
@@ -68,7 +69,7 @@ class Embedding(Module):
         radius = max(self.kernel_size) // 2 * convolutions + self.differences
         self.radius = None if any(levels) else radius
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         size = self.filters, self.kernel_size
         self.first = layers.convolution("first", *size, "unshifted", precise=True)
         options: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout}
@@ -76,7 +77,7 @@ class Embedding(Module):
         self.stream = layers.part("stream", stream)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """f_w of `Conditional.seen_auxiliary`: [B, H, W, C] -> list of [B, h, w, filters], finest first.
+        """f_w of `Factor.embedding_input`: [B, H, W, C] -> list of [B, h, w, filters], finest first.
 
         Raises ValueError if H or W is not a multiple of `multiple`.
         """

@@ -1,4 +1,4 @@
-"""Margins, masks and parts of kernels, shared by Keras layers and layers of arrays."""
+"""Margins, masks, lengths and parts of kernels."""
 
 import itertools
 from collections.abc import Sequence
@@ -41,6 +41,12 @@ def raster_mask(height: int, width: int, itself: bool) -> np.ndarray:
     mask = np.ones((height, width, 1, 1), np.float32)
     mask[-1, width // 2 + itself :] = 0
     return mask
+
+
+def normalized(v: Tensor, g: Tensor) -> Tensor:
+    """g v / |v| for each output channel: [..., C, filters], [filters] -> [..., C, filters]."""
+    squares = arrays.sum(arrays.square(v), axis=tuple(range(len(v.shape) - 1)))
+    return v * (g / arrays.sqrt(squares))
 
 
 def of_parts(kernel: Tensor, channels: Sequence[int]) -> list[Tensor]:

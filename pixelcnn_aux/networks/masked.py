@@ -10,8 +10,9 @@ from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks import activations
+from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.blocks import Stream
-from pixelcnn_aux.networks.network import LayerMaker, Network, append_ones
+from pixelcnn_aux.networks.network import Network, append_ones
 from pixelcnn_aux.networks.topology import MAX_SIDE, flat
 
 
@@ -68,7 +69,7 @@ class MaskedPixelCNN(Network):
     def turns(self, size: Size) -> np.ndarray:
         return np.add.outer(self.delay * np.arange(size[0]), np.arange(size[1]))
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         self.rounded, size = layers.rounded, (self.filters, self.kernel_size)
         # First and last layers are precise, as in `PixelCNN`.
         self.first = layers.convolution("first", *size, "masked", itself=False, precise=True)

@@ -1,8 +1,8 @@
-"""The interface of networks and of their parts, each written once for Keras and for arrays."""
+"""The interface of networks and of their parts, each written once for arrays and tensors."""
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,35 +10,10 @@ from pixelcnn_aux.base import arguments, arrays, serialization
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import check_multiple
+from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.topology import Topology
 
 MAX_DROPOUT = 255 / 256
-
-
-class LayerMaker(Protocol):
-    """Makes the layers of a `Module`, by name.
-
-    `layers.Maker` makes Keras layers, which are trained; `array_layers.ArrayMaker` makes layers of arrays,
-    which draw and score without a framework. `stream` is one of `kernels.STREAMS`. Options are those of the
-    layers in `pixelcnn_aux.layers`; layers that are `precise` stay out of mixed precision.
-    """
-
-    rounded: bool  # whether layers compute with whole numbers: see `rounding`
-
-    def convolution(
-        self, name: str, filters: int, kernel_size: Size, stream: str, **options: Any
-    ) -> Any: ...
-
-    def transposed(self, name: str, filters: int, kernel_size: Size, stream: str) -> Any: ...
-
-    def dense(self, name: str, filters: int, **options: Any) -> Any: ...
-
-    def projection(self, name: str, filters: int) -> Any: ...
-
-    def dropout(self, name: str, rate: float) -> Any: ...
-
-    def part(self, name: str, module: Any) -> Any:
-        """The layers of another module, within this one."""
 
 
 class Module(serialization.Configured):
@@ -48,9 +23,12 @@ class Module(serialization.Configured):
     with functions of `arrays`, so that it takes NumPy arrays and tensors.
     """
 
-    ignored = serialization.OF_KERAS  # arguments of layers, which a factor describes
+    ignored = serialization.OF_KERAS  # entries of descriptions from when networks were Keras layers
+    is_block: ClassVar[bool] = (
+        False  # whether it is evaluated again in a backward pass that saves memory
+    )
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         """Sets attributes to layers."""
         raise NotImplementedError
 
@@ -91,7 +69,7 @@ class Network(Module):
         """Evaluates the network on whole images.
 
         Args:
-          x: float [B, H, W, C], pixels scaled by `Factor.network_inputs`.
+          x: float [B, H, W, C], pixels from `Factor.network_input`.
           features: list of float [B, h, w, F], the embedding of the auxiliary image at each resolution,
             finest first; empty for an unconditional network.
 

@@ -12,8 +12,9 @@ from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks import activations
+from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.blocks import Stream
-from pixelcnn_aux.networks.network import LayerMaker, Network
+from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.topology import MAX_SIDE, flat
 
 
@@ -90,7 +91,7 @@ class ParallelPixelCNN(Network):
             turns[(places == place) & (diagonals % parts == part)] = turn
         return turns
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         self.rounded, first = layers.rounded, (self.filters, self.kernel_size, "unshifted")
         # First and last layers are precise, as in `PixelCNN`.
         options: Any = {"kernel_size": self.kernel_size, "dropout": self.dropout, "gated": False}

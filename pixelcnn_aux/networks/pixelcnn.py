@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.serialization import register
+from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.blocks import GatedResidualBlock, Stream
 from pixelcnn_aux.networks.network import (
-    LayerMaker,
     Network,
     append_ones,
     shift_down,
@@ -51,7 +51,7 @@ class PixelCNN(Network):
         self.vertical_kernel = arguments.size("vertical_kernel", vertical_kernel)
         self.horizontal_kernel = arguments.size("horizontal_kernel", horizontal_kernel)
 
-    def make(self, layers: LayerMaker) -> None:
+    def make(self, layers: Layers) -> None:
         # Only the streams use mixed precision: pixels and parameters would not survive it.
         first = functools.partial(layers.convolution, filters=self.filters, precise=True)
         self.above = first("above", kernel_size=(2, 3), stream="vertical")

@@ -1,10 +1,12 @@
 """Loads the model of a run: a local one, one of the package, or one from the Hub."""
 
+import functools
+
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, lazy, serialization
 from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import expect, restated
-from pixelcnn_aux.factors.array_factor import ArrayFactor
+from pixelcnn_aux.factors.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -24,8 +26,8 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         last ones.
 
     Returns:
-      `AuxiliaryModel` of `ArrayFactor`s, without Keras and TensorFlow. Untrained factors have no weights;
-      using one raises an error that names it.
+      `AuxiliaryModel`, without an import of Keras and TensorFlow. Factors that are not trained have random
+      weights; using one raises an error that names it.
 
     Raises:
       FileNotFoundError: if `path` is none of these.
@@ -47,11 +49,12 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         expect(name == _NAME, f"the description of a {_NAME}", name, remedy)
         entries = ("factors", "transforms", "image_size")
         serialization.check_entries(name, dict.fromkeys(config), entries)
-        factors = [ArrayFactor.described(x, dtype) for x in config["factors"]]
+        factors = [Factor.described(x, dtype) for x in config["factors"]]
         transforms = [serialization.deserialize(x, Transform) for x in config["transforms"]]
         model = AuxiliaryModel(factors, transforms, config["image_size"])
     for name, factor in model.factors.items():
-        loaded = run[name].read_weights(tensors.identity(factor), best, factor.with_file)
+        of_file = functools.partial(tensors.with_arrays, factor)
+        loaded = run[name].read_weights(tensors.identity(factor), best, of_file)
         model.factors[name] = loaded or factor
         model.untrained += () if loaded else (name,)
     model.loaded_from = str(path)

@@ -113,7 +113,28 @@ def _summary(error):
 
 def save_weights(file, factor, **notes):
     """Writes a factor's weights, with notes."""
-    write(file, factor.named_arrays(), {**identity(factor), **notes})
+    arrays = {f"{factor.name}/{path}": x for path, x in factor.weights.items()}
+    write(file, arrays, {**identity(factor), **notes})
+
+
+def with_arrays(factor, arrays):
+    """A factor with the arrays of a file of weights. Raises ValueError for those of another factor.
+
+    Weights are named FACTOR/network/PATH and FACTOR/embedding/PATH. Files of earlier versions have the class
+    of the network in place of "network". Training leaves whole numbers unrounded, and they are rounded here.
+    """
+    weights = {}
+    for path, x in arrays.items():
+        _, part, *rest = path.split("/")
+        part = "embedding" if part == "embedding" else "network"
+        weights["/".join((part, *rest))] = x
+    if misfit := factor.misfit(weights):
+        raise ValueError(misfit)
+    factor = factor.with_weights(weights)
+    for path, x in factor.kernels().items():
+        if not np.isfinite(x).all():
+            raise ValueError(f"{path.replace('/kernel', '/v')}, which cannot be normalized")
+    return factor.with_rounded_weights() if factor.rounded else factor
 
 
 def read_weights(file, expected_notes):
@@ -156,6 +177,6 @@ def fingerprint(model):
     """Hexadecimal SHA-256 of a model's description and weights."""
     digest = hashlib.sha256(json.dumps(model.description(), sort_keys=True).encode())
     for factor in model.factors.values():
-        for weight in factor.weights:
+        for weight in factor.weights.values():
             digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.base.inputs import METHODS, check_images
-from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.batches import NUMPY
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
 
@@ -42,12 +42,11 @@ def sample(model, request, given, known, mask, particles=1, *, own=None):
     if known is not None or mask is not None:
         kept = kept_pixels(model, known, mask, batch, given, size)
     height, width = size
-    return in_batches(
-        lambda rows: draw(model, *rows, particles),
+    return NUMPY.in_batches(
+        functools.partial(draw, model, particles=particles),
         (request._replace(size=size), given, kept),
         (particles * height, width),
         jit_compile=request.jit_compile,
-        by_tensors=False,
     )
 
 
@@ -68,8 +67,7 @@ def checked(model, request, count=None):
     seeds = arguments.array("seeds", seeds)
     shifts = arguments.array("log_scale_shift", request.log_scale_shift)
     fits = not any(map(arrays.is_symbolic, (seeds, shifts)))
-    fits = fits and not any(factor.is_recording() for factor in model.factors.values())
-    expected = "seeds, log_scale_shift and weights that have values"
+    expected = "seeds and log_scale_shift that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
     seeds, shifts = np.asarray(seeds), np.asarray(shifts)
@@ -114,7 +112,8 @@ def draw(model, request, given=None, kept=None, particles=1):
     for name in names_from(model, drawn):
         fields = (kept or {}).get(name, {})
         own = request._replace(size=sizes[name], auxiliary=image, **fields)
-        image = drawn[name] = draw_factor(model, model.factors[name], own)
+        factor = model.factors[name]
+        image = drawn[name] = factor.draw(_with_noise(model, factor, own))
         if request.particles is not None:
             request.particles.images.append(image)
     return drawn
@@ -122,11 +121,15 @@ def draw(model, request, given=None, kept=None, particles=1):
 
 def draw_factor(model, factor, request):
     """The images of a factor, named as one of the chain's, for its own `DrawRequest`."""
+    return factor.draw(_with_noise(model, factor, request))
+
+
+def _with_noise(model, factor, request):
     stream, bounded = model.position(factor.name), request.within is not None
     if request.particles is not None:
         stream = request.particles.streams(stream)
     noise = Noise(factor, request.seeds, stream, request.size, mode=request.mode, bounded=bounded)
-    return factor.draw(request._replace(noise=noise))
+    return request._replace(noise=noise)
 
 
 def names_from(model, given):
@@ -263,7 +266,7 @@ class Noise:
         likelihood, self._seeds, self._stream = factor.likelihood, seeds, stream
         bounded = bounded or factor.fixed_sum is not None
         noise_size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
-        self._shape, self._dtype = (*size, noise_size), factor.variable_dtype
+        self._shape, self._dtype = (*size, noise_size), factor.dtype
         self._latest = None, None
         self._from_uniforms = lambda uniforms: likelihood.noise(uniforms, mode, bounded)
 

@@ -18,7 +18,7 @@ from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import check_images
 from pixelcnn_aux.base.resizing import resize
-from pixelcnn_aux.factors.conditional import in_bits_per_dim
+from pixelcnn_aux.factors.factor import in_bits_per_dim
 from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, sample
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 

@@ -69,7 +69,7 @@ class Canvas:
         self.images = arrays.with_pixels(self.images, rows, columns, pixels)
         if factor.watch:
             factor.watch(self.images)
-        x = factor.network_inputs(pixels, remainders and remainders.center())
+        x = factor.pixels_input(pixels, remainders and remainders.center())
         if remainders:
             remainders.decided(pixels)
         return x

@@ -24,7 +24,7 @@ class GroupScan:
         self.network, self.group, self._index = factor.network, None, -1
         self.lattice = (batch, *sums.num_blocks(request.size, self.network.side))
         like = request.noise if in_graph else np.empty(0)
-        self._ones = arrays.zeros((*self.lattice, 1), like, factor.variable_dtype) + 1
+        self._ones = arrays.zeros((*self.lattice, 1), like, factor.dtype) + 1
         self._remainders = remainders_of(factor, request)
         self._exists = sums.existing_by_place(request.size, self.network.side)
         self._pixels, self._inputs = [], []  # by place
@@ -100,7 +100,7 @@ class GroupScan:
     def decided(self, pixels):
         """Records the group's pixels, [B, h, w, C]; values in blocks of other groups are ignored."""
         remainders = self.remainders()
-        x = self._factor.network_inputs(pixels, remainders and remainders.center())
+        x = self._factor.pixels_input(pixels, remainders and remainders.center())
         if self._exists is not None:
             x = x * arrays.cast(self._exists[self.group.place], x.dtype)
         for by_place, new in ((self._pixels, pixels), (self._inputs, x)):

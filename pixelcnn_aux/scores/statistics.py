@@ -7,7 +7,7 @@ import numpy as np
 
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.base.arguments import ArrayLike
-from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.batches import NUMPY
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.scores.typical import Scores, Typical
@@ -64,8 +64,8 @@ def bits(model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None
          AI-Generated Images. _ECCV_, 2024.
     """
 
-    def evaluate(rows):
-        nats = model.pixel_nats(*rows)
+    def evaluate(images, condition):
+        nats = model.pixel_nats(images, condition)
         return {name: [arrays.sum(x, axis=(1, 2)) for x in own] for name, own in nats.items()}
 
     checked = model.checked(images)
@@ -74,7 +74,7 @@ def bits(model: "AuxiliaryModel", images: ArrayLike, condition: ArrayLike | None
     scores: Scores = {"bits": {}, "bits_less_entropy": {}, "bound_less_exact": {}}
     dims = math.prod(shape)
     # In batches, so that only sums over pixels are kept.
-    for name, nats in in_batches(evaluate, rows, shape[:2], by_tensors=False).items():
+    for name, nats in NUMPY.in_batches(evaluate, rows, shape[:2]).items():
         log_prob, bound, entropy = (np.asarray(x, float) / (math.log(2.0) * dims) for x in nats)
         scores["bits"][name] = -log_prob
         scores["bits_less_entropy"][name] = -log_prob - entropy

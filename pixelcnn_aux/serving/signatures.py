@@ -9,7 +9,7 @@ from pixelcnn_aux import sampling
 from pixelcnn_aux.base import arguments, backend
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.inputs import DrawRequest
-from pixelcnn_aux.factors.conditional import in_bits_per_dim
+from pixelcnn_aux.factors.factor import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Names and prefixes of outputs that auxiliary images, which are named after their factors, cannot have.
@@ -59,7 +59,10 @@ def signatures(model, names=None, *, max_batch=256, jit_compile=False):
         return module.weights[-1]
 
     model = copy.copy(model)
-    model.factors = {name: x.plain().with_tensors(variable) for name, x in model.factors.items()}
+    model.factors = {
+        name: factor.with_kernels({path: variable(x) for path, x in factor.kernels().items()})
+        for name, factor in model.factors.items()
+    }
     served = _served(model, max_batch, jit_compile)
     functions = {name: _concrete(*served[name], max_batch) for name in names}
     default = "sample" if "sample" in functions else names[0]

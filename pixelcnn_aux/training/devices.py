@@ -162,10 +162,8 @@ def mixed_policy():
 
 
 def policy_of(config, name, is_mixed):
-    """The mixed-precision policy of a factor, recorded or new, if it `is_mixed` or was built so; or None."""
-    folder, factor = config.folder[name], config.model.factors[name]
-    if factor.compute_dtype != factor.variable_dtype:  # by Keras's global policy
-        return f"mixed_{factor.compute_dtype}"
+    """The mixed-precision policy of a factor, recorded or new, if it `is_mixed`; or None."""
+    folder = config.folder[name]
     if not is_mixed:
         return None
     policy = (folder.recorded_training() or {}).get("policy")

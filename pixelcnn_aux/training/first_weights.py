@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux import layers, networks
+from pixelcnn_aux import networks
 from pixelcnn_aux.base import arguments, disk, serialization
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.runs import hub, tensors, trained
@@ -26,7 +26,7 @@ def source(init, model, folder, names):
 
 
 def fitting(init, model, names, *, new, seed=0, as_loaded=False):
-    """Initial weights of the `new` factors that the run `init` fits: dict, name -> list of arrays.
+    """Initial weights of the `new` factors that the run `init` fits: dict, name -> path -> array.
 
     A factor may start from a narrower one, and then computes the same: `seed` draws its new channels. It may
     start from one with another condition or without: its own condition's weights are then zero, so that it
@@ -38,20 +38,19 @@ def fitting(init, model, names, *, new, seed=0, as_loaded=False):
         if misfit := _misfit(model, run, name, widens=True):
             print(f"{name}: new first weights, since {init} has {misfit}", flush=True)
             continue
-        factor, earlier = model.factors[name].as_keras(), run.factors[name].as_keras()
-        shared = _shared_weights(earlier, factor)
-        axes = {id(layer.v): layer.kernel_output_axis for layer in layers.normalized_layers(factor)}
+        factor, earlier = model.factors[name], run.factors[name]
+        shared, transposed = _shared(earlier, factor), _transposed(factor)
         draws = np.random.default_rng([seed % 2**64, *name.encode()])
-        weights[name] = [
-            _widened(shared[key], weight, axes.get(id(weight), -1), _width(earlier), draws)
-            if key in shared
-            else np.zeros(weight.shape, weight.dtype)
-            for key, weight in serialization.named_weights(factor).items()
-        ]
+        weights[name] = {x: np.zeros(y.shape, factor.dtype) for x, y in factor.shapes.items()}
+        for path in shared:
+            array, output_axis = earlier.weights[path], -1 - (path in transposed)
+            shape = factor.shapes[path].shape
+            weights[name][path] = _widened(array, path, shape, output_axis, _width(earlier), draws)
         is_own = as_loaded and name not in model.untrained
-        fits = not is_own or all(map(np.array_equal, weights[name], factor.get_weights()))
+        own = factor.weights if is_own else {}
+        fits = all(np.array_equal(weights[name][path], x) for path, x in own.items())
         expected = f"factor {name!r} with the weights of the run that it was loaded from, {init}"
-        received = "changed ones, as load(best=True), fit, set_weights and training leave them"
+        received = "changed ones, as load(best=True), with_factor and training leave them"
         remedy = "Reload the model, or give init, a run that has the weights to start from"
         expect(fits, expected, received, remedy)
         print(f"{name}: first weights from {init}", flush=True)
@@ -69,35 +68,38 @@ def preset_like(init, *names):
     """First preset of the named models with the networks of the run `init`: (model, preset), or ()."""
     run = load(init)
     run.untrained = ()  # networks are compared, not weights
-    with layers.counting_parameters():
-        for name in names:
-            for preset, chosen in presets.BY_MODEL[name].items():
-                model = chosen.constructor(**chosen.model)
-                pair = (x.factors.values() for x in (model, run))
-                own, theirs = ([factor.keras_class() for factor in x] for x in pair)
-                if own == theirs and not any(_misfit(model, run, x) for x in model.factors):
-                    return name, preset
+    for name in names:
+        for preset, chosen in presets.BY_MODEL[name].items():
+            model = chosen.constructor(**chosen.model)
+            pair = (x.factors.values() for x in (model, run))
+            own, theirs = ([factor.rounded for factor in x] for x in pair)
+            if own == theirs and not any(_misfit(model, run, x) for x in model.factors):
+                return name, preset
     return ()
 
 
-def _shared_weights(factor, other):
-    """dict, name -> weight; without the condition's weights if the other factor's condition differs."""
-    weights = serialization.named_weights(factor)
+def _shared(factor, other):
+    """dict, path -> shape; without the condition's weights if the other factor's condition differs."""
+    shapes = {path: weight.shape for path, weight in factor.shapes.items()}
     if serialization.serialize(factor.condition) == serialization.serialize(other.condition):
-        return weights
-    conditional = [id(layer.h) for layer in layers.normalized_layers(factor)]
-    return {name: weight for name, weight in weights.items() if id(weight) not in conditional}
+        return shapes
+    return {path: shape for path, shape in shapes.items() if not path.endswith("/h")}
+
+
+def _transposed(factor):
+    """The paths of kernels of transposed convolutions, whose output channels are the last but one axis."""
+    layers = factor.layers()
+    _ = factor.with_layers(layers).modules
+    return {f"{path}/v" for path, layer in layers.made_layers.items() if layer.transposed}
 
 
 def _misfit(model, run, name, widens=False):
     """Returns why a factor cannot start from a run's weights; "" if it can. `widens` allows narrower ones."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
-    own, theirs = model.factors[name].as_keras(), run.factors[name].as_keras()
-    weights = _shared_weights(own, theirs), _shared_weights(theirs, own)
-    shapes = [[tuple(weight.shape) for weight in x.values()] for x in weights]
+    own, theirs = model.factors[name], run.factors[name]
     widens = widens and 0 < _width(theirs) < _width(own)
-    if shapes[0] != shapes[1] and not widens:
+    if _shared(own, theirs) != _shared(theirs, own) and not widens:
         return "other shapes"
 
     def meaning(model):
@@ -113,30 +115,29 @@ def _misfit(model, run, name, widens=False):
 
 def _width(factor):
     """The filters of a factor's networks, if they are the same and known to be widened; else 0."""
-    parts = [part.module for part in factor.networks()]
+    parts = [*factor.definitions.values()]
     known = all(type(part) in (networks.PixelCNN, networks.Embedding) for part in parts)
     widths = {part.filters for part in parts} if known else {0}
     return widths.pop() if len(widths) == 1 else 0
 
 
-def _widened(earlier, weight, output_axis, width, draws):
-    """A narrower factor's weight in the shape of `weight`: Net2Net (Chen et al., 2016) for channels.
+def _widened(array, path, shape, output_axis, width, draws):
+    """A narrower factor's weight in a shape: Net2Net (Chen et al., 2016) for channels.
 
     New channels follow each `width` old ones, which do not see them at first: their kernels there are zero.
     Kernels of new channels are random, and as long as old ones.
     """
-    array, shape = np.asarray(earlier.value), tuple(weight.shape)
     if array.shape == shape:
         return array
     kept = []
     for old, new in zip(array.shape, shape):
         segment, channel = np.divmod(np.arange(old), width)
         kept.append(segment * (new * width // old) + channel)
-    if weight.name == "v":
+    if path.endswith("/v"):
         length = np.sqrt(np.sum(np.square(array)) / array.shape[output_axis])
         wide = draws.normal(size=shape) * length / np.sqrt(np.prod(shape) / shape[output_axis])
     else:
-        wide = np.full(shape, np.mean(array) if weight.name == "g" else 0.0)
+        wide = np.full(shape, np.mean(array) if path.endswith("/g") else 0.0)
     np.moveaxis(wide, output_axis, 0)[kept[output_axis]] = 0.0
     wide[np.ix_(*kept)] = array
     return wide.astype(array.dtype)

@@ -20,6 +20,7 @@ from pixelcnn_aux.base import arguments, backend, disk
 from pixelcnn_aux.base.arguments import ImageSource, PathLike
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import duration
+from pixelcnn_aux.factors import checks
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import devices, first_weights
@@ -69,7 +70,8 @@ def train(
     is this workdir. All others are drawn from the seed, whatever weights the model has.
 
     Args:
-      model: `AuxiliaryModel`; each factor receives its averaged weights once it is trained.
+      model: `AuxiliaryModel`; each factor is replaced by one with averaged weights once it is trained. Frozen
+        weights stay as they are: see `Factor.with_frozen`.
       training: `Training` for every factor; a dict, name -> `Training`; or a `Preset`.
       images, validation_images: full images, uint8 or uint16 [N, H, W, C]; `data.Images`; or anything else
         that `data.as_images` accepts, such as a `tf.data.Dataset` or a sequence. Conditional models use their
@@ -87,9 +89,9 @@ def train(
       init: workdir of another run, or name of a `pretrained` model, to initialize all factors from whose
         weights have the same meaning there, and the same shapes or, in PixelCNN++, fewer filters.
       profile: bool, whether to trace a few steps of each factor into its logs (`Profile`).
-      callbacks: `keras.callbacks.Callback`s, called on the chief for each factor. Their `model` is the factor
-        with the weights in training, not the averages; they must not change it. `on_epoch_end` gets the row
-        of metrics.csv, and its bits as "loss" and "val_loss", after the checkpoint is written;
+      callbacks: `keras.callbacks.Callback`s, called on the chief for each factor. Their `model` is the Keras
+        model with the weights in training, not the averages; they must not change it. `on_epoch_end` gets the
+        row of metrics.csv, and its bits as "loss" and "val_loss", after the checkpoint is written;
         `on_train_batch_end` gets the step's "bits_per_dim" and "gradient_norm", up to eight steps later.
         `on_train_begin`, `on_train_end` and `on_epoch_begin` are called too. `stop_training` ends the factor
         after the epoch.
@@ -110,6 +112,8 @@ def train(
         different arguments. Nothing is overwritten.
     """
     arguments.instance("model", model, AuxiliaryModel)
+    # Again, since graphs evaluate transforms now.
+    checks.check_chain([*model.factors.values()], model.transforms, model.image_size)
     names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
     trainings = _trainings(training, model, names)
     hosts = Hosts(strategy)
@@ -141,6 +145,7 @@ def train(
         initial = first_weights.fitting(config.init, model, names, **options)
     description = {"seed": config.seed, "model": model.description()}
     shared = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
+    shared["frozen"] = [model.factors[name].frozen for name in names]
     for field in dataclasses.fields(Training):
         shared[field.name] = [getattr(settings, field.name) for settings in trainings.values()]
     # Only the chief compares these with the folder.
@@ -153,7 +158,7 @@ def train(
         trainings = {x: old.lasting(config.times["times"]) for x, old in trainings.items()}
     for name in names:
         average = _train_factor(config, name, trainings[name], initial.get(name))
-        model.factors[name].set_weights(average.get_weights())
+        model.factors[name] = average
         model.untrained = tuple(other for other in model.untrained if other != name)
 
 
@@ -228,10 +233,12 @@ def _train_factor(config, name, training, initial):
             config.check_images(folder.recorded_training())
             settings = dataclasses.asdict(training) | {"mixed_precision": policy is not None}
             settings |= {"policy": policy, "init": config.init, **config.times}
+            if frozen := config.model.factors[name].frozen:
+                settings["frozen"] = list(frozen)
             folder.record_training(settings | config.recorded_images)
         state = TrainingState(config, name, training, policy, initial)
         config.say(
-            f"{name}: {state.average.count_params():,} parameters, {state.factor.dtype_policy.name}, "
+            f"{name}: {state.average.num_parameters:,} parameters, {state.keras_model.dtype_policy.name}, "
             f"step {state.step:,} of {training.steps:,}"
         )
         if state.step < training.steps:
@@ -253,9 +260,9 @@ def _run_epochs(state):
     samples = Samples(state)
     pace = None
     # Callbacks read and set these, as under Keras's own `fit`.
-    state.factor.optimizer, state.factor.stop_training = state.optimizer, False
+    state.keras_model.optimizer, state.keras_model.stop_training = state.optimizer, False
     config.call("set_params", {"epochs": training.epochs, "steps": training.steps_per_epoch})
-    config.call("set_model", state.factor)
+    config.call("set_model", state.keras_model)
     config.call("on_train_begin")
     with (
         data.Prefetched(batches) as batches,
@@ -301,7 +308,7 @@ def _run_epochs(state):
 def _stopped_by_callback(state):
     if not state.config.callbacks:
         return False
-    (stops,) = state.config.hosts.from_chief([np.float32(state.factor.stop_training)])
+    (stops,) = state.config.hosts.from_chief([np.float32(state.keras_model.stop_training)])
     if stops:
         state.config.say(f"{state.name}: stopped by a callback after step {state.step:,}")
     return bool(stops)
@@ -358,7 +365,9 @@ def _validation_bits(state):
     height, width = model.sizes(images.take([0]).shape[1:3])[state.name]
     # All epochs use the same graph, so all their pixels decide whether to trace one.
     pixels = state.training.epochs * images.num_images * height * width
-    bits = mean_bits(state.average, inputs(), "graph" if pixels >= batches.MUCH else None)
+    bits = mean_bits(
+        state.average, inputs(), "graph" if pixels >= batches.GRAPH_BREAK_EVEN else None
+    )
     if not math.isfinite(bits):
         state.fail("finite bits of the validation images", f"after step {state.step:,}", bits)
     return bits

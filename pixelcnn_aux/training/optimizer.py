@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from pixelcnn_aux import layers
 from pixelcnn_aux.base import backend
 from pixelcnn_aux.base.serialization import register
 
@@ -23,12 +22,12 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
-def make_optimizer(factor, training):
-    """The optimizer for a factor's `Training`."""
+def make_optimizer(keras_model, training):
+    """The optimizer for a `KerasFactor`, by its `Training`."""
     rate = learning_rate(training)
     if training.muon_ratio is None:
         return AveragingAdam(rate)
-    return AveragingMuon(rate, hidden_kernels(factor), training.muon_ratio)
+    return AveragingMuon(rate, hidden_kernels(keras_model), training.muon_ratio)
 
 
 def learning_rate(training):
@@ -232,9 +231,33 @@ def orthogonalized(matrices):
     return ops.matmul(x, product) if is_tall else ops.matmul(product, x)
 
 
-def hidden_kernels(factor):
-    """Positions, among the trainable variables, of the kernels nested two levels deep in the networks."""
-    parts = [part for network in factor.networks() for part in network.layers]
-    deeper = [part for part in parts if not isinstance(part, layers.WeightNorm)]
-    positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}
-    return [positions[id(layer.v)] for part in deeper for layer in layers.normalized_layers(part)]
+def hidden_kernels(keras_model):
+    """Positions, among the trainable variables, of the kernels in the streams of the networks."""
+    # PART/STREAM/STEP/v or deeper; first and last layers are PART/LAYER/v.
+    is_hidden = {
+        id(variable): path.endswith("/v") and path.count("/") > 2
+        for path, variable in keras_model.by_path.items()
+    }
+    return [k for k, x in enumerate(keras_model.trainable_variables) if is_hidden[id(x)]]
+
+
+def named_variables(optimizer, paths):
+    """All variables of an optimizer, for weights with these paths: name -> variable.
+
+    Names are optimizer/KIND/PATH, or optimizer/NAME and optimizer/scale/NAME, of the scale of the loss, for
+    those that belong to no weight.
+    """
+    adam = getattr(optimizer, "inner_optimizer", optimizer)
+    kinds = {"momentum": adam._momentums, "velocity": adam._velocities, "average": adam.averages}
+    named = {
+        f"optimizer/{kind}/{path}": x
+        for kind, variables in kinds.items()
+        for path, x in zip(paths, variables, strict=True)
+        if x is not None
+    }
+    known = {id(x) for x in named.values()}
+    inner = {id(x) for x in adam.variables}
+    for x in optimizer.variables:
+        if id(x) not in known:  # one that scales the loss has variables of the same names
+            named[f"optimizer/{'' if id(x) in inner else 'scale/'}{x.name}"] = x
+    return named

@@ -1,6 +1,11 @@
 """Training state and its checkpoints: weights, dropout generators, optimizer with averages, and seconds.
 
-A checkpoint is a sealed file of arrays (`runs.tensors`), independent of the Keras backend.
+A checkpoint is a sealed file of arrays (`runs.tensors`), independent of the Keras backend:
+
+    network/PATH, embedding/PATH      weights in training
+    seeds/PATH                        states of the generators of dropout's masks
+    optimizer/KIND/PATH               momenta, velocities and averages of weights
+    optimizer/NAME, seconds           the optimizer's other variables, and the time of training
 """
 
 import os
@@ -13,10 +18,12 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-from pixelcnn_aux.base import disk
+from pixelcnn_aux.base import arrays, disk
+from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.training import steps
 from pixelcnn_aux.training.config import CONDITION_DROPOUT
+from pixelcnn_aux.training.optimizer import named_variables
 
 _NAME = re.compile(r"step-([0-9]+)\.safetensors")
 
@@ -25,14 +32,15 @@ class TrainingState:
     """A factor's training state, new or restored from its last checkpoint.
 
     Attributes:
-      take: the training step (`steps.make`), which updates `factor` and `optimizer`.
+      take: the training step (`steps.make`), which updates `keras_model` and `optimizer`.
+      keras_model: `KerasFactor`, the weights in training.
       average: `Factor` with the averaged weights, in the model's precision.
       step: int, the number of steps taken.
       saved: float, `time.monotonic()` when the state was last saved or made.
     """
 
     def __init__(self, config, name, training, policy=None, initial=None):
-        """A new state has the weights `initial`, a list of arrays, or draws them from the seed if None."""
+        """A new state has the weights `initial`, path -> array, or draws them from the seed if None."""
         self.config, self.name, self.training = config, name, training
         self.folder = config.folder[name]
         self.validation_images = config.validation_images
@@ -43,38 +51,56 @@ class TrainingState:
         keras.utils.set_random_seed(self.seed)
 
         is_new = not find_checkpoints(self.folder.checkpoints)
-        self.average = self._new_factor(initial, is_new)
-        weights = config.hosts.from_chief(self.average.get_weights())
+        factor = self._first(initial) if is_new else config.model.factors[name]
+        weights = config.hosts.from_chief([*factor.weights.values()])
+        self.average = factor.with_weights(dict(zip(factor.weights, weights)))
         options = {"strategy": config.hosts.strategy, "policy": policy, "remat": config.remat}
-        self.take = steps.make(config.model, name, weights, training, **options)
-        self.factor = self.take.factor
-        self.optimizer = self.take.optimizer
+        self.take = steps.make(config.model, self.average, training, **options)
+        self.keras_model, self.optimizer = self.take.keras_model, self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
-
+        trained = {id(x) for x in self.keras_model.trainable_variables}
+        paths = self.keras_model.by_path.items()
+        self._trained = [path for path, x in paths if id(x) in trained]
+        seeds = {f"seeds/{path}": x.state for path, x in self.keras_model.seeds.items()}
         self._variables = {
-            **{f"factor/{k}": variable for k, variable in enumerate(self.factor.variables)},
-            **{f"optimizer/{k}": variable for k, variable in enumerate(self.optimizer.variables)},
-            "seconds/0": self._seconds,
+            **self.keras_model.by_path,
+            **seeds,
+            **named_variables(self.optimizer, self._trained),
+            "seconds": self._seconds,
         }
         self._identity = tensors.identity(self.average)
         self.step = 0
         self._saved_step = None
         if not is_new:
-            self.step = restore_checkpoint(self.folder.checkpoints, self._variables, self._identity)
+            self.step = restore_checkpoint(
+                self.folder.checkpoints, self._variables, self._identity, self._earlier_names()
+            )
             self._saved_step = self.step
         config.hosts.check_agree(step=self.step)
         self.saved = time.monotonic()
         self._copy_averages()
 
-    def _new_factor(self, initial, is_new):
+    def _first(self, initial):
+        """The factor with its first weights."""
         model = self.config.model
-        factor = model.new_factor(self.name, model.factors[self.name].variable_dtype)
-        if is_new and initial:
-            factor.set_weights(initial)
-        elif is_new:
-            factor.initialize_from_data(model.inputs(*next(self.batches(0)))[self.name])
-        return factor
+        factor = model.factors[self.name]
+        if initial:
+            return factor.with_weights(initial)
+        inputs = model.inputs(*next(self.batches(0)))[self.name]
+        tensors_of = (x if x is None else arrays.tensor(x) for x in inputs)
+        return factor.with_new_weights(self.seed).fitted_to(Inputs(*tensors_of))
+
+    def _earlier_names(self):
+        """The names of variables in checkpoints of versions up to 0.2, which numbered them."""
+        seeds = {path: f"seeds/{path}" for path in self.keras_model.seeds}
+        paths = [
+            seeds.get(x, x) for x, record in self.average.recorded.items() if record is not None
+        ]
+        ids = {id(x): name for name, x in self._variables.items()}
+        names = {name: f"factor/{k}" for k, name in enumerate(paths)}
+        names |= {ids[id(x)]: f"optimizer/{k}" for k, x in enumerate(self.optimizer.variables)}
+        return {**names, "seconds": "seconds/0"}
 
     def batches(self, first_step, rows=slice(None)):
         """Iterator over the arguments of `take` from a step on, for some rows of each global batch."""
@@ -106,15 +132,15 @@ class TrainingState:
         self.take.sync()
         self._seconds.assign(seconds)
         self._copy_averages()
-        for mean in self.average.trainable_variables:
-            if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
-                when, received = f"after step {self.step:,}", f"NaN or Inf in {mean.path}"
+        for path, mean in self.average.weights.items():
+            if not np.isfinite(mean).all():
+                when, received = f"after step {self.step:,}", f"NaN or Inf in {path}"
                 self.fail("finite weights", when, received)
 
     def _copy_averages(self):
-        averages = self._adam.averages
-        for mean, average in zip(self.average.trainable_variables, averages, strict=True):
-            mean.assign(ops.convert_to_numpy(average.value))
+        averages = (ops.convert_to_numpy(x.value) for x in self._adam.averages)
+        averages = dict(zip(self._trained, averages, strict=True))
+        self.average = self.average.with_weights({**self.average.weights, **averages})
 
     def save(self):
         """Writes a checkpoint, on the chief alone."""
@@ -153,24 +179,28 @@ def find_checkpoints(folder):
 
 def save_checkpoint(folder, step, variables, identity, *, before=None):
     """Writes a step's variables, a dict by name, and removes all checkpoints but this one and `before`."""
-    arrays = {name: ops.convert_to_numpy(x.value) for name, x in variables.items()}
-    tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.RESUME)
+    values = {name: ops.convert_to_numpy(x.value) for name, x in variables.items()}
+    tensors.write(checkpoint_file(folder, step), values, {**identity, "step": step}, disk.RESUME)
     with disk.explained(f"to remove old checkpoints from {folder}", disk.RESUME):
         for other, old in find_checkpoints(folder):
             if other not in (step, before):
                 old.unlink()
 
 
-def restore_checkpoint(folder, variables, identity):
+def restore_checkpoint(folder, variables, identity, earlier_names):
     """Assigns the newest intact checkpoint to variables, a dict by name, and returns its step.
 
-    Raises ValueError if there is none.
+    `earlier_names`, a dict by name, are those in checkpoints of earlier versions. Raises ValueError if there
+    is no intact checkpoint.
     """
     damaged = []
     for step, path in find_checkpoints(folder):
         try:
-            arrays, _ = tensors.read(path, {**identity, "step": step})
-            tensors.assign(variables, arrays)
+            saved, _ = tensors.read(path, {**identity, "step": step})
+            named = variables
+            if "factor/0" in saved:
+                named = {earlier_names[name]: x for name, x in variables.items()}
+            tensors.assign(named, saved)
         except ValueError as error:
             damaged.append(f"{path} ({error})")
             continue

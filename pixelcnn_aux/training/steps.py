@@ -11,7 +11,6 @@ import contextlib
 import keras
 import numpy as np
 
-from pixelcnn_aux import layers
 from pixelcnn_aux.base import backend
 from pixelcnn_aux.training.optimizer import make_optimizer
 
@@ -21,22 +20,22 @@ else:
     import jax
 
 
-def make(model, name, weights, training, *, strategy, policy=None, remat=False):
-    """Returns the training step of a new factor with these weights, a `_Step`: a function of a batch."""
+def make(model, factor, training, *, strategy, policy=None, remat=False):
+    """Returns the training step of a model's factor from its weights, a `_Step`: a function of a batch."""
     with strategy.scope() if strategy else contextlib.nullcontext():
-        factor = model.new_factor(name, policy)
-        factor.set_weights(weights)
-        optimizer = make_optimizer(factor, training)
-        if factor.dtype_policy.name == "mixed_float16":
+        keras_model = factor.keras_model(policy)
+        optimizer = make_optimizer(keras_model, training)
+        if keras_model.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(factor.trainable_variables)
+        optimizer.build(keras_model.trainable_variables)
     step = _TensorFlowStep if backend.NAME == "tensorflow" else _JaxStep
-    return step(model, factor, optimizer, strategy, training.accumulate, remat)
+    return step(model, keras_model, optimizer, strategy, training.accumulate, remat)
 
 
 class _Step:
-    def __init__(self, model, factor, optimizer, strategy, accumulate, remat):
-        self.model, self.factor, self.optimizer = model, factor, optimizer
+    def __init__(self, model, keras_model, optimizer, strategy, accumulate, remat):
+        self.model, self.keras_model, self.optimizer = model, keras_model, optimizer
+        self.dtype = keras_model.variable_dtype
         self.strategy, self.accumulate, self.remat = strategy, accumulate, remat
 
     def micro_batches(self, batch):
@@ -47,9 +46,9 @@ class _Step:
 class _TensorFlowStep(_Step):
     def __init__(self, *args):
         super().__init__(*args)
-        self.weights = [weight.value for weight in self.factor.trainable_variables]
+        self.weights = [x.value for x in self.keras_model.trainable_variables]
         with self.strategy.scope():
-            self._squares = tf.Variable(tf.zeros([], self.factor.variable_dtype), trainable=False)
+            self._squares = tf.Variable(tf.zeros([], self.dtype), trainable=False)
         # The optimizer sees gradients summed over replicas, so the norm needs no second reduction.
         getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = lambda gradient: (
             self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
@@ -90,7 +89,7 @@ class _TensorFlowStep(_Step):
                 loss, gradients = self._loss_and_gradients([x[index] for x in parts])
                 return index + 1, *(x + y for x, y in zip(sums, (loss, *gradients)))
 
-            zeros = [tf.zeros([], self.factor.variable_dtype), *map(tf.zeros_like, self.weights)]
+            zeros = [tf.zeros([], self.dtype), *map(tf.zeros_like, self.weights)]
             _, *sums = tf.while_loop(
                 lambda index, *_: index < self.accumulate, add, [0, *zeros], parallel_iterations=1
             )
@@ -102,14 +101,17 @@ class _TensorFlowStep(_Step):
             nan = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # or 0
             replica = tf.distribute.get_replica_context()
             gradients[0] += replica.all_reduce(tf.distribute.ReduceOp.SUM, nan)
-        self.optimizer.apply(gradients, self.factor.trainable_variables)
+        if gradients:
+            self.optimizer.apply(gradients, self.keras_model.trainable_variables)
+        else:  # everything is frozen
+            self.optimizer.iterations.assign_add(1)
         return loss
 
     def _loss_and_gradients(self, batch):
-        inputs = self.model.inputs(*batch)[self.factor.name]
-        with tf.GradientTape() as tape, layers.context(remat=self.remat):
-            params = self.factor(inputs, training=True)
-            loss = self.factor.compute_loss(inputs, inputs.images, params)
+        inputs = self.model.inputs(*batch)[self.keras_model.name]
+        with tf.GradientTape() as tape:
+            params = self.keras_model(inputs, training=True, remat=self.remat)
+            loss = self.keras_model.compute_loss(inputs, inputs.images, params)
             scaled = self.optimizer.scale_loss(loss)
         zeros = tf.UnconnectedGradients.ZERO  # for weights that do not affect the loss
         if tf.executing_eagerly():  # while debugging functions
@@ -126,8 +128,8 @@ class _TensorFlowStep(_Step):
 class _JaxStep(_Step):
     def __init__(self, *args):
         super().__init__(*args)
-        factor, optimizer = self.factor, self.optimizer
-        weights, buffers = factor.trainable_variables, factor.non_trainable_variables
+        keras_model, optimizer = self.keras_model, self.optimizer
+        weights, buffers = keras_model.trainable_variables, keras_model.non_trainable_variables
         self.variables = (weights, buffers, optimizer.variables)
         self._replicated = self._split = None
         if self.strategy:
@@ -163,12 +165,11 @@ class _JaxStep(_Step):
         weights, buffers, optimizer_state = state
 
         def loss_of(weights, buffers, batch):
-            inputs = self.model.inputs(*batch)[self.factor.name]
-            with layers.context(remat=self.remat):
-                params, buffers = self.factor.stateless_call(
-                    weights, buffers, inputs, training=True
-                )
-            loss = self.factor.compute_loss(inputs, inputs.images, params)
+            inputs = self.model.inputs(*batch)[self.keras_model.name]
+            params, buffers = self.keras_model.stateless_call(
+                weights, buffers, inputs, training=True, remat=self.remat
+            )
+            loss = self.keras_model.compute_loss(inputs, inputs.images, params)
             with keras.StatelessScope(zip(self.optimizer.variables, optimizer_state)):
                 return self.optimizer.scale_loss(loss), (loss, buffers)
 

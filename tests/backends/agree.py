@@ -26,8 +26,6 @@ from keras import ops
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.base import backend
-from pixelcnn_aux.base.inputs import Inputs
-from pixelcnn_aux.factors.array_factor import ArrayFactor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, steps
@@ -68,24 +66,25 @@ MODELS = {
 }
 
 
-def gradients(factor, inputs, images):
+def gradients(keras_model, inputs, images):
     """The gradients of the mean bits per dimension with respect to all weights, as one float64 vector."""
     if backend.NAME == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            bits = factor.compute_loss(inputs, images, factor(inputs, training=False))
-        found = tape.gradient(bits, [weight.value for weight in factor.trainable_variables])
+            params = keras_model(inputs, training=False)
+            bits = keras_model.compute_loss(inputs, images, params)
+        found = tape.gradient(bits, [weight.value for weight in keras_model.trainable_variables])
     else:
         import jax
 
-        others = [variable.value for variable in factor.non_trainable_variables]
+        others = [variable.value for variable in keras_model.non_trainable_variables]
 
         def mean_bits(weights):
-            params, _ = factor.stateless_call(weights, others, inputs, training=False)
-            return factor.compute_loss(inputs, images, params)
+            params, _ = keras_model.stateless_call(weights, others, inputs, training=False)
+            return keras_model.compute_loss(inputs, images, params)
 
-        weights = [weight.value for weight in factor.trainable_variables]
+        weights = [weight.value for weight in keras_model.trainable_variables]
         found = jax.jit(jax.grad(mean_bits))(weights)
     return np.concatenate([np.ravel(ops.convert_to_numpy(x)).astype(np.float64) for x in found])
 
@@ -122,12 +121,11 @@ def evaluated(name, model, by="graph"):
     images, condition = images_and_condition(name, model)
     nats = model.log_probs(images, condition, by=by)
     result = {f"{name}/nats": x for name, x in nats.items()}
+    entropies = model.pixel_nats(images, condition, by=by)
     drawn = model.sample([[0, 1], [2, 3], [-4, 5]], condition=condition)
+    result |= {f"{name}/entropies": x.entropy for name, x in entropies.items()}
     for name, inputs in model.inputs(images, condition).items():
         result[f"{name}/drawn"], result[f"{name}/image"] = drawn[name], inputs.images
-        if not isinstance(model.factors[name], ArrayFactor):
-            inputs = Inputs(*(None if x is None else ops.convert_to_tensor(x) for x in inputs))
-        result[f"{name}/entropies"] = model.factors[name].pixel_nats(inputs).entropy
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
 
 
@@ -137,7 +135,7 @@ def differentiated(name, model):
     result = {}
     for name, factor in model.factors.items():
         inputs = factor.inputs(model.inputs(images, condition)[name])
-        result[f"{name}/gradients"] = gradients(factor, inputs, inputs.images)
+        result[f"{name}/gradients"] = gradients(factor.keras_model(), inputs, inputs.images)
     inexact = model.with_exact(False)
     result["density/nats"], result["density/gradients"] = density(inexact, images, condition)
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
@@ -173,7 +171,7 @@ def go_on(folder):
     return {
         "losses": np.array([row["bits_per_dim"] for row in rows]),
         "norms": np.array([row["gradient_norm"] for row in rows]),
-        "weights": np.concatenate([x.ravel() for x in average.get_weights()]),
+        "weights": np.concatenate([x.ravel() for x in average.weights.values()]),
     }
 
 
@@ -188,8 +186,11 @@ def write(folder):
         model = make()
         for factor in model.factors.values():
             random = np.random.default_rng(1)
-            for weight in factor.trainable_variables:  # many are zero or one at first
-                weight.assign_add(random.normal(0, 0.2, weight.shape))
+            weights = {  # many are zero or one at first
+                x: weight + random.normal(0, 0.2, weight.shape)
+                for x, weight in factor.weights.items()
+            }
+            model = model.with_factor(factor.with_weights(weights))
         RunFolder(folder / name).save_model(model)
         with helpers.eagerly():
             found = evaluated(name, model) | differentiated(name, model)
@@ -233,7 +234,7 @@ def check_a_stopped_run(folder):
         )
         model, validation = noisy(), data.Images(small)
         pa.train(model, settings, images, validation, folder / name, remat=True)
-        return np.concatenate([np.ravel(weight) for weight in model.factors[NAME].get_weights()])
+        return np.concatenate([np.ravel(weight) for weight in model.factors[NAME].weights.values()])
 
     whole = train_noisy("whole", data.Images(small))
     with contextlib.suppress(KeyboardInterrupt):
@@ -273,18 +274,18 @@ def check_overflow(folder):
     """In float16: a step that overflows leaves the weights; only the first step is compiled."""
     model = noisy()
     settings = training.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2)
-    weights = model.factors[NAME].get_weights()
-    step = steps.make(model, NAME, weights, settings, strategy=None, policy="mixed_float16")
-    factor, optimizer = step.factor, step.optimizer
+    factor = model.factors[NAME]
+    step = steps.make(model, factor, settings, strategy=None, policy="mixed_float16")
+    keras_model, optimizer = step.keras_model, step.optimizer
     images = np.repeat(IMAGES[:2, :4, :4], 2, axis=0)
     assert all(math.isfinite(x) for _ in range(3) for x in step(images))
     step.sync()
-    before = factor.get_weights()
+    before = keras_model.get_weights()
     optimizer.dynamic_scale.assign(1e30)
     loss, norm = step(images)
     step.sync()
     assert math.isfinite(loss) and math.isnan(norm), (loss, norm)
-    for one, other in zip(before, factor.get_weights(), strict=True):
+    for one, other in zip(before, keras_model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert step._step._cache_size() == 1, step._step._cache_size()
     print("steps in float16: overflow changes nothing", flush=True)
@@ -292,14 +293,13 @@ def check_overflow(folder):
 
 def compare_model(folder, name):
     assert "tensorflow" not in sys.modules
-    model, plain, wide = (pa.load(folder / name, dtype=f"float{x}") for x in (32, 32, 64))
+    model, wide = (pa.load(folder / name, dtype=f"float{x}") for x in (32, 64))
     with CHECK.assertRaisesRegex(ValueError, "^Expected JAX_ENABLE_X64=1"):
-        [factor.as_keras() for factor in wide.factors.values()]
-    model.factors = {name: factor.as_keras() for name, factor in model.factors.items()}
+        [factor.keras_model() for factor in wide.factors.values()]
     received = evaluated(name, model) | differentiated(name, model)
     if name == "grayscale" and importlib.util.find_spec("tensorflow_probability"):
         check_draws(model)
-    plain = evaluated(name, plain, "numpy")
+    plain = evaluated(name, model, "numpy")
     with np.load(folder / f"{name}.npz") as expected:
         assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
         compare_arrays(f"{name} by JAX", received, expected)

@@ -37,7 +37,9 @@ def train(folder, images=None, strategy=None, **changes):
     images, validation = images or data.Images(SMALL), data.Images(SMALL)
     pa.train(model, settings, images, validation, folder, strategy=strategy)
     print(f"{folder.name}: {time.perf_counter() - start:.1f} s", flush=True)
-    return np.concatenate([np.ravel(x) for x in model.factors[NAME].get_weights()]), losses(folder)
+    return np.concatenate([np.ravel(x) for x in model.factors[NAME].weights.values()]), losses(
+        folder
+    )
 
 
 def losses(folder):

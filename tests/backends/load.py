@@ -29,7 +29,9 @@ if __name__ == "__main__":
     model = pa.load("cifar10-pyramid")
     assert "keras" not in sys.modules
     for factor in model.factors.values():
-        factor.as_keras()
-    shapes = {weight.shape for factor in model.factors.values() for weight in factor.weights}
+        factor.keras_model()
+    shapes = {
+        weight.shape for factor in model.factors.values() for weight in factor.weights.values()
+    }
     print(f"loading compiled {len(compiled) - 1} operations for weights of {len(shapes)} shapes")
     assert 1 <= len(compiled) <= 1 + len(shapes)  # copies to the device

@@ -44,7 +44,7 @@ class ThreadsTest(helpers.TestCase):
         super().setUpClass()
         folder = helpers.temporary_folder(cls)
         helpers.make_run(folder, helpers.tiny_model())
-        cls.model, cls.of_keras = pa.load(folder), pa.load(folder)
+        cls.model = pa.load(folder)
         cls.pictures = helpers.pictures(2, size=(90, 90))  # in several threads
         cls.enterClassContext(mock.patch.object(threads, "cores", 2))
 
@@ -59,13 +59,13 @@ class ThreadsTest(helpers.TestCase):
 
     def test_keras_computes_in_no_fork_of_a_process_in_which_it_has(self):
         """It would wait for threads that a fork lacks."""
-        factor = self.of_keras.factors["image"]
-        inputs = self.of_keras.inputs(self.pictures)["image"]
-        factor(inputs)
-        error = forked(lambda: factor(inputs))
+        keras_model = self.model.factors["image"].keras_model()
+        inputs = self.model.inputs(self.pictures)["image"]
+        keras_model(inputs)
+        error = forked(lambda: keras_model(inputs))
         self.assertRegex(str(error), "Expected a process that was not forked.*a forked one.*spawn")
-        with mock.patch("pixelcnn_aux.batches.MUCH", 0):  # else by a graph
-            found = forked(lambda: np.asarray(self.of_keras.log_prob(self.pictures)))
+        with mock.patch("pixelcnn_aux.batches.GRAPH_BREAK_EVEN", 0):  # else by a graph
+            found = forked(lambda: np.asarray(self.model.log_prob(self.pictures)))
         self.assertAllEqual(found, self.model.log_prob(self.pictures))
 
     def test_threads_leave_those_of_blas_as_they_were(self):

@@ -29,7 +29,7 @@ class SpeedTest(helpers.TestCase):
             output = helpers.run_program(speed, "--batch_sizes=1", "--runs=1")
         for name, table in zip(model.factors, output.strip().split("\n\n"), strict=True):
             first, *lines = table.splitlines()
-            parameters = model.factors[name].network.count_params()
+            parameters = tools.network_parameters(model.factors[name])
             self.assertEqual(first, f"{name}: 4 x 6 pixels, {parameters:,} parameters")
             rows = [line.split() for line in lines if line.startswith("    1 ")]
             pixels = {way: int(cells[-1]) for _, way, *cells in rows}

@@ -5,7 +5,6 @@ import functools
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers
 
 SIZE = (45, 62)
 
@@ -22,14 +21,16 @@ def model(image_size=None, **changes):
 def with_weights(made):
     """A rounded model with weights that are the same on all machines."""
     for seed, factor in enumerate(made.factors.values()):
-        rng = np.random.default_rng(seed)
-        for layer in layers.normalized_layers(factor):
-            shape = layer.v.shape
-            kernel = rng.integers(-127, 128, shape) / 512  # whole already
-            layer.v.assign(kernel)
-            layer.g.assign(np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))))
-            layer.b.assign(rng.integers(-64, 65, shape[-1]) / 128)
-        factor.quantize_weights()
+        rng, weights = np.random.default_rng(seed), {}
+        for path, weight in factor.shapes.items():
+            if path.endswith("/v"):
+                kernel = rng.integers(-127, 128, weight.shape) / 512  # whole already
+                weights[path] = kernel
+            elif path.endswith("/g"):
+                weights[path] = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1))))
+            else:
+                weights[path] = rng.integers(-64, 65, weight.shape) / 128
+        made = made.with_factor(factor.with_weights(weights).with_rounded_weights())
     return made
 
 

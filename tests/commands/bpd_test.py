@@ -72,8 +72,8 @@ class ProgramTest(helpers.TestCase):
         run, best = self.folder / "chosen", helpers.tiny_model()
         helpers.make_run(run, self.model)
         for name, factor in best.factors.items():
-            helpers.randomize(factor)
-            RunFolder(run)[name].save_if_best(factor, step=1, val_bits_per_dim=1.0)
+            best.factors[name] = helpers.randomize(factor)
+            RunFolder(run)[name].save_if_best(best.factors[name], step=1, val_bits_per_dim=1.0)
         images = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
         arguments = [f"--workdir={run}", "--dataset=photos", "--split=validation"]
         load = mock.Mock(side_effect=lambda *, split, **kwargs: images[split])
@@ -125,8 +125,8 @@ class ProgramTest(helpers.TestCase):
 
     def test_weights_that_are_not_finite_have_no_figure(self):
         run, model = self.folder / "broken", helpers.tiny_model()
-        weight = model.factors["image"].network.weights[0]
-        weight.assign(np.full(weight.shape, np.nan))
+        broken = helpers.altered(model.factors["image"], lambda b: b + np.nan, "network/last/b")
+        model = model.with_factor(broken)
         helpers.make_run(run, model)
         with self.assertRaisesRegex(ValueError, "'image'.*not finite in float32, in the array"):
             self.run_program(f"--workdir={run}", "--dataset=photos")

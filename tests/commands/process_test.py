@@ -141,7 +141,7 @@ class ImportTest(helpers.TestCase):
     def test_keras_loads_what_is_saved(self):
         """Importing a program does not change the process."""
         file = self.folder / "factor.keras"
-        helpers.shared_model().factors["image"].save(file)
+        helpers.shared_model().factors["image"].keras_model().save(file)
         self.run_python(
             f"import keras, pixelcnn_aux; keras.saving.load_model({str(file)!r})\n"
             "assert not {f'pixelcnn_aux.{x}' for x in ('codec', 'interop')} & set(sys.modules)\n"
@@ -178,7 +178,8 @@ class BackendTest(helpers.TestCase):
     """Another backend of Keras is an error of one sentence, and does not matter to models in NumPy."""
 
     def test_one_that_is_not_known_or_not_installed(self):
-        load = "import pixelcnn_aux as pa; x = pa.load('{0}'); print('loaded'); x.factors['image'].compile()"
+        load = "import pixelcnn_aux as pa; x = pa.load('{0}'); print('loaded'); "
+        load += "x.factors['image'].keras_model()"
         for name in ("openvino", "tensorflou"):
             expected = (
                 f"^ImportError: Expected a Keras backend .* Received: .*{name}.* Set KERAS_BACKEND"
@@ -198,7 +199,7 @@ class BackendTest(helpers.TestCase):
         first = importlib.import_module("pixelcnn_aux")
         factor = first.load("cifar10-pixelcnn").factors["image"]
         with self.assertRaisesRegex(ImportError, "^Expected a Keras.*: torch. Set KERAS_BACK"):
-            factor.compile()
+            factor.keras_model()
 
 
 class PluginTest(helpers.TestCase):

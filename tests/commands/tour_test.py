@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, image_grid, layers
+from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import tour
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.runs import trained
@@ -118,8 +118,7 @@ class PresetsTest(helpers.TestCase):
         names = {"grayscale": "large", "pyramid": "medium", "pixelcnn": "medium"}
         for model, name in names.items():
             preset = presets.BY_MODEL[model][name]
-            with layers.counting_parameters():
-                classes = pa.conditions.Classes(10)  # as of --classes 10
-                found = preset.constructor(**preset.model, condition=classes).description()
+            classes = pa.conditions.Classes(10)  # as of --classes 10
+            found = preset.constructor(**preset.model, condition=classes).description()
             expected = RunFolder(trained.FOLDER / f"cifar10-{model}").config()["model"]
             self.assertEqual(json.loads(json.dumps(found)), expected, model)

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 from pixelcnn_aux import sums
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.factors.factor import Factor
+from pixelcnn_aux.layers import ModuleLayer
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
 from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, ParallelPixelCNN, PixelCNN, topology
 from tests import helpers
@@ -51,6 +52,11 @@ def random_images(likelihood, *shape):
     return images.astype("uint8")
 
 
+def with_tensors(factor):
+    """The factor with networks over tensors."""
+    return factor.with_kernels(factor.tensors)
+
+
 def influences(network, x, features=()):
     """The sizes of the gradients of the parameters of each pixel n, counted in raster order.
 
@@ -78,9 +84,10 @@ class CausalityTest(helpers.TestCase):
         keras.utils.set_random_seed(0)
 
     def assertCausal(self, factor, image, auxiliary):
-        pixels, features = list(np.ndindex(image.shape[1:3])), ()
+        pixels, features, factor = list(np.ndindex(image.shape[1:3])), (), with_tensors(factor)
         if auxiliary is not None:
-            features = factor.embedding(factor.scaled(auxiliary, factor.auxiliary_likelihood))
+            features = factor.embed(tf.constant(auxiliary))
+        image = tf.constant(image)
         of_image, of_features = influences(factor.network, factor.scaled(image), features)
         for n, (i, j) in enumerate(pixels):
             self.assertFalse(of_image[n].ravel()[n:].any(), (i, j))  # of itself and later ones
@@ -89,7 +96,7 @@ class CausalityTest(helpers.TestCase):
         self.assertLen(of_features, len(features))
         for level, of_level in enumerate(of_features):
             # Features may be seen everywhere, and are at least at the pixel itself.
-            side = factor.network.side << level
+            side = factor.side << level
             for n, (i, j) in enumerate(pixels):
                 self.assertGreater(of_level[n, i // side, j // side], 0, (level, i, j))
 
@@ -110,12 +117,13 @@ class CausalityTest(helpers.TestCase):
         first = images[:1], None if given is None else auxiliary[:1]
         self.assertCausal(factor, *first)
         # A mask that only holds for initial weights is gone after a training step.
-        before = [variable.numpy() for variable in factor.trainable_variables]
-        factor.compile(keras.optimizers.Adam(0.01), likelihood.bits_per_dim, run_eagerly=True)
-        factor.fit(images if given is None else (images, auxiliary), images, verbose=0)
-        for variable, old in zip(factor.trainable_variables, before, strict=True):
-            self.assertNotAllEqual(variable, old)
-        self.assertCausal(factor, *first)
+        keras_model = factor.keras_model()
+        keras_model.compile(keras.optimizers.Adam(0.01), likelihood.bits_per_dim, run_eagerly=True)
+        keras_model.fit(images if given is None else (images, auxiliary), images, verbose=0)
+        trained = keras_model.factor()
+        for path, old in factor.weights.items():
+            self.assertNotAllEqual(trained.weights[path], old)
+        self.assertCausal(trained, *first)
 
     @parameterized.parameters(Grayscale(2), HalfResolution())
     def test_centers_of_exact_factors_depend_on_earlier_pixels_alone(self, transform):
@@ -136,7 +144,7 @@ class CausalityTest(helpers.TestCase):
 
     @parameterized.parameters((1, 1, 1, 1), (2, 1, 3, 1))
     def test_groups_depend_on_earlier_groups_and_on_features(self, *parts):
-        network = helpers.made(ParallelPixelCNN(1, FILTERS, 10, parts=parts))
+        network = ModuleLayer(ParallelPixelCNN(1, FILTERS, 10, parts=parts))
         height, width = 6, 8
         random = np.random.default_rng(0)
         x = tf.constant(random.normal(size=(1, height, width, 3)), tf.float32)

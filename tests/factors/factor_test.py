@@ -1,4 +1,4 @@
-"""Tests of a factor: a Keras model of the parameters of distributions; its loss, files and exports."""
+"""Tests of a factor and its Keras model: weights, what is frozen, the loss, files and exports."""
 
 import functools
 import importlib.util
@@ -36,22 +36,18 @@ def exact_model(centered):
 class FactorTest(helpers.TestCase):
     def test_other_dtypes_are_refused(self):
         """16 bits are too few for likelihoods."""
-        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
         for dtype in ("float16", "bfloat16"):
             with self.assertRaisesRegex(ValueError, f"Expected dtype .*Received: '{dtype}'"):
-                helpers.shared_model().new_factor("grayscale", dtype)
-        self.addCleanup(keras.config.set_dtype_policy, keras.config.dtype_policy())
-        keras.config.set_dtype_policy("float16")
-        with self.assertRaisesRegex(ValueError, "Expected a dtype .*Received: float16"):
-            pa.chain([], helpers.SIZE, network, embedding=None)
+                gray_factor().keras_model(dtype)
+            with self.assertRaisesRegex(ValueError, f"Expected dtype .*Received: dtype='{dtype}'"):
+                helpers.tiny_model(dtype=dtype)
 
-    def test_initialize_from_data_changes_g_and_b_alone(self):
-        factor = helpers.shared_model().new_factor("image")
-        before = factor.get_weights()
-        factor.initialize_from_data(IMAGES, GRAYS)
-        for weight, old in zip(factor.weights, before, strict=True):
-            changed = not np.array_equal(weight.numpy(), old)
-            self.assertEqual(changed, weight.name in ("g", "b"), weight.path)
+    def test_fitting_changes_g_and_b_alone(self):
+        before = image_factor()
+        factor = before.fitted_to(Inputs(IMAGES, GRAYS))
+        for path, weight in factor.weights.items():
+            changed = not np.array_equal(weight, before.weights[path])
+            self.assertEqual(changed, path.endswith(("/g", "/b")), path)
         # The last layer's outputs are the parameters.
         params = factor.params(IMAGES, GRAYS)
         self.assertAllClose(np.mean(params, axis=(0, 1, 2)), np.zeros(20), atol=1e-4)
@@ -64,39 +60,42 @@ class FactorTest(helpers.TestCase):
         rows = [line.rsplit(maxsplit=1) for line in "".join(printed).splitlines()[2:]]
         counts = {line: int(count.replace(",", "")) for line, count in rows if count}
         parts = [n for line, n in counts.items() if line.startswith("  ")]
-        self.assertEqual(sum(parts), factor.count_params())
+        sizes = {path: weight.size for path, weight in factor.weights.items()}
+        own = sum(size for path, size in sizes.items() if path.startswith("network/"))
+        self.assertEqual(sum(parts), sum(sizes.values()))
         self.assertEqual(counts["all"], factor.num_parameters)
-        self.assertEqual(counts["network (PixelCNN)"], factor.network.count_params())
+        self.assertEqual(counts["network (PixelCNN)"], own)
         self.assertLen(counts, len(rows))
-        self.assertRegex(rows[-2][0], r"last \(WeightNormDense\) +H x W x 20$")
+        self.assertRegex(rows[-2][0], r"last +H x W x 20$")
         self.assertRegex("".join(counts), "  vertical: down +H/2 x W/2 x 4")
 
-    def test_arrays_follow_weights(self):
-        """Weights are normalized again only if they have changed, whatever changed them."""
-        factor = helpers.tiny_model().factors["image"]
-        bias = next(x for x in reversed(factor.weights) if x.name == "b")
-        optimizer = keras.optimizers.SGD(0.1)
-        optimizer.build([bias])
-        for change in (
-            lambda: factor.set_weights([1.1 * x + 0.1 for x in factor.get_weights()]),
-            lambda: bias.assign_add(np.ones(bias.shape)),
-            lambda: optimizer.apply([tf.ones(bias.shape)]),
-            tf.function(lambda: bias.value.assign_sub(tf.ones(bias.shape))),
-        ):
-            arrays, before = factor.plain(), factor.log_prob(IMAGES, GRAYS, by="numpy")
-            self.assertIs(factor.plain(), arrays)
-            change()
-            self.assertIsNot(factor.plain(), arrays)
-            nats = factor.log_prob(IMAGES, GRAYS, by="numpy")
-            self.assertNotAllClose(nats, before, rtol=1e-4)
-            self.assertAllClose(nats, factor.log_prob(IMAGES, GRAYS, by="graph"), rtol=1e-4)
+    def test_weights_come_back_from_keras(self):
+        """And with them what is frozen; the factor that they came from stays as it was."""
+        factor, inputs = image_factor(), Inputs(IMAGES, GRAYS)
+        before = factor.log_prob(inputs)
+        keras_model = factor.keras_model()
+        keras_model.embedding.trainable = False
+        for variable in keras_model.by_path.values():
+            variable.assign(1.1 * variable + 0.1)
+        changed = keras_model.factor()
+        self.assertEqual(changed.frozen, ("embedding",))
+        self.assertEqual([*changed.weights], [*factor.weights])
+        self.assertAllClose(changed.params(inputs), keras_model(inputs), rtol=1e-4, atol=1e-4)
+        self.assertNotAllClose(changed.log_prob(inputs), before)
+        self.assertAllEqual(factor.log_prob(inputs), before)
+
+    def test_attributes_of_keras_name_the_way_to_them(self):
+        with self.assertRaisesRegex(AttributeError, r"'fit', of Keras. Ask factor.keras_model\(\)"):
+            _ = image_factor().fit
+        with self.assertRaisesRegex(AttributeError, "'Factor' object has no attribute 'fits'"):
+            _ = image_factor().fits
 
     def test_no_images(self):
         for method in ("full", "incremental"):
             params = image_factor().params(IMAGES[:0], GRAYS[:0], method)
             self.assertEqual(params.shape, (0, *IMAGES.shape[1:3], 20))
         with self.assertRaisesRegex(ValueError, "Received: none. Give a batch"):
-            image_factor().initialize_from_data(IMAGES[:0], GRAYS[:0])
+            image_factor().fitted_to(Inputs(IMAGES[:0], GRAYS[:0]))
 
 
 def centered_model(condition=None):
@@ -127,17 +126,18 @@ class FitTest(helpers.TestCase):
     def test_the_loss_is_what_is_evaluated(self, centered):
         """Of a bound, and of exact factors."""
         model = helpers.shared_model() if centered is None else exact_model(centered)
-        factor, inputs = model.new_factor("image"), model.inputs(IMAGES)["image"]
-        before = factor.embedding.get_weights()
+        factor, inputs = model.factors["image"], model.inputs(IMAGES)["image"]
+        keras_model = factor.keras_model()
         bits = -np.mean(factor.log_prob(inputs)) / (IMAGES[0].size * math.log(2.0))
         adam, loss = keras.optimizers.Adam(1e-2), factor.likelihood.bits_per_dim
         loss = loss if centered is None else None  # by default
-        factor.compile(adam, loss=loss, run_eagerly=True)
+        keras_model.compile(adam, loss=loss, run_eagerly=True)
         batches = tf.data.Dataset.from_tensors((inputs, IMAGES))
-        losses = factor.fit(batches, epochs=4, verbose=0).history["loss"]
+        losses = keras_model.fit(batches, epochs=4, verbose=0).history["loss"]
         self.assertAllClose(losses[0], bits, rtol=1e-5)  # of the weights before the first step
         self.assertLess(losses[-1], losses[0])
-        self.assertNotAllClose(factor.embedding.get_weights()[0], before[0])
+        before, after = (x.weights["embedding/first/v"] for x in (factor, keras_model.factor()))
+        self.assertNotAllClose(after, before)
 
     def test_labels_are_no_auxiliary_images(self):
         factor, labels = (
@@ -145,7 +145,7 @@ class FitTest(helpers.TestCase):
             [0, 1],
         )
         factor, images = factor.factors["image"], helpers.pictures(2, size=(32, 32))
-        for call in (factor.log_prob, lambda *x: factor(x)):
+        for call in (factor.log_prob, lambda *x: factor.keras_model()(x)):
             with self.assertRaisesRegex(ValueError, 'labels as {"images": images, "condition"'):
                 call(images, np.array(labels))
 
@@ -153,7 +153,9 @@ class FitTest(helpers.TestCase):
         model = exact_model(True)
         factor, inputs = model.factors["image"], model.inputs(IMAGES[:2])["image"]
         weights = np.array([2.0, 0.0])
-        loss = factor.compute_loss(inputs, IMAGES[:2], factor(inputs), sample_weight=weights)
+        keras_model = factor.keras_model()
+        params = keras_model(inputs)
+        loss = keras_model.compute_loss(inputs, IMAGES[:2], params, sample_weight=weights)
         bits = -factor.log_prob(inputs)[0] / (IMAGES[0].size * math.log(2.0))
         self.assertAllClose(loss, bits, rtol=1e-5)
 
@@ -161,28 +163,32 @@ class FitTest(helpers.TestCase):
         self.enter_context(helpers.eagerly())
         model = helpers.tiny_model()
         factor, inputs = model.factors["image"], [*arrays_of(model, "image", IMAGES).values()]
-        error = keras.metrics.MeanAbsoluteError()
+        error, keras_model = keras.metrics.MeanAbsoluteError(), factor.keras_model()
         for metrics in ({"metrics": ["mae"]}, {"weighted_metrics": [[error]]}):
             with self.assertRaisesRegex(ValueError, "Expected metrics as functions .*Leave it out"):
-                factor.compile("adam", **metrics)
-        factor.compile("adam", metrics=[mean_parameter], jit_compile=False)
+                keras_model.compile("adam", **metrics)
+        keras_model.compile("adam", metrics=[mean_parameter], jit_compile=False)
         file = helpers.temporary_folder(self) / "factor.keras"
-        factor.save(file)
+        keras_model.save(file)
         bits = -np.mean(factor.log_prob(*inputs)) / (IMAGES[0].size * np.log(2.0))
-        for compiled in (factor, keras.saving.load_model(file)):
+        for compiled in (keras_model, keras.saving.load_model(file)):
             self.assertIsInstance(compiled.optimizer, keras.optimizers.Adam)
             found = compiled.evaluate(tuple(inputs), IMAGES, verbose=0)
             self.assertAllClose(found, [bits, np.mean(factor.params(*inputs))], rtol=1e-5)
-        factor.compile("adam", loss="mse", metrics=["mae"])  # of targets that are parameters
+        keras_model.compile("adam", loss="mse", metrics=["mae"])  # of targets that are parameters
 
     def test_what_keras_cannot_do(self):
-        factor = image_factor()
+        keras_model = image_factor().keras_model()
         self.enter_context(mock.patch("importlib.util.find_spec", return_value=None))
         for ask, kind, message in (
-            (lambda: factor.save("a.h5"), ValueError, "ends in .keras. Received: a.h5"),
-            (lambda: factor.quantize("int8"), NotImplementedError, "Quantize an export"),
-            (lambda: factor.export("a", format="onnx"), ImportError, "pip install tf2onnx"),
-            (lambda: factor.export("a", format="openvino"), ImportError, "pip install openvino"),
+            (lambda: keras_model.save("a.h5"), ValueError, "ends in .keras. Received: a.h5"),
+            (lambda: keras_model.quantize("int8"), NotImplementedError, "Quantize an export"),
+            (lambda: keras_model.export("a", format="onnx"), ImportError, "pip install tf2onnx"),
+            (
+                lambda: keras_model.export("a", format="openvino"),
+                ImportError,
+                "pip install openvino",
+            ),
         ):
             with self.assertRaisesRegex(kind, message):
                 ask()
@@ -231,7 +237,7 @@ class ExportTest(helpers.TestCase):
         for condition, key in ((None, "grayscale"), (classes, "image")):
             model = centered_model(condition)
             factor, file = model.factors[key], folder / f"{key}{suffix}"
-            factor.export(file, format=name, verbose=False)
+            factor.keras_model().export(file, format=name, verbose=False)
             for images in (IMAGES[:3], helpers.pictures(2, size=(3, 5))):
                 arrays = arrays_of(model, key, images)
                 outputs = run(str(file), arrays)
@@ -257,6 +263,43 @@ class ExportTest(helpers.TestCase):
             self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
 
 
+class FrozenTest(helpers.TestCase):
+    @parameterized.parameters(
+        (), ("embedding",), ("embedding/first/v",), ("network", "embedding"), ("network/vertical",)
+    )
+    def test_what_is_frozen_stays_equal_to_the_last_bit(self, *frozen):
+        """In `fit` and in `pa.train`; all other weights change."""
+        before = helpers.randomize(image_factor()).with_frozen(*frozen)
+        model = helpers.tiny_model().with_factor(before)
+        with helpers.eagerly():
+            keras_model = before.keras_model()
+            keras_model.compile("adam")
+            keras_model.fit((IMAGES, GRAYS), IMAGES, epochs=2, verbose=0)
+            self.assert_frozen(keras_model.factor(), before)
+            file = self.folder / "factor.keras"
+            keras_model.save(file)
+            loaded = keras.saving.load_model(file).factor()
+            self.assertEqual(*(list(map(x.is_frozen, x.weights)) for x in (loaded, before)))
+            helpers.make_run(self.folder / "first", model)
+            settings = pa.Training(epochs=1, steps_per_epoch=2, batch_size=2, learning_rate=1e-2)
+            where = {"workdir": self.folder / "run", "init": self.folder / "first"}
+            images = helpers.images(4)
+            pa.train(model, settings, images, images, **where, factors=["image"])
+            self.assert_frozen(model.factors["image"], before)
+
+    def assert_frozen(self, factor, before):
+        for path, weight in factor.weights.items():
+            self.assertEqual(factor.is_frozen(path), before.is_frozen(path), path)
+            is_equal = np.array_equal(weight, before.weights[path])
+            self.assertEqual(is_equal, before.is_frozen(path), path)
+
+    def test_other_paths_are_refused(self):
+        with self.assertRaisesRegex(
+            ValueError, "a path of weights of the factor 'image', .*: 'net'"
+        ):
+            image_factor().with_frozen("net")
+
+
 class WrongInputsTest(helpers.TestCase):
     @parameterized.named_parameters(
         ("none", image_factor, (IMAGES,), "auxiliary images: this factor is conditional"),
@@ -269,7 +312,7 @@ class WrongInputsTest(helpers.TestCase):
     )
     def test_refused(self, factor, inputs, message):
         factor = factor()
-        for method in (factor.params, factor.log_prob, factor.initialize_from_data):
+        for method in (factor.params, factor.log_prob):
             with self.assertRaisesRegex(ValueError, message):
                 method(*inputs)
 
@@ -288,14 +331,17 @@ class WrongInputsTest(helpers.TestCase):
         network = pa.networks.PixelCNN(flat, 3, mixture.num_params)
         double = pa.networks.Embedding(pa.networks.topology.super_resolution(1, 1), 3)
         doubling = pa.Factor(mixture, network, double, auxiliary_likelihood=mixture)
-        odd, parts = np.zeros([1, 5, 4, 3], np.uint8), (image.likelihood, image.network)
+        odd, parts = (
+            np.zeros([1, 5, 4, 3], np.uint8),
+            (image.likelihood, image.definitions["network"]),
+        )
         for ask, message in (
             (lambda: image.features(GRAYS * 0 + 16), "auxiliary images .*a value of 16"),
             (lambda: gray_factor().features(GRAYS), "a conditional factor"),
             (lambda: image.log_prob(Inputs(IMAGES, GRAYS, 3)), "no condition.*Received: 3"),
             (lambda: image.params(IMAGES, GRAYS, method="fast"), "method='fast'"),
             (lambda: doubling.params(odd, odd[:, :2, :2]), "multiples of 2.* Received: 5 x 4"),
-            (lambda: pa.Factor(*parts, image.embedding), "or neither"),
+            (lambda: pa.Factor(*parts, image.definitions["embedding"]), "or neither"),
             (lambda: pa.Factor(*parts, auxiliary_likelihood=image.likelihood), "or neither"),
             (lambda: coins(coin), "a likelihood that has bounds.*Received: Coin"),
             (lambda: coins(coin, exact=False), "a likelihood that has bounds.*Received: Coin"),

@@ -12,12 +12,11 @@ from tests.light_installation import ABSENT
 FRAMEWORKS = {"keras", "tensorflow", "tensorflow_probability", "jax"}
 FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
-    base.backend factors.factor factors.rounded_factor image_distribution
-    layers layers.contexts layers.dropout layers.modules layers.shifted layers.weight_norm
+    base.backend factors.keras_factor image_distribution
+    layers layers.blocks layers.module_layer layers.weight_norm
     likelihoods.distributions
-    training.devices training.first_weights training.loop training.metrics training.optimizer
+    training.devices training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps
-    interop.references
     serving.exporting serving.grpc_client serving.interface serving.signatures serving.verify
 """  # modules that need a framework to be imported
 LATER = "base.arrays base.serialization data.decoding data.tfds"  # whose functions import one

@@ -1,4 +1,4 @@
-"""Loaded models, of arrays, agree with Keras: trained models, and small ones of other kinds.
+"""Loaded models agree with their Keras models: trained models, and small ones of other kinds.
 
 `agreement_test` compares small models of every kind.
 """
@@ -15,8 +15,6 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.auxiliary import Grayscale
 from pixelcnn_aux.base import arguments
-from pixelcnn_aux.codec import Codec
-from pixelcnn_aux.factors.array_factor import ArrayFactor
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
@@ -37,19 +35,13 @@ SEEDS = np.array([[0, 0], [1, -7]], np.int32)
 
 
 @functools.cache
-def loaded(name, dtype, by_keras):
+def loaded(name, dtype="float64"):
     """A model of the matrix: none may change it."""
+    dtype = "float32" if name in ROUNDED else dtype
     run = name if name in TRAINED else pathlib.Path(RUNS.name, name)
     if name not in TRAINED and not run.exists():
         RunFolder(run).save_model(MODELS[name]())
-    model = pa.load(run, dtype=dtype)
-    return helpers.of_keras(model) if by_keras else model
-
-
-def both(name, dtype="float64"):
-    """The same model by Keras, and without."""
-    dtype = "float32" if name in ROUNDED else dtype
-    return [loaded(name, dtype, by_keras) for by_keras in (True, False)]
+    return pa.load(run, dtype=dtype)
 
 
 def some_images(name, model):
@@ -71,7 +63,7 @@ def of_keras(model, images, condition):
     params, nats = {}, {}
     for name, inputs in model.inputs(images, condition).items():
         factor = model.factors[name]
-        params[name] = found = factor(inputs, training=False)
+        params[name] = found = factor.keras_model()(inputs, training=False)
         bounds = factor.fixed_sum and factor.fixed_sum.bounds(inputs.images, inputs.auxiliary)
         nats[name] = factor.likelihood.log_prob(found, inputs.images, bounds)
     return params, {name: np.sum(x, axis=(1, 2)) for name, x in nats.items()}
@@ -93,24 +85,16 @@ class ModelTest(helpers.ImagesTestCase):
 
     @parameterized.parameters(*MODELS, *TRAINED)
     def test_likelihoods(self, name):
-        model, _ = both(name)
+        model = loaded(name)
         images = some_images(name, model)
         condition = some_conditions(model, len(images))
         params, nats = of_keras(model, images, condition)
         bits = {key: -x / np.log(2) / images[0].size for key, x in nats.items()}
         bits["total"] = sum(bits.values())
-        for dtype in pa.backend.DTYPES if name == "classes" else ("float32",):
-            plain = loaded(name, dtype, by_keras=False)
-            self.assertNear(plain.params(images, condition), params, dtype)
-            self.assertNear(plain.bits_per_dim(images, condition), bits, dtype)
-        self.assertSameImages(plain.auxiliaries(images), model.auxiliaries(images))
-        self.assertEqual(plain.sizes(images.shape[1:3]), model.sizes(images.shape[1:3]))
-
-    @parameterized.parameters(*MODELS, *TRAINED, ("classes", "float32"))
-    def test_descriptions(self, name, dtype="float64"):
-        model, plain = both(name, dtype)
-        self.assertTrue(plain.description() == model.description())
-        self.assertEqual(tensors.fingerprint(plain), tensors.fingerprint(model))
+        for dtype in ("float32", "float64") if name == "classes" else ("float32",):
+            model = loaded(name, dtype)
+            self.assertNear(model.params(images, condition), params, dtype)
+            self.assertNear(model.bits_per_dim(images, condition), bits, dtype)
 
     def test_compressed_files_find_trained_models(self):
         for name, card in pa.pretrained().items():
@@ -119,35 +103,26 @@ class ModelTest(helpers.ImagesTestCase):
     @parameterized.parameters("rounded", "masked", *TRAINED)
     def test_draws(self, name):
         """They are those of Keras's networks on whole images."""
-        model, plain = both(name)
+        model = loaded(name)
         seeds, condition = SEEDS[:1], some_conditions(model, 1)
-        drawn = plain.with_image_size((16, 16)).sample(seeds, condition=condition)
+        drawn = model.with_image_size((16, 16)).sample(seeds, condition=condition)
         self.assertSameImages(helpers.redrawn(model, drawn, seeds, condition), drawn)
 
     def test_draws_given_the_same_embed_it_once(self):
-        _, plain = both("classes")
+        model = loaded("classes")
         different = np.random.default_rng(0).integers(0, 16, (3, 4, 6, 1), np.uint8)
         same = different[[1, 1, 1]]
-        seeds, embed = np.arange(6, dtype=np.int32).reshape(3, 2), ArrayFactor.embed
+        seeds, embed = np.arange(6, dtype=np.int32).reshape(3, 2), pa.Factor.embed
         for alike, grays, condition in (
             (False, different, [2, 2, 2]),
             (False, same, [2, 1, 2]),
             (True, same, [2, 2, 2]),
         ):
-            with mock.patch.object(ArrayFactor, "embed", autospec=True, side_effect=embed) as once:
-                drawn = plain.sample(seeds, given={"x0": grays}, condition=condition)
+            with mock.patch.object(pa.Factor, "embed", autospec=True, side_effect=embed) as once:
+                drawn = model.sample(seeds, given={"x0": grays}, condition=condition)
             self.assertEqual([len(call.args[1]) for call in once.mock_calls], [1 if alike else 3])
             for k in range(3):
                 row = slice(k, k + 1)
                 how = {"given": {"x0": grays[row]}, "condition": condition[row]}
-                [one] = plain.sample(seeds[row], **how)["x1"]
+                [one] = model.sample(seeds[row], **how)["x1"]
                 self.assertAllEqual(drawn["x1"][k], one)
-
-    @parameterized.parameters(*ROUNDED)
-    def test_files(self, name):
-        images = some_images(name, both(name)[0])[:, :5, :6]
-        by_keras, plain = map(Codec, both(name))
-        file = plain.compress(images)
-        self.assertEqual(by_keras.compress(images), file)
-        for codec in (by_keras, plain):
-            self.assertAllEqual(codec.decompress(file), images)

@@ -2,7 +2,6 @@
 
 from unittest import mock
 
-import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -10,7 +9,6 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import sums
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.factors import causality
-from pixelcnn_aux.factors.array_factor import ArrayFactor
 from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN, topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving import exporting
@@ -102,16 +100,6 @@ class CausalityTest(helpers.TestCase):
             changed(None, forward=forward, radius=2)
         changed(None, forward=forward, radius=2, check_causality=False)
 
-    def test_layers_of_keras_are_refused(self):
-        """NumPy would make them anew, at random, each time."""
-
-        def make(self, maker):
-            Changed.make(self, maker)
-            self.layer = keras.layers.Dense(6, name="mine")
-
-        with self.assertRaisesRegex(ValueError, "weights mine/kernel, mine/bias"):
-            changed(lambda net, x, y: y + net.layer(y), make=make, check_causality=False)
-
     def test_accepted(self):
         changed(lambda net, x, y: attention(y, lambda shape: np.tril(np.ones(shape))))
         changed(lambda net, x, y: y - arrays.mean(y, -1, keepdims=True))
@@ -124,7 +112,7 @@ class CausalityTest(helpers.TestCase):
         lambda: MaskedPixelCNN(1, 4, 6),
     )
     def test_networks_of_the_package(self, make):
-        factor = ArrayFactor.of(factor_of(make()))
+        factor = factor_of(make())
         causality.check(factor)
         turns = type(factor.network).turns
         with mock.patch.object(type(factor.network), "turns", lambda *x: -turns(*x)):
@@ -132,7 +120,7 @@ class CausalityTest(helpers.TestCase):
                 causality.check(factor)
 
 
-def build(dtype=None, condition=None):
+def build(dtype="float32", condition=None):
     """A chain of grays and colors by that network."""
 
     def network(num_params):
@@ -178,7 +166,7 @@ class OwnNetworkTest(helpers.TestCase):
         inputs, factor = loaded.inputs(IMAGES)["image"], loaded.factors["image"]
         forced = factor.params(inputs, method="incremental")
         self.assertAllClose(forced, factor.params(inputs), rtol=1e-9)
-        by_keras = helpers.redrawn(helpers.of_keras(loaded), images, [[0, 0], [0, 1]])
+        by_keras = helpers.redrawn(loaded, images, [[0, 0], [0, 1]])
         self.assertAllEqual(by_keras["image"], images["image"])
 
         config = RunFolder(folder / "run").config_file

@@ -10,10 +10,8 @@ from keras import ops
 
 import pixelcnn_aux as pa
 from benchmarks import pack
-from pixelcnn_aux import layers
-from pixelcnn_aux.base import rounding, serialization
+from pixelcnn_aux.base import rounding
 from pixelcnn_aux.base.inputs import Inputs
-from pixelcnn_aux.factors.rounded_factor import RoundedFactor
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, activations, topology
 from pixelcnn_aux.runs import tensors
 from tests import helpers
@@ -27,16 +25,13 @@ def build(filters=8, **how):
     embedding = Embedding(topology.flat(1), filters, gated=False)
     fixed_sum = pa.sums.FixedSum(np.ones([2, 2]), 4, -2, center_units=rounding.CENTERS)
     how = {"auxiliary_likelihood": likelihood, "fixed_sum": fixed_sum, "name": "image"}
-    factor = RoundedFactor(likelihood, network, embedding, **how)
-    helpers.randomize(factor)
-    return factor
+    return helpers.randomize(pa.Factor(likelihood, network, embedding, **how, rounded=True))
 
 
-class RoundedFactorTest(helpers.TestCase):
+class WholeNumbersTest(helpers.TestCase):
     def test_parameters_are_the_same_whatever_adds_them_up(self):
-        factor, images = build(), helpers.pictures(3, size=(9, 12))
-        factor.quantize_weights()
-        auxiliary = HALVES(images)
+        factor, images = build().with_rounded_weights(), helpers.pictures(3, size=(9, 12))
+        auxiliary, keras_model = HALVES(images), factor.keras_model()
         expected = factor.params(images, auxiliary)
         self.assertAllEqual(np.round(expected * 256.0), expected * 256.0)
         self.assertGreater(np.std(expected), 0.1)
@@ -54,45 +49,34 @@ class RoundedFactorTest(helpers.TestCase):
 
         for other in (conv, in_double, channel_by_channel):
             with mock.patch.object(ops, "conv", other):  # by Keras, and not in NumPy as above
-                self.assertAllEqual(factor(Inputs(images, auxiliary)), expected)
+                self.assertAllEqual(keras_model(Inputs(images, auxiliary)), expected)
 
     def test_quantized_weights_are_rounded_to_themselves(self):
         factor, images = build(), helpers.pictures(3)
         before = factor.params(images, HALVES(images))
-        self.assertFalse(factor.quantized)
-        factor.quantize_weights()
-        self.assertTrue(factor.quantized)
-        quantized = [np.array(x) for x in factor.get_weights()]
+        self.assertFalse(factor.has_rounded_weights)
+        factor = factor.with_rounded_weights()
+        self.assertTrue(factor.has_rounded_weights)
         self.assertAllEqual(factor.params(images, HALVES(images)), before)
         # As if another machine normalized them otherwise, in the last digits.
-        for weight in factor.weights:
-            if weight.path.endswith("/g"):
-                weight.assign(weight * (1 + 3e-7))
-        self.assertTrue(factor.quantized)
-        self.assertAllEqual(factor.params(images, HALVES(images)), before)
-        factor.quantize_weights()
-        self.assertAllClose(factor.get_weights(), quantized, rtol=1e-6)
+        other = helpers.altered(factor, lambda g: g * np.float32(1 + 3e-7), "/g")
+        self.assertTrue(other.has_rounded_weights)
+        self.assertAllEqual(other.params(images, HALVES(images)), before)
+        self.assertAllClose(other.with_rounded_weights().weights, factor.weights, rtol=1e-6)
 
     def test_weights_that_were_stored_in_16_and_8_bits(self):
         """Quantizing again restores kernels, and weights with 8-bit kernels to the last bit."""
-        factor, file = build(), helpers.temporary_folder(self) / "weights.safetensors"
-        factor.quantize_weights()
-        before = factor.get_weights()
-        factor.set_weights([x.astype(np.float16).astype(np.float32) for x in before])
-        factor.quantize_weights()
-        for weight, expected in zip(factor.weights, before, strict=True):
-            if weight.path.endswith("/v"):
-                self.assertAllEqual(weight, expected)
-        factor.set_weights(before)
+        factor, file = build().with_rounded_weights(), self.folder / "weights.safetensors"
+        halved = helpers.altered(factor, np.float16).with_rounded_weights()
+        for path, weight in halved.weights.items():
+            if path.endswith("/v"):
+                self.assertAllEqual(weight, factor.weights[path])
         pack.write_whole(factor, file)
-        self.assertLess(file.stat().st_size, 2 * factor.count_params() + 10_000)
-        helpers.randomize(factor, seed=1)
+        self.assertLess(file.stat().st_size, 2 * factor.num_parameters + 10_000)
         arrays = tensors.read_weights(file, tensors.identity(factor))
-        tensors.assign(serialization.named_weights(factor), arrays)
-        self.assertTrue(factor.quantized)
-        factor.quantize_weights()
-        for weight, expected in zip(factor.get_weights(), before, strict=True):
-            self.assertAllEqual(weight, expected)
+        loaded = tensors.with_arrays(factor, arrays)
+        self.assertTrue(loaded.has_rounded_weights)
+        np.testing.assert_equal(loaded.with_rounded_weights().weights, factor.weights)
 
     def test_training_from_the_weights_of_a_float_model(self):
         folder, images = helpers.temporary_folder(self), helpers.pictures(8, size=(8, 8))
@@ -105,7 +89,7 @@ class RoundedFactorTest(helpers.TestCase):
         with helpers.eagerly():
             pa.train(made, settings, images, images, **where)
         loaded = pa.load(folder / "whole").factors["image"]
-        self.assertTrue(loaded.quantized)
+        self.assertTrue(loaded.has_rounded_weights)
         halves = HALVES(images)
         expected = made.factors["image"].params(images, halves)
         self.assertAllEqual(loaded.params(images, halves), expected)
@@ -113,39 +97,37 @@ class RoundedFactorTest(helpers.TestCase):
         self.assertLess(np.abs(np.subtract(before, expected)).mean(), 0.05)
 
     def test_a_sum_that_is_not_exact_is_refused(self):
-        factor = build(filters=64)
-        factor.quantize_weights()
-        kernel = factor.network.streams[0].steps[0].conv_in.v
-        kernel.assign(ops.ones(kernel.shape))  # 127 units each
+        factor = build(filters=64).with_rounded_weights()
+        large = helpers.altered(factor, np.ones_like, "0_block/conv_in/v")  # 127 units each
         with self.assertRaisesRegex(ValueError, r"sums of less than 2 \*\* 24 units in .*conv_in"):
-            factor.quantize_weights()
+            large.with_rounded_weights()
 
     def test_gradients_go_through_the_rounding(self):
-        factor, images = build(), helpers.pictures(3)
+        keras_model, images = build().keras_model(), helpers.pictures(3)
         inputs = images, HALVES(images)
 
-        def gradients():
+        def gradients(remat):
             with tf.GradientTape() as tape:
-                loss = factor.compute_loss(inputs, images, factor(inputs))
-            return tape.gradient(loss, factor.trainable_weights)
+                params = keras_model(inputs, remat=remat)
+                loss = keras_model.compute_loss(inputs, images, params)
+            return tape.gradient(loss, keras_model.trainable_weights)
 
-        found = gradients()
-        for weight, gradient in zip(factor.trainable_weights, found):
+        found = gradients(remat=False)
+        for weight, gradient in zip(keras_model.trainable_weights, found):
             self.assertGreater(np.abs(gradient).max(), 0, weight.path)
-        with layers.context(remat=True):
-            self.assertAllClose(gradients(), found, rtol=1e-4, atol=1e-6)
+        self.assertAllClose(gradients(remat=True), found, rtol=1e-4, atol=1e-6)
 
     def test_other_parts_are_refused(self):
         good = build()
         names = "likelihood", "network", "embedding", "auxiliary_likelihood", "fixed_sum"
-        parts = {name: getattr(good, name) for name in names}
+        parts = {name: good.definitions.get(name) or getattr(good, name) for name in names}
         fixed_sum = pa.sums.FixedSum(**{**good.fixed_sum.get_config(), "center_units": 1})
         for wrong, message in (
             ({**parts, "embedding": Embedding(topology.flat(1), 8)}, "without gates"),
             ({**parts, "fixed_sum": fixed_sum}, "center_units=4"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                RoundedFactor(**wrong)
+                pa.Factor(**wrong, rounded=True)
 
 
 class RoundingTest(helpers.TestCase):

@@ -155,7 +155,7 @@ def remains(folder):
     for _, file in find_checkpoints(RunFolder(folder)[NAME].checkpoints):
         arrays, _ = tensors.read(file)
         found |= {f"{file.name}/{key}": array.tobytes() for key, array in arrays.items()}
-        del found[f"{file.name}/seconds/0"]
+        del found[f"{file.name}/seconds"]
     return found
 
 

@@ -158,14 +158,14 @@ class Checkpoint(Sealed):
         random = np.random.default_rng(0)
         shapes = ([3, 3, 4, 8], [8], [4, 2], [], [17])
         self.variables = [keras.Variable(random.normal(size=shape)) for shape in shapes]
-        self.kept = {f"factor/{k}": variable for k, variable in enumerate(self.variables)}
+        self.kept = {f"network/{k}": variable for k, variable in enumerate(self.variables)}
         save_checkpoint(self.file.parent, 7, self.kept, {"factor": "image"})
         return [self.file.read_bytes()]
 
     def read(self):
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
-        step = restore_checkpoint(self.file.parent, self.kept, {"factor": "image"})
+        step = restore_checkpoint(self.file.parent, self.kept, {"factor": "image"}, {})
         return [step, *(variable.numpy() for variable in self.variables)]
 
     def untouched(self):
@@ -195,7 +195,7 @@ class Variables(File):
 
     def make(self):
         model = pa.pyramid((2, 4), (2, 4), filters=2, blocks=2, num_components=1, dropout=0.0)
-        helpers.randomize(*model.factors.values())
+        helpers.randomized(model)
         variables = authors_variables(model)
         np.savez(archive := io.BytesIO(), **variables)
         pickles = [pickle.dumps([*variables.items()], protocol) for protocol in (0, 2, 5)]
@@ -216,7 +216,7 @@ class Variables(File):
                 return REFUSED
             raise WrongError(f"an error that explains nothing: {error}") from error
         for factor in model.factors.values():
-            if not all(np.isfinite(weight).all() for weight in factor.get_weights()):
+            if not all(np.isfinite(weight).all() for weight in factor.weights.values()):
                 raise WrongError("weights that are not finite")
         return OTHER
 

@@ -7,8 +7,8 @@ from unittest import mock
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers
 from pixelcnn_aux.interop import references
+from pixelcnn_aux.networks.blocks import GatedResidualBlock
 from tests import helpers
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
@@ -25,14 +25,7 @@ def build_once(test, constructor):
     """Caches the models that importers build until the test ends, since building is slow."""
     build = getattr(references, constructor)
 
-    @functools.cache
-    def cached(counting, **arguments):
-        return build(**arguments)
-
-    def shared(**arguments):
-        return cached(layers.current().counts is not None, **arguments)
-
-    test.enter_context(mock.patch.object(references, constructor, shared))
+    test.enter_context(mock.patch.object(references, constructor, functools.cache(build)))
 
 
 # The authors' layers of the autoregressive networks' two streams, with two blocks in each.
@@ -48,20 +41,20 @@ def pyramid(scales, **arguments):
     return helpers.randomized(pa.pyramid(size, (4, 8), **how))
 
 
-def layer_variables(layer, name):
+def layer_variables(factor, layer, name):
     """Variables of a layer, or of a block's layers."""
-    if isinstance(layer, layers.GatedResidualBlock):
-        found = layer_variables(layer.conv_in, f"{name}/conv1")
-        found |= layer_variables(layer.conv_out, f"{name}/conv2")
-        if layer.projection.built:
-            found |= layer_variables(layer.projection, f"{name}/conv_aux")
+    if isinstance(layer, GatedResidualBlock):
+        found = layer_variables(factor, layer.conv_in, f"{name}/conv1")
+        found |= layer_variables(factor, layer.conv_out, f"{name}/conv2")
+        if layer.projection is not None:
+            found |= layer_variables(factor, layer.projection, f"{name}/conv_aux")
         return found
-    v, g, b = layer.v.numpy(), layer.g.numpy(), layer.b.numpy()
+    v, g, b = (factor.weights[f"{layer.path}/{kind}"] for kind in "vgb")
     if v.ndim == 2:
         v = v[None, None]
     if "upsample" in name:
         # Normalization over axes 0, 1, 2 and multiplication by g along axis 3 restore the kernel.
-        v = 3 * layer.kernel().numpy()
+        v = 3 * np.swapaxes(layer.kernel, 2, 3)
         g = np.sqrt(np.sum(np.square(v / 3), axis=(0, 1, 2)))
     return {f"{name}/V": v, f"{name}/g": g, f"{name}/b": b}
 
@@ -79,7 +72,7 @@ def authors_variables(model, embedding_names=()):
             steps.append(("conv_first", factor.embedding.first))
             steps += zip(embedding_names, factor.embedding.stream.steps, strict=True)
         for name, layer in steps:
-            found |= layer_variables(layer, f"{scale}/{name}")
+            found |= layer_variables(factor, layer, f"{scale}/{name}")
     return found
 
 

@@ -187,8 +187,8 @@ def count(num, folder, seed=0):
     """Runs pairs; returns how many second jobs were refused, or computed, by kind: `Counter`."""
     for number in range(2):
         model = helpers.tiny_model(exact=True)
-        for position, factor in enumerate(model.factors.values()):
-            helpers.randomize(factor, 10 * number + position)
+        for position, (name, factor) in enumerate(model.factors.items()):
+            model.factors[name] = helpers.randomize(factor, 10 * number + position)
         helpers.make_run(folder / f"weights{number}", model)
     shutil.copytree(folder / "weights0", folder / "run")
     sys.path.insert(0, str(folder))

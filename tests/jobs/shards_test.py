@@ -166,7 +166,7 @@ class ShardsTest(helpers.TestCase):
         run = self.folder / "run"
         for seed in range(2):
             model = helpers.tiny_model(exact=True)
-            helpers.randomize(model.factors["image"], seed)
+            model.factors["image"] = helpers.randomize(model.factors["image"], seed)
             model.save(run)
             found = jobs.run(work.draws, ITEMS, run).joined()["image"]
             expected = jobs.run(work.draws, ITEMS, pa.load(run)).joined()["image"]
@@ -277,7 +277,7 @@ class DaskTest(helpers.TestCase):
         ):
             for seed in range(2):
                 model = helpers.tiny_model(exact=True)
-                helpers.randomize(model.factors["image"], seed)
+                model.factors["image"] = helpers.randomize(model.factors["image"], seed)
                 model.save(run)
                 executor = client.get_executor()
                 found = jobs.run(work.draws, ITEMS, run, executor=executor).joined()["image"]

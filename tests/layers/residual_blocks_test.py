@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from pixelcnn_aux import layers
 from pixelcnn_aux.base import backend
+from pixelcnn_aux.networks import blocks
+from pixelcnn_aux.networks.network import Module
 
 FILTERS = 4
 
@@ -14,23 +16,31 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def block(kernel_size=(3, 3), dropout=0.0):
+def block(kernel_size=(3, 3), dropout=0.0, condition=None):
     """A built block with random weights, far from the identity."""
     layer = layers.GatedResidualBlock(FILTERS, kernel_size, "unshifted", dropout=dropout)
-    layer.build((None, None, None, FILTERS), skips_shape=[])
+    layer(normal(1, 2, 2, FILTERS), condition=condition)
     for k, variable in enumerate(layer.trainable_variables):
         variable.assign(normal(*variable.shape, seed=k))
     return layer
 
 
+class OneBlock(Module):
+    """A gated block as a part of a network."""
+
+    def make(self, layers):
+        block = blocks.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
+        self.block = layers.part("block", block)
+
+    def forward(self, x):
+        return self.block(x)
+
+
 class DropoutTest(tf.test.TestCase):
     def test_rate_and_independence(self):
-        self.assertEqual(
-            layers.Dropout(0.1).get_config()["rate"], 26 / 256
-        )  # nearest multiple of 1 / 256
-        for rate in (0.25, 10 / 256, 0.5):
-            layer = layers.Dropout(rate)
-            y = layer(tf.ones([64, 33, 35]), seed=layer.seed(training=True)).numpy()
+        seeds = keras.random.SeedGenerator(0)
+        for given, rate in ((0.25, 0.25), (0.04, 10 / 256), (0.5, 0.5)):  # multiples of 1 / 256
+            y = backend.dropout(tf.ones([64, 33, 35]), given, seeds.next()).numpy()
             self.assertAllClose(np.unique(y), [0.0, 1.0 / (1.0 - rate)], rtol=1e-6)
             # Five standard deviations of the share.
             self.assertAllClose((y > 0).mean(), 1.0 - rate, atol=5 * 0.5 / np.sqrt(y.size))
@@ -40,17 +50,14 @@ class DropoutTest(tf.test.TestCase):
             self.assertAllClose(agreeing, 0.5, atol=5 * 0.5 / np.sqrt(kept.size))
 
     def test_a_seed_gives_one_mask_and_the_next_another(self):
-        layer, x = layers.Dropout(0.5), tf.ones([1000])
-        first, second = (layer.seed(training=True) for _ in "ab")
-        self.assertAllEqual(layer(x, seed=first), layer(x, seed=first))
-        self.assertNotAllEqual(layer(x, seed=first), layer(x, seed=second))
+        seeds, x = keras.random.SeedGenerator(0), tf.ones([1000])
+        first, second = seeds.next(), seeds.next()
+        self.assertAllEqual(backend.dropout(x, 0.5, first), backend.dropout(x, 0.5, first))
+        self.assertNotAllEqual(backend.dropout(x, 0.5, first), backend.dropout(x, 0.5, second))
 
-    def test_there_is_no_mask_outside_training_or_at_rate_0(self):
-        x = tf.random.normal([10])
-        for layer, training in ((layers.Dropout(0.5), False), (layers.Dropout(0.0), True)):
-            self.assertIsNone(layer.seed(training))
-            self.assertAllEqual(layer(x, seed=None), x)
-        self.assertEmpty(layers.Dropout(0.0).variables)
+    def test_only_blocks_that_drop_out_have_seeds(self):
+        self.assertEqual([*block(dropout=0.5).seeds], ["dropout"])
+        self.assertEmpty(block(dropout=0.001).seeds)
 
 
 class GatedResidualBlockTest(tf.test.TestCase):
@@ -79,9 +86,7 @@ class GatedResidualBlockTest(tf.test.TestCase):
     def test_new_block_is_close_to_the_identity(self):
         x = normal(2, 6, 6, FILTERS)
         layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
-        layer.build(x.shape)
-        with layers.context(initialize_from_data=True):
-            self.assertLess(np.std(layer(x) - x), 0.1)
+        self.assertLess(np.std(layer(x) - x), 0.1)
 
     def test_dropout_is_for_training_only(self):
         x, layer, kept = normal(1, 4, 4, FILTERS), block(dropout=0.5), block()
@@ -91,15 +96,17 @@ class GatedResidualBlockTest(tf.test.TestCase):
         self.assertNotAllClose(layer(x, training=True), layer(x, training=True))
 
     def test_rematerialized_blocks_are_evaluated_again_in_the_backward_pass(self):
-        layer, x = block(), tf.constant(normal(1, 4, 4, FILTERS))
+        x = tf.constant(normal(1, 4, 4, FILTERS))
+        whole = layers.ModuleLayer(OneBlock())
+        whole(x)
 
         def traced(remat):
             """The number of convolutions in a graph of the gradient, and the gradient."""
 
             def gradient(x):
-                with tf.GradientTape() as tape, layers.context(remat=remat):
-                    y = layer(x)
-                return tape.gradient(y, layer.conv_in.v.value)
+                with tf.GradientTape() as tape:
+                    y = whole(x, remat=remat)
+                return tape.gradient(y, whole.by_path["block/conv_in/v"].value)
 
             function = tf.function(gradient).get_concrete_function(x)
             graph = function.graph.as_graph_def()
@@ -111,22 +118,25 @@ class GatedResidualBlockTest(tf.test.TestCase):
         self.assertAllClose(found, expected)
 
     def test_a_condition_adds_its_own_bias_to_each_unit(self):
-        """Also if the block is evaluated again in the backward pass, outside the context."""
+        """Also if the block is evaluated again in the backward pass."""
         condition = tf.constant(normal(2, 3))
-        with layers.context(condition=condition):
-            layer = block(kernel_size=(1, 1))
-        x, h = tf.constant(normal(2, 3, 4, FILTERS)), layer.conv_out.h
+        whole = layers.ModuleLayer(OneBlock())
+        whole(normal(1, 2, 2, FILTERS), condition=condition[:1])
+        for k, variable in enumerate(whole.trainable_variables):
+            variable.assign(normal(*variable.shape, seed=k))
+        x = tf.constant(normal(2, 3, 4, FILTERS))
+        h, b = (whole.by_path[f"block/conv_out/{name}"] for name in "hb")
         gradients = []
         for remat in (False, True):
-            with tf.GradientTape() as tape, layers.context(condition=condition, remat=remat):
-                y = layer(x)
-            gradients.append(tape.gradient(y, [h.value, layer.conv_out.b.value]))
+            with tf.GradientTape() as tape:
+                y = whole(x, condition=condition, remat=remat)
+            gradients.append(tape.gradient(y, [h.value, b.value]))
         self.assertAllClose(*gradients)
         self.assertGreater(np.abs(gradients[0][0]).min(), 0.0)
         for index, bias in enumerate(condition @ h):  # the bias of a block without a condition
-            layer.conv_out.b.assign_add(bias)
-            self.assertAllClose(y[index], layer(x)[index], atol=1e-5)
-            layer.conv_out.b.assign_sub(bias)
+            b.assign_add(bias)
+            self.assertAllClose(y[index], whole(x)[index], atol=1e-5)
+            b.assign_sub(bias)
 
     def test_wrong_channels_and_streams_are_refused(self):
         with self.assertRaisesRegex(ValueError, "Expected stream of.*Received: stream='down'"):

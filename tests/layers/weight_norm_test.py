@@ -6,8 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import layers
+import pixelcnn_aux as pa
+from pixelcnn_aux import layers, likelihoods
+from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from pixelcnn_aux.networks.array_layers import Dense, Fitting, Layers
 from tests import helpers
 
 CONVOLUTIONS = (layers.WeightNormConv2D, layers.DownShiftedConv2D, layers.DownRightShiftedConv2D)
@@ -31,6 +34,16 @@ def every_layer(**kwargs):
     ]
 
 
+def kernel(layer):
+    """The normalized kernel of a layer that was called: [..., in, out]."""
+    return Layers(layer.by_path).made(layer.module).layer.kernel
+
+
+def transposed_kernel(layer):
+    """In the order of `tf.nn.conv2d_transpose`: [height, width, out, in]."""
+    return tf.transpose(kernel(layer), [0, 1, 3, 2])
+
+
 def images(*shape, seed=0):
     return np.random.default_rng(seed).normal(1.0, 3.0, size=shape).astype("float32")
 
@@ -38,11 +51,10 @@ def images(*shape, seed=0):
 class KernelTest(tf.test.TestCase):
     def test_norm_is_g_for_each_output_channel(self):
         for layer in every_layer():
-            layer.build(IMAGE)
+            layer(images(*IMAGE))
             layer.g.assign([0.5, 1.0, 2.0])
-            transposed = isinstance(layer, TRANSPOSED)  # [height, width, out, in]
-            others = (0, 1, 3) if transposed else tuple(range(len(layer.v.shape) - 1))
-            norms = np.sqrt(np.sum(np.square(layer.kernel()), axis=others))
+            weights = kernel(layer)
+            norms = np.sqrt(np.sum(np.square(weights), axis=tuple(range(len(weights.shape) - 1))))
             self.assertAllClose(norms, [0.5, 1.0, 2.0], msg=layer.name)
 
     def test_padding_is_that_of_tensorflow(self):
@@ -52,11 +64,13 @@ class KernelTest(tf.test.TestCase):
             for strides in (1, 2):
                 layer = layers.WeightNormConv2D(3, kernel_size, strides)
                 y = layer(x)
-                self.assertAllClose(y, tf.nn.conv2d(x, layer.kernel(), strides, "SAME"))
+                self.assertAllClose(y, tf.nn.conv2d(x, kernel(layer), strides, "SAME"))
             if min(kernel_size) > 1:
                 layer = layers.WeightNormConv2DTranspose(3, kernel_size)
                 y = layer(x)
-                expected = tf.nn.conv2d_transpose(x, layer.kernel(), [2, 12, 8, 3], 2, "SAME")
+                expected = tf.nn.conv2d_transpose(
+                    x, transposed_kernel(layer), [2, 12, 8, 3], 2, "SAME"
+                )
                 self.assertAllClose(y, expected)
 
     def test_shifted_convolutions_see_nothing_below_or_on_the_right(self):
@@ -70,11 +84,11 @@ class KernelTest(tf.test.TestCase):
                 for strides in (1, 2):
                     layer = shifted(3, (height, width), strides)
                     y = layer(x)
-                    self.assertAllClose(y, tf.nn.conv2d(padded, layer.kernel(), strides, "VALID"))
+                    self.assertAllClose(y, tf.nn.conv2d(padded, kernel(layer), strides, "VALID"))
                 if width > 1:
                     layer = transposed(3, (height, width))
                     y, whole = layer(x), [2, 10 + height, 6 + width, 3]
-                    stamps = tf.nn.conv2d_transpose(x, layer.kernel(), whole, 2, "VALID")
+                    stamps = tf.nn.conv2d_transpose(x, transposed_kernel(layer), whole, 2, "VALID")
                     self.assertAllClose(y, stamps[:, :12, right : right + 8])
 
     def test_channels_come_last_in_any_data_format_of_keras(self):
@@ -86,18 +100,15 @@ class KernelTest(tf.test.TestCase):
         for layer, outputs in zip(every, expected):
             self.assertAllEqual(layer(x), outputs)
 
-    def test_transposed_kernels_below_the_stride_and_other_strides_are_refused(self):
+    def test_kernels_that_leave_out_pixels_are_refused(self):
         # Every other row or column of the output would get no tap.
         for kind in TRANSPOSED:
             for kernel_size in (1, 3), (3, 1):
                 with self.assertRaisesRegex(ValueError, "at least 2 x 2.*Received"):
-                    kind(3, kernel_size)
-            for strides in (1, 3):
-                with self.assertRaisesRegex(ValueError, f"strides of 2.*strides={strides}"):
-                    kind(3, (3, 3), strides)
+                    kind(3, kernel_size)(images(*IMAGE))
         for kind in DOWN:
             with self.assertRaisesRegex(ValueError, "odd kernel width.*Received"):
-                kind(1, (2, 2))
+                kind(1, (2, 2))(images(*IMAGE))
 
 
 class InitializationFromDataTest(tf.test.TestCase):
@@ -107,67 +118,37 @@ class InitializationFromDataTest(tf.test.TestCase):
         self.assertAllClose(y.std(axis=0), np.full(y.shape[1], scale), atol=1e-4)
 
     def test_one_pass_normalizes_a_conditional_network(self):
-        embedding = helpers.made(Embedding(topology.pixelcnn_pp(1, 2), 4, dropout=0.5))
-        network = helpers.made(PixelCNN(topology.pixelcnn_pp(1, 2), 4, 10, dropout=0.5))
-        x, auxiliary = images(4, 8, 6, 3), images(4, 8, 6, 1, seed=1)
-
-        def evaluate():
-            network(x, embedding(auxiliary, training=False), training=False)
-
-        evaluate()  # The layers are built.
-        with layers.context(initialize_from_data=True):
-            evaluate()
-
+        shape = topology.pixelcnn_pp(1, 2)
+        parts = PixelCNN(shape, 4, 20, dropout=0.5), Embedding(shape, 4, dropout=0.5)
+        kind, below = likelihoods.LogisticMixture(2), likelihoods.Categorical(2)
+        factor = pa.Factor(kind, *parts, auxiliary_likelihood=below)
+        pixels, auxiliary = helpers.pictures(4, size=(8, 6)), np.arange(192).reshape(4, 8, 6, 1) % 2
+        inputs = Inputs(pixels, auxiliary.astype(np.uint8))
+        factor = factor.fitted_to(inputs)
         outputs = {}
-        call = layers.WeightNorm.call
+        biased = Dense.biased
 
-        def record(layer, x):
-            outputs[layer] = call(layer, x)
-            return outputs[layer]
+        def record(layer, y):
+            y = biased(layer, y)
+            outputs[layer.path] = y.copy()
+            return y
 
-        with mock.patch.object(layers.WeightNorm, "call", record):
-            evaluate()
+        with mock.patch.object(Dense, "biased", record):
+            factor.batch_params(inputs)
         # Downward blocks of the embedding have no skip, and their projections no weights.
-        used = [x for model in (embedding, network) for x in layers.normalized_layers(model)]
-        self.assertCountEqual(outputs, used)
-        for layer, y in outputs.items():
-            self.assertNormalized(y, layer.init_scale)
+        self.assertCountEqual(outputs, {path[:-2] for path in factor.shapes})
+        for path, y in outputs.items():
+            self.assertNormalized(y, factor.shapes[f"{path}/g"].first)
 
     def test_constant_channel_keeps_its_scale(self):
         # The first channel sees only a constant input, the second one also a varying input.
         x = images(8, 2)
         x[:, 0] = 1 / 3
         x[::2, 0] = np.nextafter(x[::2, 0], 1)  # up to rounding, as after a convolution
-        layer = layers.WeightNormDense(2, init_scale=0.5)
-        layer.build(x.shape)
-        layer.set_weights([np.float32(w) for w in ([[1, 1], [0, 1]], [0.5, 0.5], [0, 0])])
-        with layers.context(initialize_from_data=True):
-            y = layer(x)
-        self.assertEqual(layer.g[0], 0.5)
+        weights = {"layer/v": [[1, 1], [0, 1]], "layer/g": [0.5, 0.5], "layer/b": [0, 0]}
+        fitting = Fitting({path: np.float32(weight) for path, weight in weights.items()})
+        layer = fitting.dense("layer", 2, init_scale=0.5)
+        y = layer(x)
+        self.assertEqual(fitting.weights["layer/g"][0], 0.5)
         self.assertAllClose(y[:, 0], np.zeros(8), atol=1e-6)
         self.assertNormalized(y[:, 1:], 0.5)
-
-    def test_nothing_is_assigned_outside_the_scope(self):
-        with self.assertRaises(KeyboardInterrupt), layers.context(initialize_from_data=True):
-            raise KeyboardInterrupt  # ends the context
-        x = images(*IMAGE)
-        for layer in every_layer():
-            layer.build(IMAGE)
-            before = layer.get_weights()
-            layer(x)
-            layer(x, training=True)
-            for weight, expected in zip(layer.get_weights(), before, strict=True):
-                self.assertAllEqual(weight, expected)
-
-
-class LayersTest(tf.test.TestCase):
-    def test_compute_output_shape_agrees_with_call(self):
-        x = images(*IMAGE)
-        for layer in every_layer():
-            self.assertEqual(layer.compute_output_shape(x.shape), tuple(layer(x).shape))
-            unknown = layer.compute_output_shape((None, None, None, 2))
-            self.assertEqual(unknown, (None, None, None, 3))
-
-
-def setUpModule():
-    keras.utils.set_random_seed(0)

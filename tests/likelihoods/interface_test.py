@@ -91,12 +91,14 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
     )
     def test_results_of_a_subclass_with_wrong_shapes(self, method, call):
         """They would broadcast silently in a sum over pixels."""
-        right = [2, 5, 3] if method.endswith("draw") else [2, 5]
+        right = "numbers of shape [2, 5]"
+        if method.endswith("draw"):
+            right = "pixels that it draws of shape [2, 5, 3]"
         for wrong in ([2, 5, 1], [2, 4], []):
             attributes = {method: lambda self, *args, shape=wrong: tf.zeros(shape)}
             own = type("Own", (likelihoods.Categorical,), attributes)(2, 3)
             own.num_params = own.noise_size
-            message = f"Expected Own.{method} to give shape {right}. Received: {wrong}."
+            message = f"Expected Own to give {right}. Received: {wrong}."
             with self.assertRaisesRegex(ValueError, re.escape(message)):
                 call(own, tf.zeros([2, 5, own.num_params]))
 

@@ -7,7 +7,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches
-from pixelcnn_aux.factors import array_factor
+from pixelcnn_aux.factors import factor as factor_module
 from pixelcnn_aux.networks import MaskedPixelCNN
 from tests import helpers
 
@@ -24,34 +24,35 @@ class MaskedTest(helpers.TestCase):
     def test_tiles_of_an_image_are_as_in_the_whole_image(self, bits):
         size, dtype = (63, 64), np.uint8 if bits == 8 else np.uint16
         model = helpers.tiny_parallel(size, masked=1, bits=bits)
-        self.assertEqual(model.factors["image"].embedding.differences, bits == 12)
+        self.assertEqual(model.factors["image"].definitions["embedding"].differences, bits == 12)
         images = helpers.pictures(1, size=size).astype(dtype) << (bits - 8)
         factor, inputs = model.factors["image"], model.inputs(images)
         whole = factor.pixel_log_prob(inputs["image"])
         self.enter_context(mock.patch.object(batches, "MAX_TILE_PIXELS", 50**2))
         self.assertEqual([len(row) for row in batches.tiles(factor, size)], [3, 3, 3])
         self.assertAllClose(factor.pixel_log_prob(inputs["image"]), whole, rtol=1e-5)
-        with mock.patch.object(array_factor, "_BAND", 8 * 32):
+        with mock.patch.object(factor_module, "_BAND", 8 * 32):
             self.assertAllClose(factor.pixel_log_prob(inputs["image"]), whole, rtol=1e-5)
-        factor.network.radius = factor.network.module.radius = 0  # smaller than the receptive field
-        found = factor.pixel_log_prob(inputs["image"])
+        # Smaller than the receptive field.
+        with mock.patch.object(factor.definitions["network"], "radius", 0):
+            found = factor.pixel_log_prob(inputs["image"])
         self.assertGreater(np.abs(np.subtract(found, whole)).max(), 1e-3)
 
     def test_whole_numbers_are_the_same_in_graphs_in_numpy_and_in_waves(self):
         factor = pa.rounded(helpers.tiny_parallel(masked=1)).factors["image"]
-        self.assertTrue(factor.quantized)
+        self.assertTrue(factor.has_rounded_weights)
         images = helpers.pictures(2, size=(9, 30))
         inputs = factor.inputs(images, pa.auxiliary.HalfResolution()(images))
-        in_graphs = factor(inputs)
+        in_graphs = factor.keras_model()(inputs)
         self.assertGreater(np.std(in_graphs), 0.1)
         for method in ("full", "incremental"):
             self.assertAllEqual(factor.params(inputs, method=method), in_graphs)
 
     def test_sums_with_features_that_are_not_exact_are_refused(self):
         factor = helpers.tiny_parallel(masked=1, whole_numbers=True).factors["image"]
-        factor.network.given[1].g.assign(np.full(16, 2.0**14))
+        large = helpers.altered(factor, lambda g: np.full(g.shape, 2.0**14), "1_given/g")
         with self.assertRaisesRegex(ValueError, r"less than 2 \*\* 24 units in .*given"):
-            factor.quantize_weights()
+            large.with_rounded_weights()
 
     def test_arguments(self):
         how = {"blocks": 1, "filters": 4, "num_params": 10}

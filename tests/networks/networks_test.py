@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+import pixelcnn_aux as pa
 from pixelcnn_aux.networks import Embedding, PixelCNN
 from pixelcnn_aux.networks.topology import Step, Topology, pixelcnn_pp, super_resolution
-from tests import helpers
 
 
 def normal(*shape, seed=0):
@@ -22,13 +22,13 @@ class NetworksTest(tf.test.TestCase):
             for height, width in (8, 9), (9, 8):
                 message = f"multiples of {multiple},.*Received: {height} x {width}"
                 with self.assertRaisesRegex(ValueError, message):
-                    helpers.made(network)(normal(1, height, width, 1))
+                    pa.layers.ModuleLayer(network)(normal(1, height, width, 1))
 
     def test_wrong_number_of_resolutions_of_features(self):
         features = [normal(1, side, side, 5) for side in (4, 2, 1)]
         for count in (1, 3):
             with self.assertRaisesRegex(ValueError, f"2 resolutions. Received: {count}"):
-                network = helpers.made(PixelCNN(pixelcnn_pp(1, 2), 4, 10))
+                network = pa.layers.ModuleLayer(PixelCNN(pixelcnn_pp(1, 2), 4, 10))
                 network(normal(1, 4, 4, 3), features[:count])
 
 

@@ -1,5 +1,6 @@
 """Tests of groups of pixels: likelihoods, draws, tiles, and images of any size."""
 
+import functools
 from unittest import mock
 
 import numpy as np
@@ -86,8 +87,9 @@ class ParallelTest(helpers.TestCase):
     def test_one_graph_evaluates_images_of_all_sizes(self):
         model = helpers.tiny_parallel(base_parts=None)
         factor, found = model.factors["image"], []
-        much = mock.patch.object(batches, "MUCH", 0)
-        with much, mock.patch.object(factor, "_bounds", wraps=factor._bounds) as traces:
+        much = mock.patch.object(batches, "GRAPH_BREAK_EVEN", 0)
+        nats = pa.Factor._nats
+        with much, mock.patch.object(pa.Factor, "_nats", autospec=True, side_effect=nats) as traces:
             for size in ((6, 4), (8, 10), (2, 2)):
                 inputs = model.inputs(helpers.pictures(2, size=size))["image"]
                 found.append((inputs, factor.log_prob(inputs)))
@@ -103,7 +105,8 @@ class ParallelTest(helpers.TestCase):
         model = build(parts, size)
         factor = model.factors["image"]
         inputs = model.inputs(helpers.pictures(1, size=size))["image"]
-        methods = factor.pixel_log_prob, factor.bound_and_exact
+        evaluated = (batches.NUMPY, pa.Factor.batch_bound_and_exact, factor)
+        methods = factor.pixel_log_prob, functools.partial(batches.sum_tiles, *evaluated)
         whole = [method(inputs) for method in methods]
         self.cut(factor, parts)
         in_tiles = [method(inputs) for method in methods]
@@ -111,8 +114,8 @@ class ParallelTest(helpers.TestCase):
         for one, other in zip(in_tiles[1:], whole[1:]):
             self.assertAllClose(one, other, rtol=1e-6)
         if parts == PARTS["at_once"]:  # smaller than the receptive field
-            factor.network.radius = factor.network.module.radius = 3
-            self.assertNotAllEqual(factor.pixel_log_prob(inputs), whole[0])
+            with mock.patch.object(factor.definitions["network"], "radius", 3):
+                self.assertNotAllEqual(factor.pixel_log_prob(inputs), whole[0])
 
     @each_parts
     def test_draws_in_tiles_are_as_in_the_whole_image(self, parts):

@@ -34,7 +34,7 @@ def make_run(folder):
     model, run = helpers.tiny_model(exact=True), RunFolder(folder)
     run.create({"dataset": "photos", "image_dir": "/home/me", "model": model.description()})
     for seed, (name, factor) in enumerate(model.factors.items()):
-        helpers.randomize(factor, seed)
+        factor = model.factors[name] = helpers.randomize(factor, seed)
         run[name].save_weights(factor)
         run[name].record_training({"epochs": seed, "init": "/home/me/runs/other"})
         metrics.MetricsTable(run[name], 0).add({**ROW, "epoch": seed})
@@ -132,7 +132,7 @@ class HubTest(helpers.TestCase):
         changed = self.folder / "changed"
         shutil.copytree(self.folder / "mine", changed)
         for name in model.factors:
-            helpers.randomize(model.factors[name], 7)
+            model.factors[name] = helpers.randomize(model.factors[name], 7)
             RunFolder(changed)[name].save_if_best(model.factors[name], 1, 1.0)
         pa.push(model, NAME)
         self.assertNotIn("image/metrics.csv", self.hub.files("me/tiny"))

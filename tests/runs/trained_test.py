@@ -11,7 +11,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from benchmarks import pack
-from pixelcnn_aux import data, layers
+from pixelcnn_aux import data
 from pixelcnn_aux.commands import bpd, chosen_run
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -88,7 +88,8 @@ class TrainedTest(helpers.TestCase):
     def test_packed_weights_are_those_of_the_run_in_16_bits(self):
         loaded = pa.load("tiny")
         for name, factor in self.model.factors.items():
-            for array, expected in zip(loaded.factors[name].get_weights(), factor.get_weights()):
+            for path, expected in factor.weights.items():
+                array = loaded.factors[name].weights[path]
                 self.assertAllEqual(array, expected.astype(np.float16).astype(np.float32))
             self.assertEqual(self.dtypes("tiny", name), {"float16"})
 
@@ -98,11 +99,10 @@ class TrainedTest(helpers.TestCase):
             pack_run(self.mine, "small", "--in_8_bits=image")
         self.assertEqual(self.dtypes("small", "image"), {"float16", "int8"})
         self.assertEqual(self.dtypes("small", "grayscale"), {"float16"})
-        factors = [x.factors["image"].as_keras() for x in (pa.load("small"), self.model)]
-        for layer, expected in zip(*map(layers.normalized_layers, factors)):
-            kernel, kept = np.asarray(layer.kernel()), np.asarray(expected.kernel())
+        packed, model = (x.factors["image"].kernels() for x in (pa.load("small"), self.model))
+        for path, kept in model.items():
             # Half a step of 1/127 of the largest, and lengths of 11 bits.
-            self.assertAllClose(kernel, kept, rtol=0, atol=0.005 * np.abs(kept).max())
+            self.assertAllClose(packed[path], kept, rtol=0, atol=0.005 * np.abs(kept).max())
         with self.assertRaisesRegex(ValueError, "Expected a factor of .* Received: 'gray'"):
             pack_run(self.mine, "another", "--in_8_bits=gray")
         shutil.rmtree(trained.FOLDER / "small")
@@ -166,9 +166,9 @@ class TrainedTest(helpers.TestCase):
     def test_weights_beyond_those_of_16_bits_are_refused_by_name(self):
         folder = helpers.temporary_folder(self) / "large"
         model = make_run(folder)
-        image = model.factors["image"]
-        image.set_weights([*image.get_weights()[:-1], 1e5 + image.get_weights()[-1]])
+        image = helpers.altered(model.factors["image"], lambda b: 1e5 + b, "embedding/first/b")
         RunFolder(folder)["image"].save_weights(image)
+        model = model.with_factor(image)
         self.changed(folder / "bpd.json", model=bpd.identity(model))
         self.assertNotPacked(ValueError, "from -65,504 to 65,504.*array .*/b", folder)
 

@@ -21,7 +21,7 @@ BROWN, BLUE = np.array([[110, 80, 60], [150, 190, 250]])  # of lumas 86 and 184
 def tiny_model():
     """A model of 4 x 6 pixels; its draws are confetti, with some colors too strong for their gray."""
     model = helpers.tiny_model(exact=True, dtype="float64")
-    helpers.randomize(model.factors["image"])
+    model.factors["image"] = helpers.randomize(model.factors["image"])
     return model
 
 

@@ -47,10 +47,9 @@ class ExactnessTest(helpers.TestCase):
         ("down_twice_gray", (8, 12), down_twice, GRAY),
     )
     def test_parameters_of_given_images(self, size, make, *arguments):
-        factor = make(*arguments)
-        helpers.randomize(factor)
+        factor = helpers.randomize(make(*arguments))
         inputs = random_inputs(factor, *size)
-        full = factor(inputs, training=False).numpy()  # by Keras, the others in NumPy
+        full = factor.keras_model()(inputs, training=False).numpy()  # the others in NumPy
         # If pixels hardly differed, it would not show which of them a parameter was computed from.
         self.assertGreater(np.std(full, axis=(1, 2)).mean(), 0.1)
         for method in METHODS:

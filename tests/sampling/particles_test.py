@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from benchmarks import particles
-from pixelcnn_aux import layers, sampling
+from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sampling.particles import Particles
@@ -24,9 +24,8 @@ def parallel():
     """A pyramid that decides groups of pixels, of the size of `particles.tiny`."""
     how = {"channels": 1, "bits": particles.BITS, "base_parts": None}
     made = helpers.tiny_parallel(particles.SIZE, **how)
-    for factor in made.factors.values():
-        for layer in layers.normalized_layers(factor):
-            layer.g.assign(2.0 * layer.g)
+    for name, factor in made.factors.items():
+        made.factors[name] = helpers.altered(factor, lambda g: 2.0 * g, "/g")
     return made
 
 
@@ -36,11 +35,7 @@ def several_resolutions():
     shape = topology.Topology((block, down, block, down, block, up, block, up, block), (9, 7, 5))
     network = {"topology": shape, "filters": 4}
     made = helpers.random_chain([Grayscale(2)], (8, 8), network)
-    for factor in made.factors.values():
-        factor.network.last.g.assign(
-            4.0 * factor.network.last.g
-        )  # strong dependence on other pixels
-    return made
+    return helpers.with_last_lengths(made, 4.0)
 
 
 def completed(model, count, seeds=SEEDS, **how):
@@ -78,8 +73,7 @@ class DistributionTest(helpers.TestCase):
         """Without exactness: pairs of images, which need not agree."""
         how = {"channels": 3, "bits": 1, "exact": exact, "centered": exact}
         model = helpers.random_chain([custom.SmallGray()], (1, 3), **how)
-        for factor in model.factors.values():
-            factor.network.last.g.assign(3.0 * factor.network.last.g)
+        helpers.with_last_lengths(model, 3.0)
         known = np.array([[[[0, 0, 0], [1, 0, 1], [0, 1, 1]]]], np.uint8).repeat(16, 0)
         known[:, 0, 0] = helpers.all_images(2, 1, 1, 3)[:, 0, 0].repeat(2, 0)
         grays = np.array(model.auxiliaries(known)["x0"])
@@ -113,7 +107,7 @@ class StateTest(helpers.ImagesTestCase):
             return DiagonalScan(network, features, shape, shape[2])
 
         # Row by row, since a diagonal scan resamples at other times.
-        with mock.patch("pixelcnn_aux.factors.array_factor.DiagonalScan", row_by_row):
+        with mock.patch("pixelcnn_aux.factors.factor.DiagonalScan", row_by_row):
             found = completed(model, 8, **how)
         self.assertSameImages(completed(model, 8, **how, method="full"), found)
         if model.exact:

@@ -22,7 +22,7 @@ PICTURES = helpers.pictures(2, size=(9, 11))
 @functools.cache
 def colors():
     model = helpers.tiny_model(exact=True, dtype="float64")
-    helpers.randomize(model.factors["image"])
+    model.factors["image"] = helpers.randomize(model.factors["image"])
     return model
 
 

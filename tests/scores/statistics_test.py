@@ -38,9 +38,8 @@ class EntropyTest(helpers.TestCase):
         """Over draws of an exact model, bits equal entropies to 1 %; under another model they differ."""
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = helpers.randomized(pa.pyramid((4, 4), (2, 2), **small))
-        for factor in model.factors.values():
-            # Narrow, so that few draws are the lowest or highest value.
-            factor.network.last.g.assign(0.3 * factor.network.last.g)
+        # Narrow, so that few draws are the lowest or highest value.
+        helpers.with_last_lengths(model, 0.3)
         seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (COUNT, 2)).astype(np.int32)
         [*_, images] = model.sample(seeds).values()
         for name, (bits, entropy) in means(model, images).items():

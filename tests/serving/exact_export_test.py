@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers
 from pixelcnn_aux.auxiliary import Grayscale
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.serving import verify
@@ -88,7 +87,7 @@ class ExactExportTest(helpers.TestCase):
 
     def test_vectors(self):
         chain = pa.chain([], SIZE, FLAT, embedding=FLAT, condition=pa.conditions.Vector(2))
-        helpers.randomize(chain.factors["image"])
+        chain.factors["image"] = helpers.randomize(chain.factors["image"])
         images, vectors = helpers.pictures(2, size=SIZE), np.float32([[0.5, -1.0], [0.0, 0.0]])
         _, functions = signatures(chain, names=["log_prob", "auxiliaries"])
         answer = functions["log_prob"](image=tf.constant(images), condition=tf.constant(vectors))
@@ -107,12 +106,12 @@ class ExactExportTest(helpers.TestCase):
             (None, "of the pixels different"),
         ):
             other = model()
+            image = other.factors["image"]
             if fixed_sum is None:  # other classes
-                for layer in layers.normalized_layers(other.factors["image"].as_keras().network):
-                    if layer.h is not None:
-                        layer.h.assign(layer.h[::-1])
+                image = helpers.altered(image, lambda h: h[::-1], "/h")
             else:
-                other.factors["image"].fixed_sum = fixed_sum
+                image = image.with_fixed_sum(fixed_sum)
+            other.factors["image"] = image
             with self.assertRaisesRegex(RuntimeError, message):
                 verify.verify(FOLDER.name, other, NAMES, max_batch=8)
 

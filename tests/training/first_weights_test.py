@@ -84,17 +84,19 @@ class FittingTest(helpers.TestCase):
             inputs = model.inputs(images, labels)
             for name in names:
                 factor, narrow = model.factors[name], earlier.factors[name]
-                factor.set_weights(weights[name])
-                narrow.set_weights(pa.load(folder).factors[name].weights)  # in float32
-                expected = narrow.log_prob(inputs[name])
-                self.assertAllClose(factor.log_prob(inputs[name]), expected, rtol=1e-12, atol=0)
+                factor = factor.with_weights(weights[name])
+                # In float32.
+                narrow = narrow.with_weights(pa.load(folder).factors[name].weights)
+                expected, own = narrow.log_prob(inputs[name]), inputs[name]
+                self.assertAllClose(factor.log_prob(own), expected, rtol=1e-12, atol=0)
+                keras_model = factor.keras_model()
+                variables = keras_model.trainable_weights
                 for _ in range(2):
                     with tf.GradientTape() as tape:
-                        mean = tf.reduce_mean(factor.batch_log_prob(inputs[name]))
-                    variables = factor.trainable_weights
-                    gradients = tape.gradient(mean, variables)
+                        loss = keras_model.compute_loss(own, own.images, keras_model(own))
+                    gradients = tape.gradient(loss, variables)
                     for variable, gradient in zip(variables, gradients):
-                        variable.assign_add(1e-3 * gradient)
+                        variable.assign_sub(1e-3 * gradient)
                 for variable, gradient in zip(variables, gradients):
                     learns = tf.reduce_any(gradient != 0, axis=range(len(variable.shape) - 1))
                     self.assertAllEqual(learns, tf.ones_like(learns), variable.path)
@@ -114,12 +116,12 @@ class TrainTest(helpers.TestCase):
         folder = helpers.temporary_folder(self)
         earlier, run, again = str(folder / "earlier"), folder / "run", folder / "again"
         other = helpers.tiny_model()
-        helpers.randomize(other.factors["grayscale"])
+        other = other.with_factor(helpers.randomize(other.factors["grayscale"]))
         helpers.make_run(earlier, other, ["grayscale"])
         model, output = self.train(run, model=pa.load(earlier))
         self.assertIn(f"grayscale: first weights from {earlier}", output)
         self.assertIn(f"image: new first weights, since {earlier} has no weights of that", output)
-        trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
+        trained, expected = (x.factors["grayscale"].weights for x in (model, other))
         self.assertAllClose(trained, expected, atol=1e-7)
         with self.assertRaisesRegex(
             ValueError, f"'grayscale' with the weights of the run.*, {earlier}. Received: changed"

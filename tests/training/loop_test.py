@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers, training
+from pixelcnn_aux import data, training
+from pixelcnn_aux.factors.keras_factor import KerasFactor
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import (
@@ -61,7 +62,7 @@ def saved(folder, name="grayscale"):
 
 
 def assert_same_weights(factor, expected):
-    np.testing.assert_equal(factor.get_weights(), expected.get_weights())
+    np.testing.assert_equal(factor.weights, expected.weights)
 
 
 def rows(folder):
@@ -122,7 +123,7 @@ class StoppedRunTest(helpers.TestCase):
             self.assertEqual(stop.signal, number)
             self.assertIs(signal.getsignal(number), before)
             # The signal came while the eighth batch was prefetched, up to five steps ahead.
-            self.assertIn(saved(folder)["optimizer/0"], range(2, 9))
+            self.assertIn(saved(folder)["optimizer/iteration"], range(2, 9))
         self.assertEndsAsUninterrupted(train(folder), folder)
 
     def test_a_signal_at_the_last_step_of_an_epoch_stops_after_its_validation(self):
@@ -134,7 +135,7 @@ class StoppedRunTest(helpers.TestCase):
 
         with in_each_step(stop_at_the_sixth), self.assertRaises(training.Stopped):
             train(self.folder, stop=stop)
-        self.assertEqual(saved(self.folder)["optimizer/0"], 6)
+        self.assertEqual(saved(self.folder)["optimizer/iteration"], 6)
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
     def test_checkpoints_in_the_middle_of_long_epochs(self):
@@ -143,8 +144,8 @@ class StoppedRunTest(helpers.TestCase):
         with mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
             with self.assertRaises(KeyboardInterrupt):
                 train(self.folder, images=Interrupting(killed))
-        self.assertEqual(saved(self.folder)["optimizer/0"], 7)
-        seconds = [tensors.read(file)[0]["seconds/0"] for _, file in found_in(self.folder)]
+        self.assertEqual(saved(self.folder)["optimizer/iteration"], 7)
+        seconds = [tensors.read(file)[0]["seconds"] for _, file in found_in(self.folder)]
         self.assertGreater(seconds[0], seconds[1])  # of both epochs, not only the second
         self.assertGreater(seconds[0], rows(self.folder)[-1]["seconds"])
         self.assertEndsAsUninterrupted(train(self.folder))
@@ -170,9 +171,11 @@ class StoppedRunTest(helpers.TestCase):
         RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
         self.assertEqual([step for step, _ in found_in(self.folder)], [9, 6])
-        factor = helpers.shared_model().new_factor("grayscale")
-        self.assertTrue(helpers.load_weights(RunFolder(self.folder)["grayscale"], factor))
-        assert_same_weights(factor, self.average)
+        run, factor = (
+            RunFolder(self.folder)["grayscale"],
+            helpers.shared_model().factors["grayscale"],
+        )
+        assert_same_weights(helpers.load_weights(run, factor), self.average)
 
     def test_the_learning_rate(self):
         """Section 4.1: the decay is applied after each iteration. Without one it falls to zero."""
@@ -202,7 +205,7 @@ class StoppedRunTest(helpers.TestCase):
             ("validation/bits_per_dim", "val_bits_per_dim"),
         ):
             self.assertAllClose(in_logs[key], [row[name] for row in found], rtol=1e-6)
-        output, count = self.output.getvalue(), self.average.count_params()
+        output, count = self.output.getvalue(), self.average.num_parameters
         self.assertIn(f"grayscale: {count:,} parameters, float32, step 0 of 9", output)
         self.assertEqual(output.count(" val_bits_per_dim: "), TINY.epochs)
         epochs = "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
@@ -268,9 +271,9 @@ class NotFiniteTest(helpers.TestCase):
         self.assertRegex(message, expected)
         self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.safetensors")
         self.assertNotIn("nan", output.getvalue())
-        factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
-        self.assertTrue(helpers.load_weights(RunFolder(self.folder)["grayscale"], factor))
-        for value in (*saved(self.folder).values(), *factor.get_weights()):
+        factor = helpers.shared_model(dropout=0.5).factors["grayscale"]
+        factor = helpers.load_weights(RunFolder(self.folder)["grayscale"], factor)
+        for value in (*saved(self.folder).values(), *factor.weights.values()):
             self.assertTrue(np.isfinite(value).all())
 
     def assertWritesNothing(self, message):
@@ -286,8 +289,7 @@ class NotFiniteTest(helpers.TestCase):
         def overflow_after_a_step(state):
             copy(state)
             if state.step == 1:
-                weight = state.average.trainable_variables[0]
-                weight.assign(np.full(weight.shape, np.inf))
+                state.average = helpers.altered(state.average, lambda x: x + np.inf, "last/b")
 
         with (
             mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0),
@@ -329,7 +331,7 @@ class TrainTest(helpers.TestCase):
             dataset="photos", constructor=helpers.tiny_model, model={}, training=settings
         )
         cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
-        cls.before = cls.first.factors["image"].get_weights()
+        cls.before = cls.first.factors["image"].weights
         cls.train(cls.first, settings, factors=["grayscale"])
         cls.after_first = helpers.contents(cls.folder)
         cls.second = pa.load(cls.folder)  # without the image's weights
@@ -345,7 +347,7 @@ class TrainTest(helpers.TestCase):
     def test_the_factors_asked_for_alone(self):
         self.assertIn("grayscale/average.safetensors", self.after_first)
         self.assertFalse([file for file in self.after_first if file.startswith("image/")])
-        np.testing.assert_equal(self.first.factors["image"].get_weights(), self.before)
+        np.testing.assert_equal(self.first.factors["image"].weights, self.before)
 
     def test_the_model_gets_the_averaged_weights_that_load_reads(self):
         loaded = pa.load(self.folder)
@@ -353,8 +355,8 @@ class TrainTest(helpers.TestCase):
             for name, factor in model.factors.items():
                 assert_same_weights(factor, loaded.factors[name])
         assert_same_weights(self.first.factors["grayscale"], loaded.factors["grayscale"])
-        average = self.second.factors["image"].get_weights()[0]
-        trained = saved(self.folder, "image")["factor/0"]
+        average = self.second.factors["image"].weights["network/last/v"]
+        trained = saved(self.folder, "image")["network/last/v"]
         self.assertEqual(average.shape, trained.shape)
         self.assertNotAllEqual(average, trained)
         self.assertEqual(self.second.untrained, ())
@@ -389,11 +391,13 @@ class TrainTest(helpers.TestCase):
             mock.patch.object(devices, "mixed_policy", lambda: "mixed_bfloat16"),
             mock.patch.object(data.Images, "training_batches", recorded),
             mock.patch.object(steps, "make", wraps=steps.make) as make,
-            mock.patch.object(layers, "context", wraps=layers.context) as context,
+            mock.patch.object(
+                KerasFactor, "call", autospec=True, side_effect=KerasFactor.call
+            ) as call,
         ):
             train(helpers.temporary_folder(self), training=settings, remat=True)
         self.assertEqual(flips, [False, False])  # of initial weights and of steps
-        remat = sum(call.kwargs.get("remat", False) for call in context.call_args_list)
+        remat = sum(one.kwargs.get("remat", False) for one in call.call_args_list)
         self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both micro-batches of each
         self.assertEqual(make.call_args.kwargs["policy"], "mixed_bfloat16")
 

@@ -70,23 +70,27 @@ class AverageTest(helpers.TestCase):
                 self.assertAllClose(weight, expected, rtol, rtol)
 
     @parameterized.named_parameters(
-        ("adam", False, lambda factor: AveragingAdam(1e-2)),
-        ("muon_eagerly", True, lambda factor: AveragingMuon(1e-2, hidden_kernels(factor))),
+        ("adam", False, lambda keras_model: AveragingAdam(1e-2)),
+        (
+            "muon_eagerly",
+            True,
+            lambda keras_model: AveragingMuon(1e-2, hidden_kernels(keras_model)),
+        ),
     )
     def test_plain_fit_and_a_saved_factor_keep_it(self, eagerly, make):
-        factor = helpers.tiny_model().factors["grayscale"]
+        keras_model = helpers.shared_model().factors["grayscale"].keras_model()
         grays = helpers.shared_model().auxiliaries(helpers.pictures(8))["grayscale"]
-        optimizer = make(factor)
-        factor.compile(optimizer, run_eagerly=eagerly, jit_compile=False)
-        factor.fit(grays, grays, batch_size=4, verbose=0)
+        optimizer = make(keras_model)
+        keras_model.compile(optimizer, run_eagerly=eagerly, jit_compile=False)
+        keras_model.fit(grays, grays, batch_size=4, verbose=0)
         file = helpers.temporary_folder(self) / "factor.keras"
-        factor.save(file)
+        keras_model.save(file)
         loaded = keras.saving.load_model(file).optimizer
         self.assertIs(type(loaded), type(optimizer))
         self.assertEqual(loaded.get_config(), optimizer.get_config())
         for variable, expected in zip(loaded.variables, optimizer.variables, strict=True):
             self.assertAllEqual(variable, expected)
-        self.assertNotAllEqual(loaded.averages[0], factor.get_weights()[0])
+        self.assertNotAllEqual(loaded.averages[0], keras_model.get_weights()[0])
 
 
 class MuonTest(helpers.TestCase):
@@ -133,7 +137,7 @@ class MuonTest(helpers.TestCase):
         outside = {"above", "row_above", "left", "last", "first"}
         for model in (helpers.tiny_model(), pa.pyramid((8, 8), filters=4, blocks=1, dropout=0.0)):
             for factor in model.factors.values():
-                found = set(hidden_kernels(factor))
-                for k, variable in enumerate(factor.trainable_variables):
-                    outer = outside & set(variable.path.split("/")[-2:-1])
-                    self.assertEqual(k in found, variable.name == "v" and not outer, variable.path)
+                found = set(hidden_kernels(factor.keras_model()))
+                for k, path in enumerate(factor.weights):
+                    outer = outside & set(path.split("/"))
+                    self.assertEqual(k in found, path.endswith("/v") and not outer, path)

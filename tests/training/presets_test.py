@@ -5,7 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from pixelcnn_aux import data, layers
+from pixelcnn_aux import data
 from pixelcnn_aux.training import Training, presets
 
 PROGRAMS = (presets.GRAYSCALE, presets.PIXELCNN, presets.PYRAMID)
@@ -18,7 +18,6 @@ LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
 class PresetsTest(tf.test.TestCase):
     def test_every_preset_is_one_that_its_program_can_run(self):
         # The constructors' tests build them.
-        self.enter_context(layers.counting_parameters())
         built = {}  # presets that differ in widths and depths alone are built once
         for by_name in PROGRAMS:
             self.assertEqual(by_name["demo"].dataset, "photos")  # the default needs no download
@@ -48,11 +47,7 @@ class PresetsTest(tf.test.TestCase):
 
 
 class PaperTest(tf.test.TestCase):
-    """Section 4.1 of the paper; models are built without their hundred million weights."""
-
-    def setUp(self):
-        super().setUp()
-        self.enter_context(layers.counting_parameters())
+    """Section 4.1 of the paper."""
 
     def test_optimization(self):
         """An epoch's steps are the whole batches in the paper's training images."""

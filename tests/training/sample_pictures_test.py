@@ -58,15 +58,14 @@ class RunTest(helpers.TestCase):
             cls.average, cls.output = train(cls.folder / "with", profile=True)
 
     def test_the_weights_are_the_same(self):
-        np.testing.assert_equal(self.average.get_weights(), self.without.get_weights())
+        np.testing.assert_equal(self.average.weights, self.without.weights)
 
     def test_pictures_show_draws_from_the_averaged_weights_given_validation_images(self):
         folder = RunFolder(self.folder / "with")["image"].samples
         self.assertCountEqual(
             [file.name for file in folder.iterdir()], ["epoch-0001.png", "epoch-0002.png"]
         )
-        model = helpers.tiny_model()
-        model.factors["image"].set_weights(self.average.get_weights())
+        model = helpers.tiny_model().with_factor(self.average)
         originals = helpers.pictures(20, seed=1)[[0, 2, 5, 7, 10, 12, 15, 17]]
         grays = model.auxiliaries(originals)["grayscale"]
         seeds = [[zlib.crc32(b"3/image") % 2**31, index] for index in range(8)]

@@ -45,7 +45,7 @@ class CheckpointsTest(helpers.TestCase):
         named = variables()
         named["weights/0"].assign([9.0, 9.0])
         with mock.patch.object(training_state.logging, "warning") as warning:
-            self.assertEqual(restore_checkpoint(self.folder, named, IMAGE), step)
+            self.assertEqual(restore_checkpoint(self.folder, named, IMAGE, {}), step)
         self.assertEqual(values(named), [[1.0, 2.0], [[3.0]], float(step)])
         named = f"step-{warned}.safetensors" in str(warning.call_args)
         self.assertEqual((warning.called, named), (warned is not None,) * 2)
@@ -53,7 +53,7 @@ class CheckpointsTest(helpers.TestCase):
     def assertRefused(self, message, named=None):
         before = values(named := named or variables())
         with self.assertRaisesRegex(ValueError, message):
-            restore_checkpoint(self.folder, named, IMAGE)
+            restore_checkpoint(self.folder, named, IMAGE, {})
         self.assertEqual(values(named), before)
 
     def test_the_newest_two_are_kept_and_the_newest_is_restored(self):
@@ -91,8 +91,17 @@ class CheckpointsTest(helpers.TestCase):
         ):
             with mock.patch.object(owner, name, side_effect=error):
                 with self.assertRaisesRegex(type(error), message):
-                    restore_checkpoint(self.folder, variables(), IMAGE)
+                    restore_checkpoint(self.folder, variables(), IMAGE, {})
         self.assertRestores(2)
+
+    def test_of_versions_that_numbered_variables(self):
+        before = {"factor/0": [1.0, 2.0], "factor/1": [[3.0]], "seconds/0": 1.0}
+        numbered = {name: keras.Variable(x) for name, x in before.items()}
+        save_checkpoint(self.folder, 1, numbered, IMAGE)
+        named, paths = variables(), ("weights/1", "weights/0", "seconds/0")
+        earlier_names = dict(zip(paths, ("factor/1", "factor/0", "seconds/0")))
+        self.assertEqual(restore_checkpoint(self.folder, named, IMAGE, earlier_names), 1)
+        self.assertEqual(values(named), [*before.values()])
 
     def test_of_another_network(self):
         self.save(1)
