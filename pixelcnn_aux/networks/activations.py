@@ -10,12 +10,12 @@ _LOWEST = 16 * rounding.SUMS  # SiLU of this many units of sums below 0 rounds t
 _WHOLE_SILU = rounding.whole_silu(np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.SUMS)
 
 
-def concat_elu(x, out=None):
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]. NumPy writes it to `out`, if given."""
+def concat_elu(x):
+    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
     if not arrays.is_plain(x):
         return arrays.backend().concat_elu(x)
     filters = x.shape[-1]
-    out = np.empty((*x.shape[:-1], HALVES * filters), x.dtype) if out is None else out
+    out = np.empty((*x.shape[:-1], HALVES * filters), x.dtype)
     low = np.expm1(-np.abs(x))  # one exponential for both halves
     # exp(x) - 1 >= x, so that a maximum chooses the branch.
     np.maximum(x, low, out=out[..., :filters])

@@ -452,6 +452,10 @@ class Convolution(Dense):
         kernel = self.kernel.reshape(-1, self.filters)
         return self.product(fields, kernel[: len(kernel) - self.masked])
 
+    def convolutions(self):
+        """As of a block."""
+        return [(self, None)]
+
     # Row by row, in a scan (`scanning.rows`). The latest rows of the input come newest first. `is_odd` refers
     # to the row or column of the output.
 

@@ -8,13 +8,39 @@ from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.networks import activations, kernels
 from pixelcnn_aux.networks.array_layers import Layers
-from pixelcnn_aux.networks.network import Module
+from pixelcnn_aux.networks.network import Module, shift_down, shift_right
 from pixelcnn_aux.networks.topology import Topology
 
 
-def whole(layer: Any, x: Tensor) -> Tensor:
-    """Convolves a whole image; scans convolve rows or pixels instead."""
-    return layer(x)
+class Whole:
+    """How streams are evaluated on whole images. Scans evaluate them on rows or pixels, by other methods."""
+
+    def first(self, x: Any, above: Any, left: Any = None) -> Any:
+        """The first activation: convolutions of the rows above each pixel, and of the pixels to its left."""
+        y = shift_down(above(x))
+        return y if left is None else y + shift_right(left(x))
+
+    def convolve(
+        self, layer: Any, x: Any, projection: Any = None, skips: Sequence[Any] = ()
+    ) -> Any:
+        """A convolution, plus the projection of activated skips."""
+        y = layer(x)
+        if skips:
+            y += projection(skips)
+        return y
+
+    def activation(self, y: Any, x: Any = None) -> Any:
+        """The activation after a step: y, which is not used any more, plus the input x of a block."""
+        if x is not None:
+            y += x
+        return y
+
+    def activate(self, function: Callable[..., Any], x: Any) -> Any:
+        """A function of an activation, which several later layers take."""
+        return function(x)
+
+
+WHOLE = Whole()
 
 
 class Block(Module):
@@ -25,6 +51,10 @@ class Block(Module):
     def __init__(self, filters: int, kernel_size: Size, stream: str, dropout: float = 0.0):
         self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
         self.stream = arguments.choice("stream", stream, kernels.STREAMS)
+
+    def convolutions(self) -> list[tuple[Any, Any]]:
+        """Its convolutions, in their order, each with the projection of skips that are added, or None."""
+        return [(self.conv_in, getattr(self, "projection", None)), (self.conv_out, None)]
 
 
 class GatedResidualBlock(Block):
@@ -59,14 +89,13 @@ class GatedResidualBlock(Block):
         x: Tensor,
         activated: Tensor = None,
         skips: Sequence[Tensor] = (),
-        convolve: Callable[..., Tensor] = whole,
+        scan: Any = WHOLE,
     ) -> Tensor:
         """float [B, H, W, filters] -> the same. `activated` is concat_elu(x); `skips` are activated too."""
-        y = convolve(self.conv_in, self.activate(x) if activated is None else activated)
-        if skips:
-            y += self.projection(skips)
+        activated = self.activate(x) if activated is None else activated
+        y = scan.convolve(self.conv_in, activated, self.projection, skips)
         y = self.dropout(self.activate(y))  # [..., 2 filters]
-        return x + self.gate(convolve(self.conv_out, y))
+        return scan.activation(self.gate(scan.convolve(self.conv_out, y)), x)
 
 
 class ResidualBlock(Block):
@@ -88,21 +117,14 @@ class ResidualBlock(Block):
         self,
         x: Tensor,
         added: Tensor = None,
-        convolve: Callable[..., Tensor] = whole,
+        scan: Any = WHOLE,
     ) -> Tensor:
         """float [..., filters] -> the same; `added` is added to the first convolution's output."""
-        y = convolve(self.conv_in, activations.silu(x, self.rounded))
+        y = scan.convolve(self.conv_in, activations.silu(x, self.rounded))
         if added is not None:
             y += arrays.cast(added, y.dtype)
         y = self.dropout(activations.silu(y, self.rounded))
-        y = convolve(self.conv_out, y)
-        y += x
-        return y
-
-
-def convolutions(step: Any) -> Sequence[Any]:
-    """The convolutions of a step of a stream."""
-    return (step.conv_in, step.conv_out) if hasattr(step, "conv_in") else (step,)
+        return scan.activation(scan.convolve(self.conv_out, y), x)
 
 
 class Stream(Module):
@@ -148,21 +170,46 @@ class Stream(Module):
         first: Tensor,
         before: Sequence[Tensor] | None = None,
         after: Sequence[Tensor] | None = None,
-        convolve: Callable[..., Tensor] | None = None,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """`Topology.activations` of images; of rows or pixels, which a scan's `convolve` convolves."""
-        options: Any = {} if convolve is None else {"convolve": convolve}
+        scan: Any = WHOLE,
+    ) -> tuple[list[Any], list[Any]]:
+        """Evaluates the steps, one after another.
+
+        Args:
+          first: activation 0, float [B, H, W, filters]; or what a scan has in place of activations. There,
+            those of resolutions without this row or pixel are None.
+          before, after: lists with a further skip for the block of each activation, or None. The skips of a
+            block are the one of `before`, its own, and the one of `after`.
+          scan: `Whole`, or a scan with its methods.
+
+        Returns two lists: the activations, None unless they are `outputs`, and all activated ones, or None.
+        """
+        options: Any = {} if scan is WHOLE else {"scan": scan}
         if self.dtype is not None:  # mixed precision
             first = arrays.cast(first, self.dtype)
 
-        def block(layer, x, activated, skips):
-            if self.gated:
-                return layer(x, activated, skips, **options)
-            return layer(x, *skips, **options)
+        def activated_or_none(x):
+            return scan.activate(GatedResidualBlock.activate, x) if self.gated else None
 
-        activate = GatedResidualBlock.activate if self.gated else lambda x: None
-        functions: Any = {"block": block, "convolution": convolve or whole, "activate": activate}
-        return self.topology.activations(first, self.steps, before, after, **functions)
+        activations, activated = [first], [activated_or_none(first)]
+        levels, outputs = self.levels, self.topology.outputs
+        coarsest = max(levels)  # resolution with activations at this row or pixel
+        for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
+            x = activations[-1]
+            if x is None and levels[k] > coarsest:  # both its input and its output are missing
+                pass
+            elif step.kind == "block":
+                skips = [] if before is None else [before[k]]
+                skips += [] if step.skip is None else [activated[step.skip]]
+                skips += [] if after is None else [after[k]]
+                x = layer(x, *((activated[-1], skips) if self.gated else skips), **options)
+            else:
+                x = scan.activation(scan.convolve(layer, x))
+                coarsest = coarsest if x is not None else levels[k] - 1
+            if k - 1 not in outputs:
+                activations[-1] = None  # frees memory
+            activations.append(x)
+            activated.append(None if x is None else activated_or_none(x))
+        return activations, activated
 
     def sum_of(self, first: Any) -> list[Any]:
         """Layers whose outputs add up to the last activation of an ungated stream, `first` included."""

@@ -11,7 +11,7 @@ from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks import activations
 from pixelcnn_aux.networks.array_layers import Layers
-from pixelcnn_aux.networks.blocks import Stream
+from pixelcnn_aux.networks.blocks import WHOLE, Stream
 from pixelcnn_aux.networks.network import Network, append_ones
 from pixelcnn_aux.networks.topology import MAX_SIDE, flat
 
@@ -101,11 +101,11 @@ class MaskedPixelCNN(Network):
             given = _OnDemand(projected) if is_plain else [*map(projected, range(len(self.given)))]
         return self.params(x, given)
 
-    def params(self, x: Tensor, given: Sequence[Tensor] | None, **options: Any) -> Tensor:
+    def params(self, x: Tensor, given: Sequence[Tensor] | None, scan: Any = WHOLE) -> Tensor:
         """Evaluates the layers after the first convolution. Features, `given`, add to x and to each block."""
         if given is not None:
             x += given[0]
-        activated, _ = self.stream(x, after=given, **options)
+        activated, _ = self.stream(x, after=given, scan=scan)
         return self.last(activations.silu(activated[-1], self.rounded))
 
     def sums(self) -> list[list[Any]]:

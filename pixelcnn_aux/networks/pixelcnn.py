@@ -2,18 +2,14 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks.array_layers import Layers
-from pixelcnn_aux.networks.blocks import GatedResidualBlock, Stream
-from pixelcnn_aux.networks.network import (
-    Network,
-    append_ones,
-    shift_down,
-    shift_right,
-)
+from pixelcnn_aux.networks.blocks import WHOLE, GatedResidualBlock, Stream
+from pixelcnn_aux.networks.network import Network, append_ones
 from pixelcnn_aux.networks.topology import Topology
 
 
@@ -67,11 +63,22 @@ class PixelCNN(Network):
     def forward(self, x: Tensor, features: Sequence[Tensor] = ()) -> Tensor:
         self.check_inputs(x, features)
         x, after = append_ones(x), self.skips(features)  # [B, H, W, C + 1]
-        first = shift_down(self.above(x))  # [B, H, W, filters]
-        _, vertical = self.vertical(first, after=after)
-        first = shift_down(self.row_above(x)) + shift_right(self.left(x))
-        horizontal, _ = self.horizontal(first, before=vertical, after=after)
-        return self.last(arrays.elu(horizontal[-1]))  # [B, H, W, num_params]
+        return self.params(self.left_of(x, self.rows_above(x, after), after))
+
+    def rows_above(self, x: Any, after: Any, scan: Any = WHOLE) -> list[Any]:
+        """The activated vertical stream of pixels with ones x, which conditions the horizontal one."""
+        _, activated = self.vertical(scan.first(x, self.above), after=after, scan=scan)
+        return activated
+
+    def left_of(self, x: Any, vertical: Any, after: Any, scan: Any = WHOLE) -> Any:
+        """The last activation of the horizontal stream: float [B, H, W, filters]."""
+        first = scan.first(x, self.row_above, self.left)
+        activations, _ = self.horizontal(first, before=vertical, after=after, scan=scan)
+        return activations[-1]
+
+    def params(self, x: Tensor) -> Tensor:
+        """Parameters by the last activation: float [..., num_params]."""
+        return self.last(arrays.elu(x))
 
     def skips(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""

@@ -5,8 +5,8 @@ activation k the output of step k; the input of a step is the activation before 
 many streams there are, how they are shifted, and what conditions them.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect
@@ -60,52 +60,6 @@ class Topology(NamedTuple):
         for step in self.steps:
             levels.append(levels[-1] + {"down": 1, "up": -1}.get(step.kind, 0))
         return levels
-
-    def activations(
-        self,
-        first: Any,
-        layers: Sequence[Any],
-        before: Sequence[Any] | None,
-        after: Sequence[Any] | None,
-        *,
-        block: Callable[..., Any],
-        convolution: Callable[..., Any],
-        activate: Callable[..., Any],
-    ) -> tuple[list[Any], list[Any]]:
-        """Evaluates the layers of the steps, one after another.
-
-        Args:
-          first: activation 0, of whole images, or of one row or pixel in a scan. There, activations of
-            resolutions without such a row or pixel are None.
-          before, after: lists with a further skip for the block of each activation, or None. The skips of a
-            block are the one of `before`, its own, and the one of `after`.
-          block: function of a layer, its input, the activated input, and a list of activated skips.
-          convolution: function of a layer and its input, for all other steps.
-          activate: function of an activation, which is applied once.
-
-        Returns two lists: the activations, None unless they are `outputs`, and all activated ones.
-        """
-        activations, activated = [first], [activate(first)]
-        levels = self.levels()
-        coarsest = max(levels)  # resolution with activations at this row or pixel
-        for k, (step, layer) in enumerate(zip(self.steps, layers), start=1):
-            x = activations[-1]
-            if min(levels[k - 1 : k + 1]) > coarsest:  # both its input and its output are missing
-                x = None
-            elif step.kind == "block":
-                skips = [] if before is None else [before[k]]
-                skips += [] if step.skip is None else [activated[step.skip]]
-                skips += [] if after is None else [after[k]]
-                x = block(layer, x, activated[-1], skips)
-            else:
-                x = convolution(layer, x)
-                if x is None:
-                    coarsest = levels[k] - 1
-            if k - 1 not in self.outputs:
-                activations[-1] = None  # frees memory
-            activations.append(x)
-            activated.append(None if x is None else activate(x))
-        return activations, activated
 
 
 def _sequence(name, content, value, *lengths):

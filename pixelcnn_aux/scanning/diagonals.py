@@ -17,7 +17,7 @@ import operator
 
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.networks.activations import silu
-from pixelcnn_aux.networks.blocks import GatedResidualBlock, convolutions
+from pixelcnn_aux.networks.blocks import GatedResidualBlock, Whole
 from pixelcnn_aux.networks.network import append_ones
 
 
@@ -190,7 +190,7 @@ class _DiagonalScan:
         return self._activation(key, ahead, x.shape[-1]).add(x)
 
 
-class DiagonalScan(_DiagonalScan):
+class DiagonalScan(_DiagonalScan, Whole):
     """Evaluates a flat `PixelCNN`; a row is at least `least_delay` columns behind the row above it."""
 
     def __init__(self, network, features, shape, least_delay=1):
@@ -202,59 +202,52 @@ class DiagonalScan(_DiagonalScan):
         super().__init__(network, features, shape, layers, ahead, delay)
 
     def _params(self):
-        network, ahead = self._network, self._ahead
+        network, self._now = self._network, self._ahead
         pixels = self._activation("pixels", 0, network.left.channels)
         after = None
         if self._features is not None:
-            features = arrays.pixels(self._features, *self.positions_of(ahead))
-            skip = self._add("features", ahead, GatedResidualBlock.activate(features))
-            after = [skip] * (1 + len(network.vertical.steps))
-        evaluate = functools.partial(
-            network.topology.activations,
-            after=after,
-            block=self._block,
-            convolution=self._convolution,
-            activate=self._activate,
-        )
+            features = arrays.pixels(self._features, *self.positions_of(self._now))
+            features = self._add("features", self._now, GatedResidualBlock.activate(features))
+            after = [features] * (1 + len(network.vertical.steps))
+        vertical = network.rows_above(pixels, after, self)
+        self._now = 0
+        return network.params(network.left_of(pixels, vertical, after, self).now)
 
+    # How the network is evaluated: see `networks.blocks.Whole`. An activation is an `_Activation`; what a
+    # block computes from it is an array of the pixels `_now` columns ahead.
+
+    def first(self, x, above, left=None):
         # There is nothing above the first row, nor to the left of the first column.
-        rows, _ = self.positions_of(ahead)
-        x = pixels.convolved(network.above, ahead, up=1)
-        x = x * arrays.cast(rows > 0, x.dtype)[:, None]
-        first = self._add(network.above, ahead, x)
-        _, vertical = evaluate(first, network.vertical.steps, before=None)
-        rows, columns = self.positions_of(0)
-        x = pixels.convolved(network.row_above, 0, up=1)
-        left = pixels.convolved(network.left, 0, right=-1)
-        x = x * arrays.cast(rows > 0, x.dtype)[:, None]
-        x += left * arrays.cast(columns > 0, x.dtype)[:, None]
-        first = self._add(network.left, 0, x)
-        activations, _ = evaluate(first, network.horizontal.steps, before=vertical)
-        return network.last(arrays.elu(activations[-1].now))
+        rows, columns = self.positions_of(self._now)
+        y = x.convolved(above, self._now, up=1)
+        beside = None if left is None else x.convolved(left, self._now, right=-1)
+        y = y * arrays.cast(rows > 0, y.dtype)[:, None]
+        if beside is not None:
+            y += beside * arrays.cast(columns > 0, y.dtype)[:, None]
+        return self._add(above, self._now, y)
 
-    def _activate(self, x):
-        return self._add(x, x.ahead, GatedResidualBlock.activate(x.now))
-
-    def _convolution(self, layer, x):
-        ahead = x.ahead - layer.pads[1]
-        return self._add(layer, ahead, x.convolved(layer, ahead))
-
-    def _block(self, layer, x, activated, skips):
-        ahead = activated.ahead - layer.conv_in.pads[1]
-        y = activated.convolved(layer.conv_in, ahead)
+    def convolve(self, layer, x, projection=None, skips=()):
+        if not isinstance(x, _Activation):
+            x = self._add(("between", layer), self._now, x)
+        self._layer, self._now = layer, x.ahead - layer.pads[1]
+        y = x.convolved(layer, self._now)
         if skips:
-            kernels = layer.projection.kernels([skip.channels for skip in skips])
+            kernels = projection.kernels([skip.channels for skip in skips])
             for skip, kernel in zip(skips, kernels):
-                y += self.by_image(skip.fields(ahead) @ kernel)
-            y += layer.projection.bias
-        between = self._add(layer.conv_in, ahead, layer.activate(y))
-        ahead -= layer.conv_out.pads[1]
-        y = layer.gate(between.convolved(layer.conv_out, ahead))
-        y += self.by_image(x.fields(ahead))
-        return self._add(layer, ahead, y)
+                y += self.by_image(skip.fields(self._now) @ kernel)
+            y += projection.bias
+        return y
+
+    def activation(self, y, x=None):
+        if x is not None:
+            y += self.by_image(x.fields(self._now))
+        return self._add(self._layer, self._now, y)
+
+    def activate(self, function, x):
+        return self._add((function, x), x.ahead, function(x.now))
 
 
-class MaskedScan(_DiagonalScan):
+class MaskedScan(_DiagonalScan, Whole):
     """Evaluates a `MaskedPixelCNN`."""
 
     def __init__(self, network, features, shape):
@@ -270,9 +263,10 @@ class MaskedScan(_DiagonalScan):
         pixels = self._activation("pixels", 0, network.first.channels)
         given = None if self._features is None else self._projected_features()
         x = pixels.convolved(network.first, 0)
-        return network.params(x, given, convolve=self._convolve)
+        return network.params(x, given, self)
 
-    def _convolve(self, layer, x):
+    def convolve(self, layer, x):
+        """`Whole.convolve` of the pixels of a step, float [B, n, C]."""
         return self._add(layer, 0, x).convolved(layer, 0)
 
     def _projected_features(self):
@@ -304,4 +298,4 @@ def _by_place(layer, places):
 
 
 def _convolutions(stream):
-    return [layer for step in stream.steps for layer in convolutions(step)]
+    return [layer for step in stream.steps for layer, _ in step.convolutions()]
