@@ -3,6 +3,8 @@
 Of the whole image it keeps a few numbers per pixel: values, inputs of the network, and remainders of sums.
 """
 
+import functools
+
 import numpy as np
 
 from pixelcnn_aux import batches, sums
@@ -37,8 +39,10 @@ class GroupScan:
         particles = self._request.particles
         for _ in self.network.groups:
             self.next_group()
-            rows = [[self._decide_tile(tile, decider) for tile in row] for row in self.tiles]
-            rows = [arrays.concatenate(row, axis=2) for row in rows]
+            rows = []
+            for row in self.tiles:
+                decided = map(functools.partial(self._decide_tile, decider), row)
+                rows.append(arrays.concatenate([*decided], axis=2))
             self.decided(arrays.concatenate(rows, axis=1))
             if self._factor.watch and self.group.part == self.group.parts - 1:
                 self._factor.watch(self.images())
@@ -48,7 +52,7 @@ class GroupScan:
                 self._latest = None, None  # auxiliary images have changed
         return self.images()
 
-    def _decide_tile(self, tile, decider):
+    def _decide_tile(self, decider, tile):
         """The group's pixels in a tile: [B, h, w, C]."""
         request, place, side = self._request, self.group.place, self.network.side
         likelihood = self._factor.likelihood

@@ -209,13 +209,29 @@ class RowScan(Whole):
 
     def run(self, canvas):
         """Fills a `deciders.Canvas`."""
-        period = 2 ** max(self._levels)
 
-        def advance(first):
-            for offset in range(period):
-                self._decide_row(first + offset, offset, canvas)
+        def decide_rows(first):
+            for offset in range(2 ** max(self._levels)):
+                has_row = [offset % 2**level == 0 for level in range(max(self._levels) + 1)]
+                self._row = first + offset
+                changed = _Carry(self._begin_row(has_row))
+                # The period of the coarsest resolution that has this row.
+                self._period = 2 ** max(itertools.compress(itertools.count(), has_row))
+                arrays.loop(range(0, self._width, self._period), decide_pixels, changed, canvas)
+                x = self._pixels.latest[0].columns()
+                self._first_vertical = self._above.convolve(x)
+                self._first_horizontal = self._row_above.convolve(x)
 
-        arrays.loop(range(0, self._height, period), advance, self, canvas)
+        def decide_pixels(first):
+            for offset in range(self._period):
+                self._offset, self._column = offset, first + offset
+                last = self._network.left_of(None, None, None, self)
+                place = (arrays.arange(1) + x for x in (self._row, self._column))
+                x = canvas.fill(*place, self._network.params(last)[:, None])
+                self._pixels.latest[0].put(self._column, append_ones(x[:, 0]))
+                canvas.end_step(self.of_images)
+
+        arrays.loop(range(0, self._height, 2 ** max(self._levels)), decide_rows, self, canvas)
 
     @property
     def state(self):
@@ -232,33 +248,12 @@ class RowScan(Whole):
         every = *first, *self._vertical.values(), *self._horizontal.values()
         return _Carry([row for rows in every for row in rows.latest])
 
-    def _decide_row(self, row, offset, canvas):
-        """Decides a row; `offset` is the row modulo the period, which a graph knows."""
-        has_row = [offset % 2**level == 0 for level in range(max(self._levels) + 1)]
-        changed = self._begin_row(row, has_row)
-        # The period of the coarsest resolution that has this row.
-        period = 2 ** max(itertools.compress(itertools.count(), has_row))
-
-        def advance(first):
-            for self._offset in range(period):
-                self._column = column = first + self._offset
-                last = self._network.left_of(None, None, None, self)
-                zero = arrays.arange(1)
-                x = canvas.fill(row + zero, column + zero, self._network.params(last)[:, None])
-                self._pixels.latest[0].put(column, append_ones(x[:, 0]))
-                canvas.end_step(self.of_images)
-
-        arrays.loop(range(0, self._width, period), advance, _Carry(changed), canvas)
-        x = self._pixels.latest[0].columns()
-        self._first_vertical = self._above.convolve(x)
-        self._first_horizontal = self._row_above.convolve(x)
-
-    def _begin_row(self, row, has_row):
-        """Prepares a row for its first pixel; returns the rows that its pixels change."""
+    def _begin_row(self, has_row):
+        """Prepares the current row for its first pixel; returns the rows that its pixels change."""
         after = [None] * len(self._levels)
         if self._features:
             after = [
-                arrays.lookup(x, row // 2**level, axis=1) if has_row[level] else None
+                arrays.lookup(x, self._row // 2**level, axis=1) if has_row[level] else None
                 for level, x in zip(self._levels, self._features)
             ]
         skips = after if self._features else None
