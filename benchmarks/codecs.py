@@ -20,8 +20,8 @@ import pixelcnn_aux as pa
 from benchmarks import tools
 from pixelcnn_aux import codec
 from pixelcnn_aux.base.progress import pixel_bar
+from pixelcnn_aux.codec import lossless_files
 from pixelcnn_aux.commands import chosen_run, program
-from pixelcnn_aux.data import lossless_files
 
 CJXL = "-d 0 -e 10 -g 3 -E 3 -I 100 --num_threads=0".split()  # its arguments
 

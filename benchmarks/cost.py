@@ -210,7 +210,7 @@ def trace(loss, variables, *specs):
 
 def training_step(keras_model, image, auxiliary=None):
     """`Trace` of a factor's loss with dropout, for the shapes of its images and auxiliary images."""
-    from pixelcnn_aux.base.inputs import Inputs
+    from pixelcnn_aux.factors.inputs import Inputs
 
     def loss(inputs):
         params = keras_model(inputs, training=True)

@@ -17,7 +17,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import tools
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.training import presets
 from tests.serving import loader

@@ -12,12 +12,11 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk, rounding
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import bpd, chosen_run, program
-from pixelcnn_aux.runs import tensors, trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors, trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
 
@@ -104,7 +103,7 @@ def test_result(folder, model):
     flag = "" if model.condition is None else " --nocondition"
     remedy = f"Run python -m evaluate.bpd --split test --workdir {folder}{flag} first"
     expect(not differences, expected, differences if figures else "none", remedy)
-    bits = figures[summaries.bits_kind(model)]
+    bits = figures[splits.bits_kind(model)]
     card = {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
     return {**card, "split": "test", "num_images": images.num_images}
 

@@ -33,7 +33,7 @@ from pixelcnn_aux import data
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import chosen_run, curves, plots, program
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import devices, metrics, presets
 

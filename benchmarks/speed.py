@@ -29,7 +29,7 @@ FLAGS = flags.FLAGS
 
 tf, rival = tools.LazyModule("tensorflow"), tools.LazyModule("benchmarks.rival")
 sampling = tools.LazyModule("pixelcnn_aux.sampling")
-requests = tools.LazyModule("pixelcnn_aux.base.inputs")
+requests = tools.LazyModule("pixelcnn_aux.scanning.requests")
 
 # Network evaluations to time where every pixel takes one; the remaining pixels are extrapolated.
 EVALUATIONS = 16

@@ -14,7 +14,7 @@ from absl import flags
 
 from pixelcnn_aux import data
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.codec import picture_files
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.training import presets
 
@@ -64,7 +64,7 @@ def read_pictures(likelihood):
     """Reads the image files chosen by flags as a likelihood's images: list of uint8 or uint16 [H, W, C]."""
     files = sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]
     kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
-    return [page.pixels for file in files for page in pictures.read(file, **kind)]
+    return [page.pixels for file in files for page in picture_files.read(file, **kind)]
 
 
 def check_decoded(name, decoded, images):

@@ -47,9 +47,9 @@ if TYPE_CHECKING:
         pyramid as pyramid,
         rounded as rounded,
     )
+    from pixelcnn_aux.run_files.trained import pretrained as pretrained
     from pixelcnn_aux.runs.loading import load as load
     from pixelcnn_aux.runs.pushing import push as push
-    from pixelcnn_aux.runs.trained import pretrained as pretrained
     from pixelcnn_aux.training import Training as Training, presets as presets, train as train
 
 __version__ = "0.2.0"
@@ -65,7 +65,7 @@ _NAMES = {  # module: public names in it
     "models": "chain grayscale grayscale_pyramid parallel_pyramid pixelcnn_pp pyramid rounded",
     "runs.loading": "load",
     "runs.pushing": "push",
-    "runs.trained": "pretrained",
+    "run_files.trained": "pretrained",
     "training": "Training train",
 }
 if not TYPE_CHECKING:  # type checkers would take any name for one of this module's

@@ -13,7 +13,7 @@ from pixelcnn_aux import sums
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import check_images, check_sides_known
+from pixelcnn_aux.base.image_checks import check_images, check_sides_known
 from pixelcnn_aux.base.serialization import Configured, register
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.sums import FixedSum

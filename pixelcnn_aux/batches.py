@@ -15,7 +15,6 @@ from pixelcnn_aux import sums
 from pixelcnn_aux.base import arguments, arrays, machine
 from pixelcnn_aux.base.arguments import Size
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.base.progress import late_bar
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
@@ -273,7 +272,8 @@ def map_tiles(evaluate, function, factor, inputs):
             # Graphs for any size need complete blocks.
             has_any_size = factor.radius is not None and sums.is_divided(images.shape[1:3], side)
             call = evaluate.at_any_size if has_any_size else evaluate
-            results = call(function, factor, Inputs(images, auxiliary, inputs.condition))
+            part = inputs._replace(images=images, auxiliary=auxiliary)
+            results = call(function, factor, part)
             kept = tile.kept_of_evaluated(side)
             parts.append(arrays.mapped(lambda x, kept=kept: x[:, *kept], results))
         rows.append(concatenated(parts, axis=2))

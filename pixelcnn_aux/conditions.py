@@ -122,7 +122,7 @@ class Vector(Condition):
 
     def _check(self, values):
         remedy = "Replace unknown vectors by zeros"
-        expect(np.isfinite(values).all(), "finite vectors", "others", remedy)
+        expect(np.isfinite(values).all(), "finite vectors", "NaN or Inf", remedy)
 
 
 def checked(

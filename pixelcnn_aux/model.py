@@ -4,8 +4,10 @@ It is the same for all of the paper's models; `models` has their constructors.
 """
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from absl import logging
@@ -15,12 +17,50 @@ from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, serialization
 from pixelcnn_aux.base.arguments import ArrayLike, Config, PathLike, Seeds, Size, Tensor
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.base.inputs import DrawRequest, Inputs, accepts_single, check_images
+from pixelcnn_aux.base.image_checks import check_images
 from pixelcnn_aux.factors import checks
 from pixelcnn_aux.factors.factor import Factor, PixelNats, in_bits_per_dim
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
+from pixelcnn_aux.scanning.requests import DrawRequest
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+# The number of axes of each argument for a single image.
+_RANKS = {"images": 3, "known": 3, "mask": 3, "given": 3, "seeds": 1}
+
+
+def _accepts_single(method: _Method) -> _Method:
+    """Decorator: a model's method also accepts one image without a batch axis, as do its results then."""
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(model, *args, **kwargs):
+        bound, ranks = signature.bind(model, *args, **kwargs).arguments, dict(_RANKS)
+        if model.condition is not None:
+            ranks["condition"] = len(model.condition.shape)
+            if "condition" in bound:
+                bound["condition"] = model.class_numbers(bound["condition"])
+        single = set()  # names of arguments without a batch axis
+
+        def batch(name, value):
+            if isinstance(value, dict):  # `given`
+                return {key: batch(name, x) for key, x in value.items()}
+            if name not in ranks or value is None:
+                return value
+            array = arguments.array(name, value)
+            if np.ndim(array) != ranks[name]:
+                return value
+            single.add(name)
+            return array[None]
+
+        batches = {name: batch(name, value) for name, value in bound.items()}
+        if single <= {"condition"}:
+            return method(**bound)
+        return arrays.mapped(lambda x: x[0], method(**batches))
+
+    return cast(_Method, call)
 
 
 class _Factors(dict):
@@ -123,7 +163,7 @@ class AuxiliaryModel(serialization.Configured):
         model = copy.copy(self)  # with the attributes of subclasses
         model.factors = copy.copy(self.factors)
         for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
-            fixed_sum = checks.known_sum(transform, factor.likelihood, exact)
+            fixed_sum = checks.sum_for_factor(transform, factor.likelihood, exact)
             model.factors[name] = factor.with_fixed_sum(fixed_sum)
         return model
 
@@ -256,7 +296,7 @@ class AuxiliaryModel(serialization.Configured):
             condition = self.condition.unknown(batch)
         return conditions.checked(self.condition, condition, batch)
 
-    @accepts_single
+    @_accepts_single
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """Each factor's image: dict, name -> [B, h, w, c], in the order of sampling; the last is `images`.
 
@@ -305,7 +345,7 @@ class AuxiliaryModel(serialization.Configured):
 
     # Likelihoods.
 
-    @accepts_single
+    @_accepts_single
     def log_prob(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> Tensor:
@@ -327,7 +367,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         return sum(self.log_probs(images, condition, by).values())
 
-    @accepts_single
+    @_accepts_single
     def log_probs(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
@@ -335,7 +375,7 @@ class AuxiliaryModel(serialization.Configured):
         pixels, labels = self._checked(images, condition)
         return self._by_factor(batches.sum_tiles, Factor.batch_nats, pixels, labels, by)
 
-    @accepts_single
+    @_accepts_single
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
@@ -348,7 +388,7 @@ class AuxiliaryModel(serialization.Configured):
         nats = self._by_factor(batches.sum_tiles, Factor.batch_nats, pixels, labels, by)
         return in_bits_per_dim(nats, pixels.shape[1:])
 
-    @accepts_single
+    @_accepts_single
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -363,7 +403,7 @@ class AuxiliaryModel(serialization.Configured):
         bounds, exact = (in_bits_per_dim(nats, pixels.shape[1:]) for nats in parts)
         return bounds, exact
 
-    @accepts_single
+    @_accepts_single
     def pixel_nats(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, PixelNats]:
@@ -413,7 +453,7 @@ class AuxiliaryModel(serialization.Configured):
         """`batches.evaluator` of the factors, by the model's default."""
         return batches.evaluator(self.by if by is None else by, self.factors.values(), *images)
 
-    @accepts_single
+    @_accepts_single
     def params(
         self, images: ArrayLike, condition: ArrayLike | None = None, by: str | None = None
     ) -> dict[str, Tensor]:
@@ -424,7 +464,7 @@ class AuxiliaryModel(serialization.Configured):
         pixels, labels = self._checked(images, condition)
         return self._by_factor(batches.map_tiles, Factor.batch_params, pixels, labels, by)
 
-    @accepts_single
+    @_accepts_single
     def class_log_probs(self, images: ArrayLike, by: str | None = None) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule with a uniform prior: a classifier.
 
@@ -437,7 +477,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         return arrays.log_softmax(sum(self.log_probs_by_class(images, by).values()), axis=-1)
 
-    @accepts_single
+    @_accepts_single
     def log_probs_by_class(self, images: ArrayLike, by: str | None = None) -> dict[str, Tensor]:
         """`log_probs` given each class: dict, name -> float [B, num_classes]; see `class_log_probs`."""
         condition = arguments.instance("the model's condition", self.condition, conditions.Classes)
@@ -465,7 +505,7 @@ class AuxiliaryModel(serialization.Configured):
 
     # Draws.
 
-    @accepts_single
+    @_accepts_single
     def sample(
         self,
         seeds: Seeds,
@@ -529,7 +569,7 @@ class AuxiliaryModel(serialization.Configured):
 
     # Pictures of any size, even larger than the model's.
 
-    @accepts_single
+    @_accepts_single
     def colorize(
         self,
         images: ArrayLike,
@@ -567,7 +607,7 @@ class AuxiliaryModel(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.colorize(self, images, request, num)
 
-    @accepts_single
+    @_accepts_single
     def enlarge(
         self,
         images: ArrayLike,
@@ -598,7 +638,7 @@ class AuxiliaryModel(serialization.Configured):
         request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
         return sampling.enlarge(self, images, times, request)
 
-    @accepts_single
+    @_accepts_single
     def complete(
         self,
         images: ArrayLike,
@@ -668,7 +708,7 @@ class AuxiliaryModel(serialization.Configured):
         moved = [Inputs(*x, condition) for x in zip(reversed(chain), reversed(below))]
         return dict(zip(self.factors, moved))
 
-    @accepts_single
+    @_accepts_single
     def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """`log_prob` extended to images of real values, differentiable in the image: a prior.
 

@@ -1,24 +1,20 @@
 """`chain`, which builds a model from transforms, and constructors of the paper's models."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-import pixelcnn_aux as pa  # lazily, since presets do without Keras
-from pixelcnn_aux.base import arguments, rounding
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, Transform
+from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.arguments import Config, Size
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.factors import checks
-from pixelcnn_aux.networks import architectures
-
-if TYPE_CHECKING:
-    from pixelcnn_aux.auxiliary import Transform
-    from pixelcnn_aux.model import AuxiliaryModel
-    from pixelcnn_aux.networks import Network
+from pixelcnn_aux.factors.factor import Factor
+from pixelcnn_aux.likelihoods import Categorical, Likelihood, LogisticMixture
+from pixelcnn_aux.model import AuxiliaryModel
+from pixelcnn_aux.networks import Embedding, Network, PixelCNN, architectures
 
 # Names of the factors of a `parallel_pyramid`, by the number of halvings.
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
@@ -85,7 +81,7 @@ def chain(
         image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     transforms = list(transforms)
-    image = pa.likelihoods.LogisticMixture(
+    image = LogisticMixture(
         num_components,
         num_values=2 ** arguments.whole("bits", bits, 1, 16),
         num_channels=arguments.whole("channels", channels, 1, 16),
@@ -97,7 +93,7 @@ def chain(
     for position, transform in enumerate(transforms):
         if centered:
             likelihoods[position] = _centered(likelihoods[position], transform)
-        sums.append(checks.known_sum(transform, likelihoods[position], exact))
+        sums.append(checks.sum_for_factor(transform, likelihoods[position], exact))
     likelihoods.reverse()  # the order of sampling
     sums = [None, *reversed(sums)]
     if names is None:
@@ -118,13 +114,13 @@ def chain(
                 inspect.signature(make).bind(num_params=num_params)
             parts: Any = {"network": make(num_params=num_params)}
         else:
-            parts = {"network": pa.networks.PixelCNN(**make, num_params=num_params)}
+            parts = {"network": PixelCNN(**make, num_params=num_params)}
         if position:
-            parts["embedding"] = pa.networks.Embedding(**embeddings[position])
+            parts["embedding"] = Embedding(**embeddings[position])
             parts["auxiliary_likelihood"] = likelihoods[position - 1]
         parts |= {"fixed_sum": sums[position], "condition": condition}
-        factors.append(pa.Factor(likelihood, **parts, dtype=dtype, name=names[position]))
-    return pa.AuxiliaryModel(factors, transforms, image_size)
+        factors.append(Factor(likelihood, **parts, dtype=dtype, name=names[position]))
+    return AuxiliaryModel(factors, transforms, image_size)
 
 
 def pixelcnn_pp(
@@ -191,7 +187,7 @@ def grayscale(
         for blocks, filters in zip((gray_blocks, image_blocks, embedding_blocks), each_filters)
     )
     return chain(
-        [pa.auxiliary.Grayscale(bits)],
+        [Grayscale(bits)],
         image_size,
         [grays, image],
         embedding=embedding,
@@ -238,7 +234,7 @@ def pyramid(
     each_blocks = arguments.whole_each("blocks", blocks, len(sizes), "scale")
     each_resolutions = arguments.whole_each("resolutions", resolutions, len(sizes), "scale")
     return chain(
-        [pa.auxiliary.HalfResolution() for _ in sizes[1:]],
+        [HalfResolution() for _ in sizes[1:]],
         image_size,
         [
             architectures.light(blocks, filters=filters, dropout=dropout)
@@ -322,7 +318,7 @@ def parallel_pyramid(
         for scale, network_options in enumerate(options_of_scales)
     ]
     model = chain(
-        [pa.auxiliary.HalfResolution() for _ in range(halvings)],
+        [HalfResolution() for _ in range(halvings)],
         image_size,
         [base, *networks],
         embedding=[None, *(trunk(**x) for x in options_of_scales)],
@@ -379,7 +375,7 @@ def grayscale_pyramid(
     grays = architectures.light(blocks, **options_of_grays)
     doubling = architectures.super_resolution(embedding_blocks, depth, **options_of_grays)
     return chain(
-        [pa.auxiliary.Grayscale(bits), *(pa.auxiliary.HalfResolution() for _ in smaller)],
+        [Grayscale(bits), *(HalfResolution() for _ in smaller)],
         image_size,
         [*(grays for _ in smaller), grays, image],
         embedding=[None, *(doubling for _ in smaller), embedding],
@@ -399,7 +395,7 @@ def rounded(model: AuxiliaryModel) -> AuxiliaryModel:
         factor.with_weights(model.factors[name].weights).with_rounded_weights()
         for name, factor in rounded_model.factors.items()
     )
-    return pa.AuxiliaryModel(factors, model.transforms, model.image_size)
+    return AuxiliaryModel(factors, model.transforms, model.image_size)
 
 
 def _with_rounded_factors(model):
@@ -407,10 +403,10 @@ def _with_rounded_factors(model):
     factors = []
     for factor in model.factors.values():
         parts = {"auxiliary_likelihood": factor.auxiliary_likelihood, "condition": factor.condition}
-        parts |= {"fixed_sum": rounding.in_quarters(factor.fixed_sum), "name": factor.name}
+        parts |= {"fixed_sum": factor.fixed_sum and factor.fixed_sum.rounded(), "name": factor.name}
         parts |= factor.definitions | {"dtype": factor.dtype, "rounded": True}
-        factors.append(pa.Factor(factor.likelihood, **parts))
-    return pa.AuxiliaryModel(factors, model.transforms, model.image_size)
+        factors.append(Factor(factor.likelihood, **parts))
+    return AuxiliaryModel(factors, model.transforms, model.image_size)
 
 
 def _check_counts(**counts):
@@ -443,15 +439,13 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
     channels, num_values = checks.declared_values(transform, likelihood)
     own = transform.likelihood()
     if own is None:
-        like_image = type(likelihood) is pa.likelihoods.LogisticMixture
+        like_image = type(likelihood) is LogisticMixture
         like_image = like_image and likelihood.num_channels == channels
         if num_values > 256 or (like_image and num_values**channels >= 256):
-            return pa.likelihoods.LogisticMixture(
-                num_components, num_values=num_values, num_channels=channels
-            )
-        return pa.likelihoods.Categorical(num_values, channels)
+            return LogisticMixture(num_components, num_values=num_values, num_channels=channels)
+        return Categorical(num_values, channels)
     received = type(own).__name__
-    if isinstance(own, pa.likelihoods.Likelihood):
+    if isinstance(own, Likelihood):
         own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
             checks.check_distribution(own)
@@ -465,12 +459,12 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 
 def _centered(likelihood, transform):
     """The likelihood, centered if it is a mixture and the transform declares a sum."""
-    can_center = type(likelihood) is pa.likelihoods.LogisticMixture and not likelihood.centered
+    can_center = type(likelihood) is LogisticMixture and not likelihood.centered
     fixed_sum = checks.declared_sum(transform, likelihood) if can_center else None
     if fixed_sum is None:
         return likelihood
     changes = {"centered": True, "unit": fixed_sum.spread}
-    return pa.likelihoods.LogisticMixture(**{**likelihood.get_config(), **changes})
+    return LogisticMixture(**{**likelihood.get_config(), **changes})
 
 
 def _one_each(name, value, count):

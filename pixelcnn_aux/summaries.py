@@ -110,21 +110,3 @@ def _output(scale, channels):
 
 def _by(*sides):
     return " x ".join(map(str, sides))
-
-
-def bits_kinds(model):
-    """Kinds of bits per dimension: the paper's "bound", if it differs, and "exact", or "restricted"."""
-    # "restricted": only some factors can be exact.
-    exact = model.with_exact(True)
-    if not _has_exact(exact):
-        return ["exact" if exact.exact else "bound"]
-    return ["bound", "exact" if exact.exact else "restricted"]
-
-
-def bits_kind(model):
-    """The one of `bits_kinds` of the model's own log-likelihoods."""
-    return bits_kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
-
-
-def _has_exact(model):
-    return any(factor.exact for factor in model.factors.values())

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
-from pixelcnn_aux.base import arguments, arrays
+from pixelcnn_aux.base import arguments, arrays, rounding
 from pixelcnn_aux.base.arguments import ArrayLike, Config, Size, Tensor
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.serialization import Configured, register
@@ -175,7 +175,7 @@ class FixedSum(Configured):
         self.ratio = weights.shape[0]
         self.num_channels = weights.shape[2] if weights.ndim == 3 else None
         self._by_channel = weights.reshape(self.ratio, self.ratio, -1)
-        self._tables = _Tables.of(self._by_channel, step, num_values)
+        self._tables = _Tables.of_block(self._by_channel, step, num_values)
         self.dense = bool(step >= weights.max())
         self.unweighted = bool((weights == 1).all())
         self.largest = int(weights.sum()) * (num_values - 1)
@@ -191,6 +191,10 @@ class FixedSum(Configured):
     def with_exact(self, exact: bool) -> Self:
         """The same sum with another `exact`."""
         return type(self)(**{**self.get_config(), "exact": exact})
+
+    def rounded(self) -> Self:
+        """The same sum with centers in multiples of 1 / `rounding.CENTERS`, as rounded factors have them."""
+        return type(self)(**{**self.get_config(), "center_units": rounding.CENTERS})
 
     def start(self, auxiliary: Tensor) -> Tensor:
         """The remainder before a block's first pixel: [..., c] auxiliary values -> [..., c]."""
@@ -285,12 +289,12 @@ class FixedSum(Configured):
         weighted = [w * arrays.cast(x, "int32") for w, x in zip(weights, places)]
         later, total = [], 0
         for values in reversed(weighted):
-            until = here = values
+            inclusive = pixel = values  # sums up to each channel, and of all channels
             if self.num_channels is not None:
-                until = arrays.cumsum(values, axis=-1)
-                here = until[..., -1:]
-            later.append(total + here - until)
-            total = total + here
+                inclusive = arrays.cumsum(values, axis=-1)
+                pixel = inclusive[..., -1:]
+            later.append(total + pixel - inclusive)
+            total = total + pixel
         return later[::-1]
 
 
@@ -330,7 +334,7 @@ class _Tables(NamedTuple):
     per_weight: Any  # its reciprocal, float32
 
     @classmethod
-    def of(cls, weights, step, num_values):
+    def of_block(cls, weights, step, num_values):
         """The tables for weights [ratio, ratio, c], which are 0 at missing places."""
         ratio = len(weights)
         weights = weights.reshape(ratio**2, -1).astype(np.int32)  # in the order of decisions
@@ -351,7 +355,7 @@ class _Tables(NamedTuple):
         ratio = len(weights)
         heights, widths = ((ratio, length % ratio or ratio) for length in size)
         by_shape = [
-            [cls.of(_folded(weights, height, width), step, num_values) for width in widths]
+            [cls.of_block(_folded(weights, height, width), step, num_values) for width in widths]
             for height in heights
         ]
         by_row = (cls(*(np.stack(x, axis=1) for x in zip(*row))) for row in by_shape)
@@ -383,7 +387,7 @@ class BlockPosition:
         self.weights = tables.weights  # int32 [c]; [h, w, c] of all blocks, if not all are complete
         self._unweighted = fixed_sum.unweighted and is_complete
 
-    def of(self, *where: slice) -> Self:
+    def sliced(self, *where: slice) -> Self:
         """The same position in the rows and columns `where` of blocks, or in all blocks."""
         if not where or self._is_complete:
             return self
@@ -471,7 +475,7 @@ class Remainders:
     def at_place(self, place: int, *where: slice) -> "PartRemainders":
         """Remainders before the pixels at a place of all blocks, or of the rows and columns `where`."""
         slack = [pixels_at(x, place, self._ratio)[:, *where] for x in self._slack]
-        return PartRemainders(self, self._positions[place].of(*where), where, slack)
+        return PartRemainders(self, self._positions[place].sliced(*where), where, slack)
 
     def at_pixels(self, rows: Tensor, columns: Tensor) -> "PartRemainders":
         """Remainders before the pixels at rows and columns, int [n], in different blocks."""

@@ -15,7 +15,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
 from pixelcnn_aux.base import arguments
-from pixelcnn_aux.base.inputs import METHODS, DrawRequest
+from pixelcnn_aux.scanning.requests import METHODS, DrawRequest
 from tests import custom, helpers
 
 BOUND = {"exact": False, "centered": False}

@@ -15,7 +15,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux.__main__ import COMMANDS
 from pixelcnn_aux.commands import process, program, train
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import presets
 from tests import helpers
 from tests.data.helpers import noise

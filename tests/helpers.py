@@ -22,12 +22,12 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, sampling
 from pixelcnn_aux.base import arguments
-from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import registry
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import Stop, presets
 from pixelcnn_aux.training.config import RunConfig
 from pixelcnn_aux.training.devices import Hosts

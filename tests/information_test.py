@@ -7,7 +7,7 @@ from absl.testing import parameterized
 
 from pixelcnn_aux import information
 from pixelcnn_aux.base import arguments
-from pixelcnn_aux.base.inputs import check_images
+from pixelcnn_aux.base.image_checks import check_images
 from pixelcnn_aux.information import Gaussian, Poisson
 from pixelcnn_aux.likelihoods import LogisticMixture
 from tests import helpers

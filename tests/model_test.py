@@ -6,7 +6,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import arrays, serialization
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 

@@ -14,7 +14,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.base import backend, machine
 from pixelcnn_aux.base.backend import POLICIES
 from pixelcnn_aux.networks.array_layers import Layers
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import Training, devices
 from pixelcnn_aux.training.state import TrainingState
 from tests import helpers

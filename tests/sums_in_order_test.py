@@ -12,7 +12,7 @@ from tensorflow.python.eager import context
 
 from pixelcnn_aux import sampling, training
 from pixelcnn_aux.base import backend
-from pixelcnn_aux.base.inputs import DrawRequest
+from pixelcnn_aux.scanning.requests import DrawRequest
 from pixelcnn_aux.training import steps
 from tests import helpers
 

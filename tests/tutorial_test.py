@@ -7,7 +7,7 @@ import re
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 NOTEBOOK = helpers.ROOT / "docs" / "tutorial.ipynb"

@@ -18,7 +18,6 @@ The activation function is not exact, but rounded where no machine's error matte
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -114,8 +113,3 @@ def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
     )
     index = arrays.maximum(arrays.sum(arrays.cast(fits, "int32"), axis=-1) - 1, 0)
     return arrays.lookup(*arrays.alike(_POWERS, index))
-
-
-def in_quarters(fixed_sum: Any) -> Any:
-    """The `FixedSum` of a rounded factor, whose centers are multiples of 1 / `CENTERS`; or None."""
-    return fixed_sum and type(fixed_sum)(**{**fixed_sum.get_config(), "center_units": CENTERS})

@@ -207,7 +207,7 @@ def deserialize(description: Any, base: Any) -> Any:
     expect(isinstance(cls, type) and issubclass(cls, base), expected, f"that of {name}", remedy)
     # Keras's own function also builds some unregistered classes.
     expected = f"the description of a {name} with its arguments"
-    with restated(expected, "others", _OTHER_VERSION, TypeError, KeyError):
+    with restated(expected, "invalid ones", _OTHER_VERSION, TypeError, KeyError):
         return cls.from_config(entries["config"])
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from pixelcnn_aux.base import arguments, machine
 from pixelcnn_aux.base.arguments import ArrayLike
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import check_images
+from pixelcnn_aux.base.image_checks import check_images
 from pixelcnn_aux.codec import container
-from pixelcnn_aux.codec.pictures import check_extras
+from pixelcnn_aux.codec.picture_files import check_extras
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs.tensors import fingerprint
+from pixelcnn_aux.run_files.tensors import fingerprint
 
 # Differing images that `verify` names: a 5 kB file may hold hundreds, and take hours.
 _MAX_NAMED = 16

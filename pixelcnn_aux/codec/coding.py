@@ -14,11 +14,12 @@ import numpy as np
 
 from pixelcnn_aux import batches, sums
 from pixelcnn_aux.base import arguments, rounding
-from pixelcnn_aux.base.inputs import DrawRequest, Inputs
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import counts, integers
 from pixelcnn_aux.factors.factor import Factor
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import ParallelPixelCNN
+from pixelcnn_aux.scanning.requests import DrawRequest
 
 # These constants are part of the format.
 AT_ONCE = 2**13  # pixels of a group coded together, in raster order

@@ -104,7 +104,7 @@ def check(contents):
         f"{', '.join(EXTRAS)} for each picture, or no extras"
     )
     errors = ValueError, TypeError, AttributeError
-    with restated(expected, "others", "Correct them", *errors):
+    with restated(expected, "invalid ones", "Correct them", *errors):
         _check(contents)
         _sizes_of_extras(_lengths(contents.extras), contents)
 

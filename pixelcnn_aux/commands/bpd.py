@@ -18,13 +18,12 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import restated
 from pixelcnn_aux.base.progress import pixel_bar, progress_bar
+from pixelcnn_aux.codec import lossless_files
 from pixelcnn_aux.commands import chosen_run, jobs
-from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.runs.tensors import fingerprint
+from pixelcnn_aux.run_files.tensors import fingerprint
 from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS
@@ -60,7 +59,7 @@ def main():
     report = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
     if model.condition is not None:
         report["condition"] = uses_labels
-    report |= {**results[summaries.bits_kind(model)], **results}
+    report |= {**results[splits.bits_kind(model)], **results}
     disk.write_json(file, report)
     if to_compress:
         print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
@@ -144,7 +143,7 @@ def print_table(model, results, codecs):
         print(f"{name:16}", *(f"{text:>10}" for text in texts))
 
     blank = [""] * (len(results) - 1)
-    own = summaries.bits_kind(model)
+    own = splits.bits_kind(model)
     so_far = 0.0
     line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
     line("", *results, "alone", "so far", *lossless_files.FORMATS)

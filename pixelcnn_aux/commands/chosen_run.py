@@ -14,8 +14,8 @@ from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data.registry import SHARES
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
@@ -131,7 +131,7 @@ def image_flags():
     return {name: FLAGS[name].value for name in (*_IMAGES, *SHARES)}
 
 
-def depth(model):
+def pixel_format(model):
     """The channels and values of a model's images, as arguments of `data.load`: dict."""
     likelihood = model.likelihood
     return {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
@@ -146,7 +146,7 @@ def images(folder, model, split):
 
 def images_options(folder, model, split):
     """The arguments of `data.load` for `images`: dict."""
-    options = {**image_flags(), **source(folder), **depth(model)}
+    options = {**image_flags(), **source(folder), **pixel_format(model)}
     size = model.image_size and tuple(model.image_size)
     return {"name": options.pop("dataset"), "split": split, "image_size": size, **options}
 

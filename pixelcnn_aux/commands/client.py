@@ -23,8 +23,8 @@ from PIL import Image
 from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import upper_half
 from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.sampling.any_size import upper_half
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "ARGUMENT..."]

@@ -29,13 +29,13 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import pixel_bar
-from pixelcnn_aux.codec import container, pictures
+from pixelcnn_aux.codec import container, picture_files
 from pixelcnn_aux.commands import jobs, plots
-from pixelcnn_aux.commands.score import image_files
+from pixelcnn_aux.data.files import image_files
 from pixelcnn_aux.image_grid import to_rgb, window
 from pixelcnn_aux.jobs.shards import record as job_record
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "FILE..."]
@@ -84,7 +84,7 @@ def compress(files):
         channels = model.likelihood.num_channels
         paths = [path for file in files for path in image_files(file, channels)]
         print(f"Compressing with {folder}", flush=True)
-        items = [(x.absolute(), name) for x, name in zip(paths, pictures.names(paths))]
+        items = [(x.absolute(), name) for x, name in zip(paths, picture_files.names(paths))]
         settings = {"name": RunFolder(folder).name, "metadata": FLAGS.metadata}
         read = functools.partial(_read_picture, model, FLAGS.metadata)
         if is_archive:
@@ -119,7 +119,7 @@ def compress(files):
 
 def _missing(data, items):
     """The paths of the items that a compressed file lacks, since they cannot be read."""
-    present = {pictures.file_of(name) for name, *_ in container.read(data).pictures}
+    present = {picture_files.file_of(name) for name, *_ in container.read(data).pictures}
     return [path for path, *_, name in items if name not in present]
 
 
@@ -149,7 +149,7 @@ def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: 
         with contextlib.suppress(OSError, ValueError):  # `_missing` finds it
             found = _read_picture(model, metadata, path)
             loaded += found
-            names += pictures.pages(file, found)
+            names += picture_files.pages(file, found)
     images = [picture.pixels for picture in loaded]
     named = [(name, *x.shape[:2]) for name, x in zip(names, images)]
     if model.image_size is not None:
@@ -164,7 +164,7 @@ def compressed(model, groups, *, name, metadata, bar=lambda count: lambda done: 
 
 def _read_picture(model, metadata, path):
     likelihood = model.likelihood
-    return pictures.read(path, likelihood.num_channels, metadata, likelihood.num_values)
+    return picture_files.read(path, likelihood.num_channels, metadata, likelihood.num_values)
 
 
 def decompress(files):
@@ -179,7 +179,7 @@ def decompress(files):
         print(f"Wrote {out}: {count:,} pictures")
         return
     data, contents = _read(files)
-    for name, *_ in pictures.files(contents.named_sizes, _extras(contents), _suffix()):
+    for name, *_ in picture_files.files(contents.named_sizes, _extras(contents), _suffix()):
         disk.check_new(out / name)
     codec = _codec(contents)
     with disk.explained(f"a folder to write pictures to: {out}"):
@@ -206,10 +206,10 @@ def _written(codec, data, out, progress, suffix):
     """Writes the pictures of a file to a folder; yields the name of each file, and its pictures."""
     contents = container.read(data)
     images = contents.joined(image for image, _ in codec.decoded(data, progress))
-    for name, count, extras in pictures.files(contents.named_sizes, _extras(contents), suffix):
-        kind = pictures.SUFFIXES.get(pathlib.Path(name).suffix, "PNG")
-        pages = [pictures.Picture(x, extras, kind) for _, x in itertools.islice(images, count)]
-        pictures.write(file := io.BytesIO(), *pages)
+    for name, count, extras in picture_files.files(contents.named_sizes, _extras(contents), suffix):
+        kind = picture_files.SUFFIXES.get(pathlib.Path(name).suffix, "PNG")
+        pages = [picture_files.Picture(x, extras, kind) for _, x in itertools.islice(images, count)]
+        picture_files.write(file := io.BytesIO(), *pages)
         disk.write_once(out / name, file.getvalue())
         yield name, pages
 

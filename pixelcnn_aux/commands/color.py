@@ -17,11 +17,11 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-colored", call, num=FLAGS.num)
+    photographs.draw_each(files, "-colored", draw, num=FLAGS.num)
 
 
-def call(photographs):
-    return "colorize", photographs
+def draw(model, photographs, **options):
+    return model.colorize(photographs, **options)
 
 
 def define_flags():

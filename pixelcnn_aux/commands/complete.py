@@ -15,9 +15,9 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import upper_half
 from pixelcnn_aux.commands import photographs
 from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.sampling.any_size import upper_half
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES
 
 FLAGS = flags.FLAGS
@@ -32,14 +32,15 @@ def main(*files):
         scenes = "cifar10-pixelcnn"
     options = {"scenes": scenes, "particles": 1 if FLAGS.jit else FLAGS.particles}
     mask = FLAGS.mask and pathlib.Path(FLAGS.mask).absolute()
-    photographs.draw_each(files, "-completed", functools.partial(call, mask=mask), **options)
+    photographs.draw_each(files, "-completed", functools.partial(draw, mask=mask), **options)
 
 
-def call(photographs, *, mask):
-    """The method that draws, and its arguments; `mask` is a path, or None for the upper half."""
-    if mask is None:
-        return "complete", photographs, upper_half(photographs)
-    return "complete", photographs, np.repeat(read_mask(mask), len(photographs), axis=0)
+def draw(model, photographs, *, mask, **options):
+    """Completes photographs; `mask` is a path, or None for the upper half."""
+    known = upper_half(photographs)
+    if mask is not None:
+        known = np.repeat(read_mask(mask), len(photographs), axis=0)
+    return model.complete(photographs, known, **options)
 
 
 def read_mask(file):

@@ -14,8 +14,8 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.commands import chosen_run, plots
-from pixelcnn_aux.runs import metrics, trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import metrics_table, trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS
@@ -70,7 +70,7 @@ def labels(folders):
 
 
 def read(folder):
-    """The metrics of a run: dict, name of each factor with metrics -> rows of `metrics.read`."""
+    """The metrics of a run: dict, name of each factor with metrics -> rows of `metrics_table.read`."""
     from pixelcnn_aux.factors import checks
 
     run = RunFolder(folder)
@@ -80,7 +80,9 @@ def read(folder):
     with restated(expected, received, remedy, KeyError, TypeError, ValueError):
         names = [factor["config"]["name"] for factor in description["config"]["factors"]]
         checks.check_names(names)
-    rows_by_factor = {name: rows for name in names if (rows := metrics.read(run[name].metrics))}
+    rows_by_factor = {
+        name: rows for name in names if (rows := metrics_table.read(run[name].metrics))
+    }
     expected = f"a run in {folder} with at least one epoch of metrics, in {run[names[0]].metrics}"
     expect(rows_by_factor, expected, "none", "Train it for an epoch first")
     return rows_by_factor

@@ -18,11 +18,11 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(files, "-enlarged", functools.partial(call, times=FLAGS.times))
+    photographs.draw_each(files, "-enlarged", functools.partial(draw, times=FLAGS.times))
 
 
-def call(photographs, *, times):
-    return "enlarge", photographs, times
+def draw(model, photographs, *, times, **options):
+    return model.enlarge(photographs, times, **options)
 
 
 def define_flags():

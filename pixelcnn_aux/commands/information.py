@@ -21,7 +21,7 @@ from pixelcnn_aux import data, information
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import chosen_run, plots
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 
 FLAGS = flags.FLAGS
 

@@ -14,7 +14,7 @@ from pixelcnn_aux import jobs
 from pixelcnn_aux.base import disk, machine, threads
 from pixelcnn_aux.base.errors import needs
 from pixelcnn_aux.commands import chosen_run, process
-from pixelcnn_aux.runs import hub, trained
+from pixelcnn_aux.run_files import hub, trained
 
 FLAGS = flags.FLAGS
 

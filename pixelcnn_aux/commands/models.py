@@ -7,7 +7,7 @@ their facts, such as the commands that trained them.
 import re
 
 from pixelcnn_aux import summaries
-from pixelcnn_aux.runs import trained
+from pixelcnn_aux.run_files import trained
 
 
 def main():

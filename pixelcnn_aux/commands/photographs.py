@@ -14,9 +14,9 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import sampling
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.codec import picture_files
 from pixelcnn_aux.commands import chosen_run, jobs
-from pixelcnn_aux.commands.score import image_files
+from pixelcnn_aux.data.files import image_files
 from pixelcnn_aux.data.image_folder import read_image
 from pixelcnn_aux.jobs import Source
 
@@ -34,12 +34,12 @@ def define_flags(workdir, num=1, log_scale_shift=-0.3):
     jobs.define_flags()
 
 
-def draw_each(paths, ending, call, scenes=None, **options):
+def draw_each(paths, ending, draw, scenes=None, **options):
     """Draws --num pictures from each photograph, of files and folders, and writes them as new PNG files.
 
-    `call(photographs)`, for [B, H, W, 3] copies of a photograph, returns the name of a drawing method and its
-    positional arguments; `options` are keyword arguments. With `num`, one call draws all pictures in order.
-    `scenes` is a model's name or run. Workers import `call` by its name.
+    `draw(model, photographs, **options)` draws from [B, H, W, 3] copies of a photograph; with `num` among the
+    options, one call draws all pictures in order. `scenes` is a model's name or run. Workers import `draw` by
+    its name.
     """
     expect(paths, "photographs", "none", "Name image files, or folders", kind=app.UsageError)
     files = list(itertools.chain.from_iterable(map(image_files, paths)))
@@ -48,7 +48,7 @@ def draw_each(paths, ending, call, scenes=None, **options):
     options |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode}
     options |= {"jit_compile": FLAGS.jit}
     scenes = scenes and Source(scenes, by=None).pinned()
-    settings = {"call": call, "seed": FLAGS.seed, "count": FLAGS.num, "scenes": scenes}
+    settings = {"draw": draw, "seed": FLAGS.seed, "count": FLAGS.num, "scenes": scenes}
     condition = jobs.condition(model)
     function = functools.partial(drawn, condition=condition, options=options, **settings)
     absolute = [[str(place.absolute()) for place in places] for places in outputs]
@@ -61,7 +61,7 @@ def draw_each(paths, ending, call, scenes=None, **options):
             print(f"Wrote {output}: {height} x {width}{score}")
 
 
-def drawn(model, items, *, call, seed, count, condition, scenes, options):
+def drawn(model, items, *, draw, seed, count, condition, scenes, options):
     """Writes a shard's pictures; returns path, checksum, H, W and bits of each as JSON."""
     batch = 1 if "num" in options else count
     seeds = [[seed, k] for k in range(batch)]
@@ -72,8 +72,8 @@ def drawn(model, items, *, call, seed, count, condition, scenes, options):
     for path, places in items:
         photograph = read_image(path)
         photographs = np.broadcast_to(photograph, (batch, *photograph.shape))
-        call_with_args = call(photographs)
-        images, bits = sampling.drawn_with_bits(model, call_with_args, options, batch > 1)
+        own_draw = functools.partial(draw, model, photographs)
+        images, bits = sampling.draw_and_score(model, own_draw, options, batch > 1)
         for place, k in zip(places, np.argsort(bits, kind="stable")):
             Image.fromarray(images[k]).save(file := io.BytesIO(), "PNG")
             disk.write_once(pathlib.Path(place), file.getvalue())
@@ -90,7 +90,7 @@ def _outputs(files, ending):
         outputs = [[out]]
     else:
         disk.remove_unfinished(disk.writable(out))
-        stems = (pathlib.Path(name).stem for name in pictures.names(files))
+        stems = (pathlib.Path(name).stem for name in picture_files.names(files))
         outputs = [[out / f"{stem}{ending}.png"] for stem in stems]
     if FLAGS.num > 1:
         numbers = range(1, FLAGS.num + 1)

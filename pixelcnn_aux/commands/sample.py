@@ -32,11 +32,11 @@ from absl import flags
 from pixelcnn_aux import image_grid
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import upper_half
-from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.codec import picture_files
 from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
+from pixelcnn_aux.sampling.any_size import upper_half
 
 FLAGS = flags.FLAGS
 
@@ -135,7 +135,7 @@ def _tar(indices, image, label=None):
             tar.addfile(member, io.BytesIO(data))
 
         for position, index in enumerate(indices):
-            pictures.write(picture := io.BytesIO(), pictures.Picture(image[position], {}))
+            picture_files.write(picture := io.BytesIO(), picture_files.Picture(image[position], {}))
             add(f"{index:08}.png", picture.getvalue())
             if label is not None:
                 add(f"{index:08}.cls", str(label[position]).encode())

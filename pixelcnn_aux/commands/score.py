@@ -31,11 +31,12 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import summaries
 from pixelcnn_aux.base import disk, resizing
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import chosen_run, jobs
 from pixelcnn_aux.data import decoding, files
+from pixelcnn_aux.data.files import image_files
+from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
@@ -77,26 +78,9 @@ def main(*paths):
     expect(count == len(images), "a score of each file", received, "Mend these, or leave them out")
 
 
-def image_files(path, channels=3):
-    """The file at a path, or the image files below a folder, at least one: list of `pathlib.Path`."""
-    path = pathlib.Path(path)
-    expected, received = "an image file or a folder of them", f"{path}, which is not there"
-    expect(disk.exists(path), expected, received, "Give another path", kind=FileNotFoundError)
-    if not path.is_dir():
-        return [path]
-    images, skipped, readable = [], [], files.readable(channels)
-    for name in files.below(path):
-        (images if name.suffix.lower() in readable else skipped).append(name)
-    kinds, suffixes = f"{decoding.kinds(channels)} files", files.suffixes(skipped)
-    expect(images, f"{kinds} in {path}", suffixes, "Name another folder, or files")
-    note = f"; skipped: {suffixes}" if skipped else ""
-    print(f"{path}: {len(images):,} {kinds}{note}")
-    return [path / name for name in images]
-
-
 def columns(model):
     """The columns of bits: dict, name of a factor or "total" -> str."""
-    kind = summaries.bits_kind(model)
+    kind = splits.bits_kind(model)
     return {name: f"{kind}_bits_per_dim_{name}" for name in (*model.factors, "total")}
 
 

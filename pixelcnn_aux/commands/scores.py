@@ -31,8 +31,8 @@ from pixelcnn_aux import data, image_grid, scores
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.resizing import fit
+from pixelcnn_aux.codec import lossless_files
 from pixelcnn_aux.commands import chosen_run, jobs, plots
-from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.scores import typical
 
 FLAGS = flags.FLAGS

@@ -18,9 +18,10 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.base import disk
+from pixelcnn_aux.codec import lossless_files
 from pixelcnn_aux.commands import chosen_run, plots, sample
-from pixelcnn_aux.data import lossless_files, photos
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.data import photos
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS

@@ -23,8 +23,8 @@ from pixelcnn_aux import data, training
 from pixelcnn_aux.base.errors import did_you_mean, expect
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.runs import hub, trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import hub, trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
@@ -122,7 +122,7 @@ def train(name, strategy, stop):
         for factor, defaults in preset.training.items()
     }
     size = None if any(x.crop for x in settings.values()) else model.image_size
-    options = {**chosen_run.image_flags(), **chosen_run.depth(model)}
+    options = {**chosen_run.image_flags(), **chosen_run.pixel_format(model)}
     finds_bits = takes_depth and FLAGS.bits is None and dataset in ("folder", "arrays")
     options |= {"num_values": None} if finds_bits else {}
     images = [data.load(dataset, split, size, **options) for split in ("train", "validation")]

@@ -9,7 +9,7 @@ and Pillow; only TFDS data sets import TensorFlow.
 """
 
 # Each of these modules registers its data set.
-from pixelcnn_aux.data import arrays, celeb_a, cifar10, image_folder, photos
+from pixelcnn_aux.data import array_files, celeb_a, cifar10, image_folder, photos
 from pixelcnn_aux.data.image_folder import read_image as read_image
 from pixelcnn_aux.data.images import (
     Images as Images,

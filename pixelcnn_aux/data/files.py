@@ -203,3 +203,20 @@ def _labels_of(labels, paths):
     received = f"{''.join(unknown[:1])}, which is not there"
     expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
     return table
+
+
+def image_files(path, channels=3):
+    """The file at a path, or the image files below a folder, at least one: list of `pathlib.Path`."""
+    path = pathlib.Path(path)
+    expected, received = "an image file or a folder of them", f"{path}, which is not there"
+    expect(disk.exists(path), expected, received, "Give another path", kind=FileNotFoundError)
+    if not path.is_dir():
+        return [path]
+    images, skipped, allowed = [], [], readable(channels)
+    for name in below(path):
+        (images if name.suffix.lower() in allowed else skipped).append(name)
+    kinds, names = f"{decoding.kinds(channels)} files", suffixes(skipped)
+    expect(images, f"{kinds} in {path}", names, "Name another folder, or files")
+    note = f"; skipped: {names}" if skipped else ""
+    print(f"{path}: {len(images):,} {kinds}{note}")
+    return [path / name for name in images]

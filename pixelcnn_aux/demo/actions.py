@@ -10,6 +10,7 @@ import operator
 import re
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +20,15 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, sampling
 from pixelcnn_aux.base import arguments, serialization
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.base.resizing import fit, resize
-from pixelcnn_aux.codec import Codec, container
+from pixelcnn_aux.codec import Codec, container, lossless_files
 from pixelcnn_aux.conditions import Classes, Condition
-from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.image_grid import to_rgb
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.sampling import drawn_with_bits
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
+from pixelcnn_aux.sampling import draw_and_score
+from pixelcnn_aux.scanning.requests import DrawRequest
 
 PERIOD = 0.5  # seconds between updates of the page
 IMAGES = 4  # drawn at once from scratch
@@ -150,7 +150,7 @@ class _Drawing(NamedTuple):
     before: Any  # uint8 [H, W, 3], to compare with the first draw
     images: tuple[tuple[Any, str], ...]  # shown before the draws
     pixels: Any  # the model's input
-    call: tuple[Any, ...]  # name of a drawing method, and its first arguments
+    draw: Callable[..., Any]  # a method of the model, with its first arguments
     options: dict[str, Any]  # its keyword arguments
 
 
@@ -167,7 +167,8 @@ def _coloring(model, picture):
     pixels = picture.pixels
     grays = np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
     images = ((grays, "The picture's grays"),)
-    return _Drawing(grays, images, pixels, ("colorize", pixels[np.newaxis]), {"num": DRAWS})
+    draw = functools.partial(model.colorize, pixels[np.newaxis])
+    return _Drawing(grays, images, pixels, draw, {"num": DRAWS})
 
 
 def _enlargement(times, model, picture):
@@ -178,7 +179,9 @@ def _enlargement(times, model, picture):
     images = (small, "The picture to enlarge"), (bicubic, "By bicubic interpolation")
     if picture.pixels.shape[0] >= height and picture.pixels.shape[1] >= width:
         images += ((resize(picture.pixels, (height, width)), "The picture itself"),)
-    return _Drawing(bicubic, images, small, ("enlarge", small[np.newaxis], times), {})
+    return _Drawing(
+        bicubic, images, small, functools.partial(model.enlarge, small[np.newaxis], times), {}
+    )
 
 
 def complete(report, models, name, picture, painted, rectangle, seed, shift):
@@ -192,11 +195,12 @@ def complete(report, models, name, picture, painted, rectangle, seed, shift):
         known = (known == 255)[..., :1]  # only pixels that are known entirely
         masked = np.where(known, pixels, np.uint8(127))
         images = (masked, "The known part"), (pixels, "The picture itself")
-        call = "complete", pixels[np.newaxis], known[np.newaxis].astype(np.uint8)
+        known = known[np.newaxis].astype(np.uint8)
+        draw = functools.partial(model.complete, pixels[np.newaxis], known)
         options = {}
         if name == COMPLETES:
             options = {"scenes": models.load(SCENES), "particles": PARTICLES}
-        return _Drawing(masked, images, pixels, call, options)
+        return _Drawing(masked, images, pixels, draw, options)
 
     _draw_several(report, models, name, picture, prepare, seed, shift)
 
@@ -211,7 +215,7 @@ def _draw_several(report, models, name, picture, prepare, seed, shift):
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     report(Step(f"Loading {name}", 0))
     model = models.load(name)
-    before, images, pixels, call, options = prepare(model, picture)
+    before, images, pixels, draw, options = prepare(model, picture)
     used = [model, options["scenes"]] if "scenes" in options else [model]
     factors = [factor for x in used for factor in x.factors.values()]
     drawn = []
@@ -227,7 +231,7 @@ def _draw_several(report, models, name, picture, prepare, seed, shift):
         drawing = functools.partial(step, f"Drawing, {number + 1} of {DRAWS}", number / DRAWS)
         draw_options = {"seeds": [seed], "log_scale_shift": shift, **options}
         with _unfinished_shown(report, drawing, factors):
-            drawn += zip(*drawn_with_bits(model, call, draw_options, one_by_one))
+            drawn += zip(*draw_and_score(model, draw, draw_options, one_by_one))
     drawn.sort(key=operator.itemgetter(1))
     report(step(f"Drew {DRAWS} by {name}, the likeliest first, of {picture.described(pixels)}"))
 

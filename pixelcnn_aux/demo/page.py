@@ -15,7 +15,7 @@ from gradio.utils import get_upload_folder
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import actions, uploads
-from pixelcnn_aux.runs import trained
+from pixelcnn_aux.run_files import trained
 
 TITLE = "PixelCNN models with auxiliary variables"
 ABOUT = "Everything is computed on this machine, one thing at a time. Nothing is sent anywhere."

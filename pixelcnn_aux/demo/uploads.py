@@ -12,7 +12,7 @@ import numpy as np
 
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.resizing import resize
-from pixelcnn_aux.codec import container, pictures
+from pixelcnn_aux.codec import container, picture_files
 from pixelcnn_aux.data import decoding, photos
 
 MAX_BYTES = 2**24  # per file
@@ -84,7 +84,7 @@ def picture(path):
             if max(width, height) > MAX_ASPECT * min(width, height):
                 limit = f"aspect ratio at most {MAX_ASPECT}"
                 raise ValueError(f"{width} x {height} pixels, {limit}")
-            if opened.mode not in pictures.MODES:
+            if opened.mode not in picture_files.MODES:
                 raise ValueError(f"pixels of the mode {opened.mode}, whose colors would change")
             decoding.turn_upright(opened)
             pixels = decoding.rgb(opened)

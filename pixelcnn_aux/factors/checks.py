@@ -15,8 +15,8 @@ from pixelcnn_aux import sums
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.base import arguments, arrays, rounding, serialization
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.likelihoods import Categorical, Likelihood, LogisticMixture
 from pixelcnn_aux.networks import Embedding, MaskedPixelCNN, Network, ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
@@ -252,7 +252,7 @@ def declared_sum(transform, likelihood):
     return fixed_sum
 
 
-def known_sum(transform, likelihood, exact):
+def sum_for_factor(transform, likelihood, exact):
     """The checked `FixedSum` of a factor, to rule out values or for centers alone; or None."""
     exact = exact and likelihood.bounded_noise_size is not None
     is_used = exact or likelihood.centered
@@ -332,7 +332,8 @@ def checked_output(transform, images, likelihood, traceable=True):
     check(received == f"uint8 {shape}", "uint8 masks of shape", shape, received)
     nowhere, everywhere = known
     fits = not nowhere.any() and (everywhere == 1).all()
-    check(fits, "masks", "of 0 if no pixel is known, and of 1 if all are", "others")
+    received = f"{nowhere.max()} and {everywhere.min()}"
+    check(fits, "masks", "of 0 if no pixel is known, and of 1 if all are", received)
     check(result.max() < likelihood.num_values, "values below", likelihood.num_values, result.max())
     return result
 

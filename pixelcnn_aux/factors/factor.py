@@ -12,16 +12,10 @@ from pixelcnn_aux import batches, conditions, summaries, sums
 from pixelcnn_aux.base import arguments, arrays, rounding, serialization, threads
 from pixelcnn_aux.base.arguments import ArrayLike, Config, Tensor
 from pixelcnn_aux.base.errors import expect, needs_all
-from pixelcnn_aux.base.inputs import (
-    METHODS,
-    DrawRequest,
-    Inputs,
-    check_images,
-    check_multiple,
-    check_sides_known,
-)
+from pixelcnn_aux.base.image_checks import check_images, check_multiple, check_sides_known
 from pixelcnn_aux.factors import causality, checks
-from pixelcnn_aux.factors.quantizing import quantized
+from pixelcnn_aux.factors.inputs import Inputs
+from pixelcnn_aux.factors.weight_rounding import rounded_weights
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import (
     Embedding,
@@ -35,6 +29,7 @@ from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.scanning.diagonals import DiagonalScan, MaskedScan
 from pixelcnn_aux.scanning.full import FullScan
 from pixelcnn_aux.scanning.groups import GroupScan
+from pixelcnn_aux.scanning.requests import METHODS, DrawRequest
 from pixelcnn_aux.scanning.rows import RowScan
 from pixelcnn_aux.sums import FixedSum
 
@@ -228,12 +223,12 @@ class Factor:
         """
         remedy = "Make one by pixelcnn_aux.rounded(model)"
         expect(self.rounded, "a factor that computes with whole numbers", self.name, remedy)
-        return self.with_weights(quantized(self)[0])
+        return self.with_weights(rounded_weights(self)[0])
 
     @property
     def has_rounded_weights(self) -> bool:
         """Whether the weights are whole numbers. Raises ValueError as `with_rounded_weights`."""
-        return self.rounded and quantized(self)[1]
+        return self.rounded and rounded_weights(self)[1]
 
     def without_weights(self) -> Self:
         """The same factor, whose weights are random ones again when they are needed."""
@@ -241,7 +236,7 @@ class Factor:
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """The same factor with another sum, or None; if `rounded`, with centers in quarters of values."""
-        fixed_sum = rounding.in_quarters(fixed_sum) if self.rounded else fixed_sum
+        fixed_sum = fixed_sum.rounded() if fixed_sum and self.rounded else fixed_sum
         kept = {x: vars(self)[x] for x in ("modules", "_layers", "tensors") if x in vars(self)}
         factor = self._with(fixed_sum=fixed_sum, **kept)
         checks.check_parts(factor, self.definitions)

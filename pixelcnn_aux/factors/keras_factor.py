@@ -9,9 +9,9 @@ from keras import ops
 from pixelcnn_aux.base import arguments, backend, serialization
 from pixelcnn_aux.base.arguments import PathLike, Tensor
 from pixelcnn_aux.base.errors import expect, restated
-from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.conditions import checked
 from pixelcnn_aux.factors.factor import NAMES, Factor
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.layers import ModuleLayer
 from pixelcnn_aux.sums import Bounds
 

@@ -19,7 +19,7 @@ from pixelcnn_aux import interop
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE"]

@@ -6,6 +6,6 @@ def measure(model, items):                           # in a module that workers 
 results = pa.jobs.run(measure, range(1_000_000), "cifar10-pyramid", folder="runs/measured", jobs=8)
 """
 
-from pixelcnn_aux.jobs.models import Source as Source
+from pixelcnn_aux.jobs.model_source import Source as Source
 from pixelcnn_aux.jobs.shards import Results as Results, ShardError as ShardError, run as run
 from pixelcnn_aux.jobs.workers import Processes as Processes

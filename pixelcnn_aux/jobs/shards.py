@@ -22,10 +22,10 @@ from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.base.progress import progress_bar
 from pixelcnn_aux.jobs.identity import checksum
-from pixelcnn_aux.jobs.models import Source
+from pixelcnn_aux.jobs.model_source import Source
 from pixelcnn_aux.jobs.workers import Processes
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs.tensors import fingerprint
+from pixelcnn_aux.run_files.tensors import fingerprint
 
 
 class ShardError(RuntimeError):

@@ -4,7 +4,7 @@ Weight-normalized and shifted (causal) convolutions, and residual blocks. `Modul
 module.
 """
 
-from pixelcnn_aux.layers.blocks import (
+from pixelcnn_aux.layers.gated_residual_block import (
     GatedResidualBlock as GatedResidualBlock,
     ResidualBlock as ResidualBlock,
 )

@@ -47,6 +47,9 @@ class Block(Module):
     """Two convolutions of a stream with dropout between them."""
 
     is_block = True
+    conv_in: Any
+    conv_out: Any
+    projection: Any = None
 
     def __init__(self, filters: int, kernel_size: Size, stream: str, dropout: float = 0.0):
         self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
@@ -54,7 +57,7 @@ class Block(Module):
 
     def convolutions(self) -> list[tuple[Any, Any]]:
         """Its convolutions, in their order, each with the projection of skips that are added, or None."""
-        return [(self.conv_in, getattr(self, "projection", None)), (self.conv_out, None)]
+        return [(self.conv_in, self.projection), (self.conv_out, None)]
 
 
 class GatedResidualBlock(Block):

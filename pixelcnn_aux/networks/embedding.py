@@ -6,7 +6,7 @@ from typing import Any
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import check_multiple
+from pixelcnn_aux.base.image_checks import check_multiple
 from pixelcnn_aux.base.serialization import register
 from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.blocks import Stream
@@ -85,6 +85,6 @@ class Embedding(Module):
         activations, _ = self.stream(self.first(x))  # of [B, H, W, filters]
         return [activations[index] for index in self.topology.outputs]
 
-    def sums(self) -> list[list[Any]]:
-        """See `ParallelPixelCNN.sums`."""
+    def summed_layers(self) -> list[list[Any]]:
+        """See `ParallelPixelCNN.summed_layers`."""
         return [self.stream.sum_of(self.first)]

@@ -108,13 +108,13 @@ class MaskedPixelCNN(Network):
         activated, _ = self.stream(x, after=given, scan=scan)
         return self.last(activations.silu(activated[-1], self.rounded))
 
-    def sums(self) -> list[list[Any]]:
-        """See `ParallelPixelCNN.sums`."""
+    def summed_layers(self) -> list[list[Any]]:
+        """See `ParallelPixelCNN.summed_layers`."""
         added = self.stream.sum_of(self.first), *([x.conv_in] for x in self.stream.steps)
         given = [[x] if x is not None else [] for x in self.given]
         return [layers + more for layers, more in zip(added, given)]
 
-    def inputs(self, layer: Any, features: int) -> list[str]:
-        """See `ParallelPixelCNN.inputs`."""
+    def input_kinds(self, layer: Any, features: int) -> list[str]:
+        """See `ParallelPixelCNN.input_kinds`."""
         del features
         return ["pixel"] * (layer.channels - 1) + ["one"] if layer is self.first else []

@@ -9,7 +9,7 @@ import numpy as np
 from pixelcnn_aux.base import arguments, arrays, serialization
 from pixelcnn_aux.base.arguments import Size, Tensor
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import check_multiple
+from pixelcnn_aux.base.image_checks import check_multiple
 from pixelcnn_aux.networks.array_layers import Layers
 from pixelcnn_aux.networks.topology import Topology
 

@@ -143,11 +143,11 @@ class ParallelPixelCNN(Network):
         x, _ = self.streams[k](first)
         return self.lasts[k](activations.silu(x[-1], self.rounded))
 
-    def sums(self) -> list[list[Any]]:
+    def summed_layers(self) -> list[list[Any]]:
         """Lists of layers whose outputs add up to one activation."""
         return [stream.sum_of(first) for stream, first in zip(self.streams, self.firsts)]
 
-    def inputs(self, layer: Any, features: int) -> list[str]:
+    def input_kinds(self, layer: Any, features: int) -> list[str]:
         """The kind of each input channel of a first layer, for this number of features; empty for others."""
         if layer not in self.firsts:
             return []

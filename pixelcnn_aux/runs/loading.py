@@ -8,8 +8,8 @@ from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import expect, restated
 from pixelcnn_aux.factors.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import tensors, trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors, trained
+from pixelcnn_aux.run_files.folder import RunFolder
 
 _NAME = serialization.registered_name(AuxiliaryModel)
 

@@ -3,14 +3,14 @@
 import json
 import tempfile
 
-from pixelcnn_aux import summaries
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import hub, metrics, trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import hub, metrics_table, trained
+from pixelcnn_aux.run_files.folder import RunFolder
+from pixelcnn_aux.run_files.tensors import fingerprint
 from pixelcnn_aux.runs.loading import load
-from pixelcnn_aux.runs.tensors import fingerprint
+from pixelcnn_aux.scores import splits
 
 _PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
 _WORDS = {
@@ -63,8 +63,8 @@ def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
             target.save_weights(factor)
             if run and (settings := run[factor.name].shared_training()) is not None:
                 target.record_training({k: x for k, x in settings.items() if _is_setting(k, x)})
-            if run and (rows := metrics.read(run[factor.name].metrics)):
-                metrics.write(target.metrics, rows)
+            if run and (rows := metrics_table.read(run[factor.name].metrics)):
+                metrics_table.write(target.metrics, rows)
         if card:
             disk.write_json(pushed.path / "card.json", card)
         page = _model_card(repository, model, card, license)
@@ -114,7 +114,7 @@ def _card(model, run):
         "condition": None if model.condition is None else True,  # labels were used
     }
     if all(figures.get(key) == value for key, value in expected.items()):
-        bits = figures[summaries.bits_kind(model)]
+        bits = figures[splits.bits_kind(model)]
         card |= {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
         card |= {"split": figures["split"], "num_images": figures["num_images"]}
     return card
@@ -165,7 +165,7 @@ def _facts(model, card):
     if "bits_per_dim" in card:
         bits = arguments.positive("bits_per_dim", card["bits_per_dim"])
         count = arguments.whole("num_images", card.get("num_images"), largest=2**63)
-        text = f"**{bits:.3f}** ({summaries.bits_kind(model)}"
+        text = f"**{bits:.3f}** ({splits.bits_kind(model)}"
         if (error := card.get("std_error")) is not None:  # None for a single image
             text += f", standard error {arguments.positive('std_error', error):.3f}"
         yield f"Bits per dimension: {text}), the mean of {count:,} {line(card.get('split'))} images"

@@ -1,5 +1,12 @@
 """Exact draws of images from chains of factors, at about the cost of one evaluation."""
 
+from pixelcnn_aux.sampling.any_size import (
+    as_seen_whole as as_seen_whole,
+    complete as complete,
+    draw_and_score as draw_and_score,
+    enlarge as enlarge,
+    upper_half as upper_half,
+)
 from pixelcnn_aux.sampling.chains import (
     Noise as Noise,
     can_complete as can_complete,
@@ -12,9 +19,3 @@ from pixelcnn_aux.sampling.chains import (
     sample as sample,
 )
 from pixelcnn_aux.sampling.colors import colorize as colorize
-from pixelcnn_aux.sampling.pictures import (
-    as_seen_whole as as_seen_whole,
-    complete as complete,
-    drawn_with_bits as drawn_with_bits,
-    enlarge as enlarge,
-)

@@ -9,10 +9,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pixelcnn_aux.base import arguments, arrays
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.base.inputs import METHODS, check_images
+from pixelcnn_aux.base.image_checks import check_images
 from pixelcnn_aux.batches import NUMPY
 from pixelcnn_aux.sampling import philox
 from pixelcnn_aux.sampling.particles import MAX_PARTICLES, weighed
+from pixelcnn_aux.scanning.requests import METHODS
 
 _PER_PIXEL = 12 / 255  # largest change of a color, as a share of all values: chosen by eye
 _CHUNK = 2**14  # pixels whose noise is computed at once, in a cache

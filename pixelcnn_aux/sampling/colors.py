@@ -14,10 +14,11 @@ import numpy as np
 from pixelcnn_aux.auxiliary import LUMA
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import Inputs, check_images
+from pixelcnn_aux.base.image_checks import check_images
 from pixelcnn_aux.batches import by_leaf
+from pixelcnn_aux.factors.inputs import Inputs
+from pixelcnn_aux.sampling.any_size import as_seen_whole
 from pixelcnn_aux.sampling.chains import checked, sample
-from pixelcnn_aux.sampling.pictures import as_seen_whole
 
 # Chosen by eye, on photographs.
 _DRAWS = 32  # per coloring

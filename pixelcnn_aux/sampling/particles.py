@@ -13,8 +13,8 @@ import numpy as np
 
 from pixelcnn_aux import batches
 from pixelcnn_aux.base import arrays
-from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.sampling import philox
+from pixelcnn_aux.scanning.requests import DrawRequest
 
 MAX_PARTICLES = 1024  # of a request
 _LEAST = -1e30  # the log-weight of impossible particles

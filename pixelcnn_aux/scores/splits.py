@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 
-from pixelcnn_aux.summaries import bits_kinds
-
 
 def bits(model, batches, condition=None):
     """Bits per dimension of each image of batches, with conditions [N, ...]: dict of float64 [N].
 
-    The keys are a kind of `summaries.bits_kinds`, and a factor or "total", such as "exact/total".
+    The keys are a kind of `bits_kinds`, and a factor or "total", such as "exact/total".
     """
     exact = model.with_exact(True)
     parts: dict = {}
@@ -55,3 +53,21 @@ def shares(model):
     }
     [*_, full] = dims.values()
     return {name: own / full for name, own in dims.items()}
+
+
+def bits_kinds(model):
+    """Kinds of bits per dimension: the paper's "bound", if it differs, and "exact", or "restricted"."""
+    # "restricted": only some factors can be exact.
+    exact = model.with_exact(True)
+    if not _has_exact(exact):
+        return ["exact" if exact.exact else "bound"]
+    return ["bound", "exact" if exact.exact else "restricted"]
+
+
+def bits_kind(model):
+    """The one of `bits_kinds` of the model's own log-likelihoods."""
+    return bits_kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
+
+
+def _has_exact(model):
+    return any(factor.exact for factor in model.factors.values())

@@ -8,8 +8,8 @@ import numpy as np
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.base.arguments import ArrayLike
 from pixelcnn_aux.batches import NUMPY
+from pixelcnn_aux.codec import lossless_files
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.scores.typical import Scores, Typical
 
 if TYPE_CHECKING:

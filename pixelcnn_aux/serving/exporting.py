@@ -12,7 +12,7 @@ from pixelcnn_aux.base import arguments, backend, disk
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import waiting
 from pixelcnn_aux.batches import COMPILED_SIZES
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.serving.signatures import check_names, signatures
 from pixelcnn_aux.serving.verify import verify

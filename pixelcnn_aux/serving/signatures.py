@@ -8,8 +8,8 @@ import tensorflow as tf
 from pixelcnn_aux import sampling
 from pixelcnn_aux.base import arguments, backend
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.factors.factor import in_bits_per_dim
+from pixelcnn_aux.scanning.requests import DrawRequest
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Names and prefixes of outputs that auxiliary images, which are named after their factors, cannot have.

@@ -11,9 +11,11 @@ import tensorflow as tf
 from pixelcnn_aux import sampling
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import DrawRequest, Inputs, upper_half
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.factors.inputs import Inputs
+from pixelcnn_aux.sampling.any_size import upper_half
 from pixelcnn_aux.scanning import deciders
+from pixelcnn_aux.scanning.requests import DrawRequest
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
 

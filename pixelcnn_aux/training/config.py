@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pixelcnn_aux import data
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 
 if TYPE_CHECKING:  # which import Keras
     from pixelcnn_aux.model import AuxiliaryModel

@@ -8,7 +8,7 @@ import numpy as np
 from pixelcnn_aux import networks
 from pixelcnn_aux.base import arguments, disk, serialization
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.runs import hub, tensors, trained
+from pixelcnn_aux.run_files import hub, tensors, trained
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.training import presets
 

@@ -22,7 +22,7 @@ from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.base.progress import duration
 from pixelcnn_aux.factors import checks
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import devices, first_weights
 from pixelcnn_aux.training.config import Preset, RunConfig, Stop, Training
 from pixelcnn_aux.training.devices import Hosts

@@ -10,7 +10,7 @@ from keras import ops
 
 from pixelcnn_aux.base import backend, disk
 from pixelcnn_aux.base.progress import progress_bar
-from pixelcnn_aux.runs.metrics import FIELDS as FIELDS, read as read, write as write
+from pixelcnn_aux.run_files.metrics_table import FIELDS as FIELDS, read as read, write as write
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

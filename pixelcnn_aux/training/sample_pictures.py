@@ -11,7 +11,7 @@ from PIL import Image
 
 from pixelcnn_aux import image_grid, sampling
 from pixelcnn_aux.base import backend, disk
-from pixelcnn_aux.base.inputs import DrawRequest
+from pixelcnn_aux.scanning.requests import DrawRequest
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

@@ -1,6 +1,6 @@
 """Training state and its checkpoints: weights, dropout generators, optimizer with averages, and seconds.
 
-A checkpoint is a sealed file of arrays (`runs.tensors`), independent of the Keras backend:
+A checkpoint is a sealed file of arrays (`run_files.tensors`), independent of the Keras backend:
 
     network/PATH, embedding/PATH      weights in training
     seeds/PATH                        states of the generators of dropout's masks
@@ -19,8 +19,8 @@ from absl import logging
 from keras import ops
 
 from pixelcnn_aux.base import arrays, disk
-from pixelcnn_aux.base.inputs import Inputs
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.factors.inputs import Inputs
+from pixelcnn_aux.run_files import tensors
 from pixelcnn_aux.training import steps
 from pixelcnn_aux.training.config import CONDITION_DROPOUT
 from pixelcnn_aux.training.optimizer import named_variables
@@ -108,7 +108,7 @@ class TrainingState:
         condition = self.config.model.condition
         training = self.training
         place = {"batch_size": training.batch_size, "seed": self.seed}
-        place |= {"first_step": first_step, "rows": rows}
+        place = {**place, "first_step": first_step, "rows": rows}
         augmentation = {"flip": training.flip, "crop": training.crop, "vary": training.vary}
         batches = [images.training_batches(**place, **augmentation)]
         if condition is not None:

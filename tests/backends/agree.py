@@ -27,7 +27,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.base import backend
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import metrics, steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)

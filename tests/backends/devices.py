@@ -20,7 +20,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import devices, metrics
 from tests.backends.agree import CHECK, IMAGES, NAME, Interrupted, noisy
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.run_files import tensors
 from tests import helpers
 
 AWAY = "Move away whatever has this name"

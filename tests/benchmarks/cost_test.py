@@ -9,7 +9,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import cost
-from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.training import Training, presets
 from tests import helpers

@@ -6,7 +6,7 @@ from unittest import mock
 from absl import flags
 
 from benchmarks import speed, tools
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 WAYS = {"full": 16, "incremental": 24, "incremental_xla": 24, "forward_pass": 24}

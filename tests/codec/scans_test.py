@@ -9,8 +9,8 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches
 from pixelcnn_aux.base import rounding, threads
-from pixelcnn_aux.base.inputs import Inputs
 from pixelcnn_aux.codec.codec import Codec
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import architectures
 from tests.codec import helpers
 

@@ -9,13 +9,13 @@ from unittest import mock
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, summaries
+from pixelcnn_aux import data
+from pixelcnn_aux.codec import lossless_files
 from pixelcnn_aux.codec.codec import Codec
+from pixelcnn_aux.codec.lossless_files import FORMATS
 from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.data.lossless_files import FORMATS
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from tests import custom, helpers
 from tests.codec import helpers as codec_helpers
@@ -213,7 +213,7 @@ class TableTest(helpers.TestCase):
         results = splits.summary(splits.bits(model, [images]))
         expected = np.mean(model.bits_per_dim(images)["total"])
         self.assertEqual(list(results), ["bound", "restricted"])
-        found = results[summaries.bits_kind(model)]["total"]
+        found = results[splits.bits_kind(model)]["total"]
         self.assertAllClose(found, expected, rtol=1e-5)
         self.assertLess(found, results["bound"]["total"])
-        self.assertEqual(summaries.bits_kind(model.with_exact(False)), "bound")
+        self.assertEqual(splits.bits_kind(model.with_exact(False)), "bound")

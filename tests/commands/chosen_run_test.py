@@ -8,8 +8,8 @@ import numpy as np
 
 from pixelcnn_aux import data
 from pixelcnn_aux.commands import chosen_run
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 

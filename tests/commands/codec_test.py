@@ -17,7 +17,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import jobs
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.commands import codec
-from pixelcnn_aux.runs import trained
+from pixelcnn_aux.run_files import trained
 from tests import helpers
 from tests.codec import helpers as codec_helpers
 from tests.data.decoding_test import dicom, pydicom

@@ -3,7 +3,7 @@
 from unittest import mock
 
 from pixelcnn_aux.commands import curves
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 

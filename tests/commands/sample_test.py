@@ -12,7 +12,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, jobs, sample
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 

@@ -15,8 +15,8 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import tour
 from pixelcnn_aux.data import photos
-from pixelcnn_aux.runs import trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import presets
 from tests import helpers
 

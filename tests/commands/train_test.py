@@ -13,7 +13,7 @@ import numpy as np
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import train
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import devices, first_weights, loop, presets
 from tests import helpers
 

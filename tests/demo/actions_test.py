@@ -185,11 +185,11 @@ class ActionsTest(helpers.TestCase):
         model = self.models.load(self.name["gray"])
         unfinished = np.full((5, 3, 2, 3), 77, np.uint8)
 
-        def drawn_with_bits(*_):
+        def draw_and_score(*_):
             model.factors["image"].watch(unfinished)
             return np.stack([PICTURE] * 3), np.zeros(3)
 
-        with mock.patch.multiple(actions, drawn_with_bits=drawn_with_bits, PERIOD=0):
+        with mock.patch.multiple(actions, draw_and_score=draw_and_score, PERIOD=0):
             inputs = self.models, self.name["gray"], "colored", CHOSEN
             _, shown, last = steps_of(actions.redraw, *inputs, **HOW)
         image, caption = shown.images[-1]
@@ -219,11 +219,11 @@ class ActionsTest(helpers.TestCase):
         models.load.side_effect = {actions.COMPLETES: default, actions.SCENES: scenes}.get
         how = {"painted": (), "rectangle": "30 30 50 50", **HOW}
 
-        def drawn_with_bits(model, call, how, _):
-            return getattr(model, call[0])(*call[1:], **how), [0.0]
+        def draw_and_score(model, draw, options, _):
+            return draw(**options), [0.0]
 
         for most, size, hole in ((63, (9, 7), np.s_[2:5, 2:4]), (16, (4, 3), np.s_[:3, :2])):
-            with mock.patch.multiple(actions, WHOLE=most, drawn_with_bits=drawn_with_bits):
+            with mock.patch.multiple(actions, WHOLE=most, draw_and_score=draw_and_score):
                 self.last(actions.complete, models, actions.COMPLETES, CHOSEN, **how)
             (image, mask), kwargs = default.complete.call_args
             self.assertEqual(image.shape, (1, *size, 3))

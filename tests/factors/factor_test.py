@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.serving.signatures import signatures
 from tests import custom, helpers
 

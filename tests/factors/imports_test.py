@@ -13,7 +13,7 @@ FRAMEWORKS = {"keras", "tensorflow", "tensorflow_probability", "jax"}
 FOLDERS = ("pixelcnn_aux", "train", "evaluate")
 KERAS = """
     base.backend factors.keras_factor image_distribution
-    layers layers.blocks layers.module_layer layers.weight_norm
+    layers layers.gated_residual_block layers.module_layer layers.weight_norm
     likelihoods.distributions
     training.devices training.loop training.metrics training.optimizer
     training.sample_pictures training.state training.steps

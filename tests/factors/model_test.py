@@ -15,8 +15,8 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.auxiliary import Grayscale
 from pixelcnn_aux.base import arguments
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 from tests.codec import helpers as codec_helpers
 

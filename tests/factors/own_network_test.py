@@ -10,7 +10,7 @@ from pixelcnn_aux import sums
 from pixelcnn_aux.base import arrays
 from pixelcnn_aux.factors import causality
 from pixelcnn_aux.networks import MaskedPixelCNN, ParallelPixelCNN, PixelCNN, topology
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.serving import exporting
 from tests import helpers
 

@@ -11,9 +11,9 @@ from keras import ops
 import pixelcnn_aux as pa
 from benchmarks import pack
 from pixelcnn_aux.base import rounding
-from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, activations, topology
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.run_files import tensors
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()

@@ -14,8 +14,8 @@ import numpy as np
 
 from pixelcnn_aux import data, training
 from pixelcnn_aux.base import disk
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers

@@ -2,8 +2,8 @@
 
 import signal
 
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 from tests.faults import interrupted

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 from unittest import mock
 
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import loop, metrics
 from pixelcnn_aux.training.state import save_checkpoint
 from tests import helpers

@@ -14,7 +14,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.codec import Codec, container
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training.state import restore_checkpoint, save_checkpoint
 from tests import helpers
 from tests.codec import helpers as codec_helpers

@@ -7,7 +7,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.interop import __main__ as program
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 from tests.interop.published import DATA, authors_variables, pyramid, python_2_pickle, reference
 

@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from pixelcnn_aux import jobs
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.run_files import tensors
 from tests import helpers
 
 FLAGS = flags.FLAGS

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers, likelihoods
-from pixelcnn_aux.base.inputs import Inputs
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
 from pixelcnn_aux.networks.array_layers import Dense, Fitting, Layers
 from tests import helpers

@@ -8,8 +8,8 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, sampling
-from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
+from pixelcnn_aux.scanning.requests import DrawRequest
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()

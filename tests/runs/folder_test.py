@@ -10,8 +10,8 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import training
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}

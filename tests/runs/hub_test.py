@@ -14,8 +14,8 @@ from huggingface_hub import HfApi, constants
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.runs import hub
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import hub
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 from tests.runs import stand_in

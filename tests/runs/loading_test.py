@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from tests import helpers
 
 IMAGES = helpers.pictures(3)

@@ -8,7 +8,7 @@ import numpy as np
 import safetensors.numpy
 from absl.testing import parameterized
 
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.run_files import tensors
 from tests import helpers
 
 ARRAYS = {

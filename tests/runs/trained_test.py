@@ -13,8 +13,8 @@ import pixelcnn_aux as pa
 from benchmarks import pack
 from pixelcnn_aux import data
 from pixelcnn_aux.commands import bpd, chosen_run
-from pixelcnn_aux.runs import tensors, trained
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors, trained
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
 from tests import helpers

@@ -3,10 +3,11 @@
 import numpy as np
 from absl.testing import parameterized
 
-from pixelcnn_aux.base.inputs import METHODS, Inputs
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factors.factor import Factor
+from pixelcnn_aux.factors.inputs import Inputs
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.scanning.requests import METHODS
 from tests import helpers
 from tests.factors.causality_test import (
     GRAY,

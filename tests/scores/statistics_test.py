@@ -6,7 +6,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import scores
-from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.codec import lossless_files
 from tests import helpers
 
 COUNT = 2000

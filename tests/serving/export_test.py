@@ -27,7 +27,7 @@ from tensorflow_serving.config import model_server_config_pb2
 import pixelcnn_aux as pa
 from pixelcnn_aux.base import disk
 from pixelcnn_aux.commands import chosen_run, export as export_program
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.serving import exporting, verify
 from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain

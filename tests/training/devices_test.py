@@ -19,8 +19,8 @@ import tensorflow as tf
 from pixelcnn_aux import data, training
 from pixelcnn_aux.base import backend
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics, steps
 from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers

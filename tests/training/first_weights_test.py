@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import Training, first_weights, presets
 from tests import helpers
 

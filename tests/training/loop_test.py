@@ -22,8 +22,8 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.factors.keras_factor import KerasFactor
-from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import tensors
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import (
     Training,
     config,

@@ -5,8 +5,8 @@ import time
 import types
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.base.inputs import Inputs
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.factors.inputs import Inputs
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux import image_grid, training
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files.folder import RunFolder
 from pixelcnn_aux.training import Training, loop, sample_pictures
 from tests import helpers
 

@@ -7,7 +7,7 @@ from unittest import mock
 import keras
 
 from pixelcnn_aux import training
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.run_files import tensors
 from pixelcnn_aux.training import state as training_state
 from pixelcnn_aux.training.state import (
     checkpoint_file,

@@ -12,7 +12,7 @@ from pixelcnn_aux.networks import kernels
 _TOLERANCE = 2.0**-8  # units: far more than errors of normalization
 
 
-def quantized(factor):
+def rounded_weights(factor):
     """Rounded weights of a rounded factor, path -> float32; and whether they were whole before.
 
     Raises ValueError for inexact sums.
@@ -29,7 +29,7 @@ def quantized(factor):
         norm = np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1))))
         named = {"v": v, "g": norm, "b": bias.astype(np.float32)}
         weights |= {f"{layer.path}/{name}": x for name, x in named.items()}
-    for layers in itertools.chain(*(part.sums() for part in modules.values())):
+    for layers in itertools.chain(*(part.summed_layers() for part in modules.values())):
         most = rounding.SUMS * sum(largest[layer] for layer in layers)
         _check_exact(" + ".join(layer.path for layer in layers), most)
     return weights, max(changes) < _TOLERANCE
@@ -45,7 +45,7 @@ def _inputs(factor, layer):
             kinds += [_difference_units(auxiliary, likelihood.unit)] * 2
         return _same_units(np.repeat(kinds, auxiliary.num_channels, axis=0))
     features = 0 if embedding is None else embedding.first.filters
-    if not (sources := factor.network.inputs(layer, features)):
+    if not (sources := factor.network.input_kinds(layer, features)):
         return rounding.ACTIVATIONS, rounding.MOST
     pixel = _pixel_units(likelihood)
     if likelihood.centered:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.codec import lossless_files
 from tests.data import helpers
 
 

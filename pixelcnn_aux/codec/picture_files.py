@@ -111,7 +111,12 @@ def write(file, picture, *others):
     signed = "dicom" in extras and _inflated("dicom", extras["dicom"])[8:9] >= bytes([_SIGNED])
     expected = f"values from 0, of one channel or three, for a {kind} file"
     fits = not signed and (kind == "TIFF" or pixels.shape[2] in (1, 3))
-    expect(fits, expected, "others", "Omit --format, or give tiff for more channels")
+    expect(
+        fits,
+        expected,
+        f"{pixels.shape[2]} channels",
+        "Omit --format, or give tiff for more channels",
+    )
     if not gray and (pixels.dtype == np.uint16 or pixels.shape[2] != 3):
         (_write_deep_png if kind == "PNG" else _write_deep_tiff)(file, pixels, **options)
         return
@@ -125,7 +130,9 @@ def write(file, picture, *others):
 
 def _described(exif):
     """EXIF, bytes, without the tags of how a TIFF file stores its pixels: a Pillow `Exif`."""
-    with restated("EXIF of a picture", "others", _REMEDY, Exception):  # hostile bytes may raise any
+    with restated(
+        "EXIF of a picture", "invalid bytes", _REMEDY, Exception
+    ):  # hostile bytes may raise any
         (described := Image.Exif()).load(exif)
         for tag in _STORAGE & {*described}:
             del described[tag]

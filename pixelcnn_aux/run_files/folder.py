@@ -22,7 +22,7 @@ from absl import logging
 
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.errors import expect, restated
-from pixelcnn_aux.runs import hub, tensors
+from pixelcnn_aux.run_files import hub, tensors
 
 _CONFIG = "config.json"
 _AVERAGE, _BEST = "average.safetensors", "best.safetensors"

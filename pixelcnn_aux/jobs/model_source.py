@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from pixelcnn_aux.base.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.run_files import tensors
 from pixelcnn_aux.runs.loading import load
 
 

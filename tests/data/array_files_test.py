@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 
 from pixelcnn_aux import data
-from pixelcnn_aux.data import arrays
+from pixelcnn_aux.data import array_files
 from tests.data.helpers import FilesTest, noise
 
 SPLITS = {"train": noise(9, 4, 6, 3), "validation": noise(2, 4, 6, 3), "test": noise(3, 4, 6, 3)}
@@ -134,13 +134,13 @@ class ArraysTest(FilesTest):
         ):
             self.write_members({"train.npy": npy(SPLITS["train"])}, method)
             with (
-                mock.patch.object(arrays, "MAX_COMPRESSED", limit),
+                mock.patch.object(array_files, "MAX_COMPRESSED", limit),
                 mock.patch.object(zipfile.ZipFile, "open", side_effect=AssertionError("opened")),
                 self.assertRaisesRegex(ValueError, message),
             ):
                 self.load()
         np.savez(self.file, train=SPLITS["train"])
-        with mock.patch.object(arrays, "MAX_COMPRESSED", 700):
+        with mock.patch.object(array_files, "MAX_COMPRESSED", 700):
             self.assertEqual(self.load().num_images, 9)  # uncompressed, so allowed
 
     def test_headers_that_are_damaged_or_claim_what_is_not_there(self):

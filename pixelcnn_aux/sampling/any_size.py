@@ -16,7 +16,7 @@ import numpy as np
 from pixelcnn_aux import batches
 from pixelcnn_aux.base import arguments
 from pixelcnn_aux.base.errors import expect
-from pixelcnn_aux.base.inputs import check_images
+from pixelcnn_aux.base.image_checks import check_images
 from pixelcnn_aux.base.resizing import resize
 from pixelcnn_aux.factors.factor import in_bits_per_dim
 from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, sample
@@ -212,19 +212,18 @@ def as_seen_whole(model, images):
     return np.reshape(small, (-1, *size, images.shape[-1])).astype(images.dtype)
 
 
-def drawn_with_bits(model, call, how, has_bits=True):
-    """Pictures that a model draws, uint8 [N, h, w, 3], and their bits per dimension, float [N].
+def draw_and_score(model, draw, options, has_bits=True):
+    """Pictures that a model draws by `draw(**options)`, uint8 [N, h, w, 3]; and their bits per dimension.
 
-    `call` is the name of a method and its positional arguments; `how` are keyword arguments. Bits are those
-    of all trained factors for pictures `as_seen_whole`, or zeros without `has_bits`.
+    Bits, float [N], are those of all trained factors for pictures `as_seen_whole`, or zeros without
+    `has_bits`.
     """
-    method, *args = call
-    drawn = np.asarray(getattr(model, method)(*args, **how))
+    drawn = np.asarray(draw(**options))
     drawn = drawn.reshape(-1, *drawn.shape[-3:])
     if not has_bits:
         return drawn, np.zeros(len(drawn))
     seen, bits = as_seen_whole(model, drawn), np.zeros(len(drawn))
-    condition = model.checked_condition(how.get("condition"), len(drawn))
+    condition = model.checked_condition(options.get("condition"), len(drawn))
     trained = {x: factor for x, factor in model.factors.items() if x not in model.untrained}
     for index in range(len(drawn)):  # one by one, since pictures may be large
         one = slice(index, index + 1)
@@ -232,3 +231,10 @@ def drawn_with_bits(model, call, how, has_bits=True):
         nats = {x: np.asarray(factor.log_prob(inputs[x])) for x, factor in trained.items()}
         [bits[index]] = in_bits_per_dim(nats, seen.shape[1:])["total"]
     return drawn, bits
+
+
+def upper_half(images):
+    """The mask of known pixels if the upper half of images [..., H, W, C] is known: uint8 [..., H, W, 1]."""
+    mask = np.zeros((*images.shape[:-1], 1), np.uint8)
+    mask[..., : images.shape[-3] // 2, :, :] = 1
+    return mask

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.codec import picture_files
 from pixelcnn_aux.data import decoding
 from tests.data.decoding_test import dicom, png, pydicom
 from tests.data.helpers import FilesTest, encoded, noise, saved
@@ -25,12 +25,12 @@ def deep(*shape, seed=0):
 
 class PicturesTest(FilesTest):
     def read(self, contents, name="a.png", **how):
-        [picture] = pictures.read(self.write(name, contents), **how)
+        [picture] = picture_files.read(self.write(name, contents), **how)
         return picture
 
     def written(self, picture):
         """The Pillow image of the PNG file of a `Picture`."""
-        pictures.write(file := io.BytesIO(), picture)
+        picture_files.write(file := io.BytesIO(), picture)
         return Image.open(file)
 
     def test_files_that_would_lose_something_are_refused(self):
@@ -54,7 +54,7 @@ class PicturesTest(FilesTest):
         with self.assertRaisesRegex(ValueError, "of one channel, of 8.*RGB, one channel"):
             self.read(encoded(pixels, "PNG"), channels=1)
         with self.assertRaisesRegex(ValueError, rf"Received: {self.folder} \(no file\)"):
-            pictures.read(self.folder)
+            picture_files.read(self.folder)
 
     def test_opaque_pictures_keep_their_pixels_alone(self):
         pixels, values = noise(4, 5, 3), np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -116,7 +116,7 @@ class PicturesTest(FilesTest):
             ("exif", zlib.compress(bytes(2**24 + 1)), "of at most 16,777,216 bytes"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                self.written(pictures.Picture(noise(6, 5, 3), {kind: data}))
+                self.written(picture_files.Picture(noise(6, 5, 3), {kind: data}))
 
     def test_deep_pictures_come_back_in_their_format(self):
         gray, colors = deep(5, 7), deep(5, 7, 3)
@@ -135,7 +135,7 @@ class PicturesTest(FilesTest):
             self.assertAllEqual(np.squeeze(picture.pixels), pixels)
             self.assertEqual(picture.kind, kind)
             for written in ("PNG", "TIFF"):
-                pictures.write(file := io.BytesIO(), picture._replace(kind=written))
+                picture_files.write(file := io.BytesIO(), picture._replace(kind=written))
                 again = self.read(file.getvalue(), **how)
                 self.assertAllEqual(again.pixels, picture.pixels)
                 self.assertEqual(again.extras.get("icc"), picture.extras.get("icc"))
@@ -157,20 +157,20 @@ class PicturesTest(FilesTest):
             data = saved(first, "TIFF", save_all=True, append_images=others)
             channels, bits = (1, 16) if pages[0].ndim == 2 else (3, 8)
             path = self.write("a.tif", data)
-            loaded = pictures.read(path, channels, num_values=2**bits)
+            loaded = picture_files.read(path, channels, num_values=2**bits)
             for picture, expected in zip(loaded, pages, strict=True):
                 self.assertAllEqual(np.squeeze(picture.pixels), expected)
             names = ["a.page0001.tif", "a.page0002.tif"]
-            self.assertEqual(pictures.pages("a.png", loaded), names)
+            self.assertEqual(picture_files.pages("a.png", loaded), names)
         tifffile.imwrite(file := io.BytesIO(), deep(4, 5, 6, 3), photometric="rgb")
-        loaded = pictures.read(self.write("b.tif", file.getvalue()), 3, num_values=2**16)
+        loaded = picture_files.read(self.write("b.tif", file.getvalue()), 3, num_values=2**16)
         self.assertAllEqual(np.stack([x.pixels for x in loaded]), deep(4, 5, 6, 3))
-        self.assertEqual(pictures.names(["a.page0001.tif"]), ["a.page0001-2.png"])
+        self.assertEqual(picture_files.names(["a.page0001.tif"]), ["a.page0001-2.png"])
         with (
             mock.patch.object(decoding, "MAX_PIXELS", 50),
             self.assertRaisesRegex(ValueError, "6 x 5 pixels after 30 of other pages, 50 at most"),
         ):
-            pictures.read(self.folder / "b.tif", 3, num_values=2**16)
+            picture_files.read(self.folder / "b.tif", 3, num_values=2**16)
 
     def test_exif_of_a_tiff_file(self):
         """Not its tags of sizes and strips, which turned pages do not have."""
@@ -194,7 +194,7 @@ class PicturesTest(FilesTest):
         for data, is_packed in ((plain, False), (small, False), (file.getvalue(), True)):
             picture = self.read(data, channels=1, num_values=4096, metadata=True)
             self.assertEqual(picture.kind, "DICOM")
-            pictures.write(file := io.BytesIO(), picture)
+            picture_files.write(file := io.BytesIO(), picture)
             expected = pydicom.dcmread(io.BytesIO(plain if is_packed else data))
             self.assertEqual(pydicom.dcmread(io.BytesIO(file.getvalue())), expected)
             if not is_packed:
@@ -208,7 +208,7 @@ class PicturesTest(FilesTest):
         for rest in (b"", b"\xff" * 9, struct.pack("<QB", 3, 1) + b"DICM", bytes(20)):
             with self.assertRaisesRegex(ValueError, "the rest of a DICOM|deflated"):
                 extras = {"dicom": zlib.compress(rest)}
-                self.written(pictures.Picture(pixels[..., None], extras, "DICOM"))
+                self.written(picture_files.Picture(pixels[..., None], extras, "DICOM"))
 
     @unittest.skipIf(pydicom is None, "pydicom, the extra [medical], is not installed")
     def test_signed_dicom_files(self):
@@ -220,7 +220,7 @@ class PicturesTest(FilesTest):
             for metadata in (True, False):
                 picture = self.read(data, channels=1, num_values=4096, metadata=metadata)
                 self.assertEqual((picture.kind, picture.pixels.min()), ("DICOM", 0))
-                pictures.write(file := io.BytesIO(), picture)
+                picture_files.write(file := io.BytesIO(), picture)
                 self.assertEqual(file.getvalue() == data, metadata)
                 found = pydicom.dcmread(io.BytesIO(file.getvalue()))
                 self.assertAllEqual(found.pixel_array, values)
@@ -228,8 +228,8 @@ class PicturesTest(FilesTest):
                 with self.assertRaisesRegex(ValueError, "values from 0.*PNG file.*Omit --format"):
                     self.written(picture._replace(kind="PNG"))
         for path in (get_testdata_file("MR_small_RLE.dcm"), get_testdata_file("JPEG2000.dcm")):
-            picture, *_ = pictures.read(path, 1, True, 2**16)
-            pictures.write(file := io.BytesIO(), picture)
+            picture, *_ = picture_files.read(path, 1, True, 2**16)
+            picture_files.write(file := io.BytesIO(), picture)
             expected = pydicom.dcmread(path)
             expected.decompress(generate_instance_uid=False)
             self.assertEqual(pydicom.dcmread(io.BytesIO(file.getvalue())), expected)
@@ -246,7 +246,7 @@ class PicturesTest(FilesTest):
 
     def test_names_are_not_given_twice(self):
         files = ["x/a.png", "y/a.jpg", "a-2.png", "b.jpeg"]
-        self.assertEqual(pictures.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
+        self.assertEqual(picture_files.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
         # Some disks take them for one.
-        self.assertEqual(pictures.names(["img.png", "IMG.jpg"]), ["img.png", "IMG-2.png"])
-        self.assertEqual(pictures.names(["a\rb.png"]), ["a_b.png"])  # as files can hold it
+        self.assertEqual(picture_files.names(["img.png", "IMG.jpg"]), ["img.png", "IMG-2.png"])
+        self.assertEqual(picture_files.names(["a\rb.png"]), ["a_b.png"])  # as files can hold it

@@ -9,9 +9,9 @@ from absl.testing import parameterized
 
 from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.base.inputs import DrawRequest
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.sampling import pictures
+from pixelcnn_aux.sampling import any_size
+from pixelcnn_aux.scanning.requests import DrawRequest
 from tests import helpers
 
 HALVES = HalfResolution()
@@ -126,7 +126,7 @@ class ScenesTest(helpers.TestCase):
     def completed(self, images, mask, model=None, **how):
         """The completions, the calls that drew small pictures, and the calls that enlarged them."""
         model = model or photographs()
-        spied = mock.patch.object(pictures, "draw", side_effect=pictures.draw)
+        spied = mock.patch.object(any_size, "draw", side_effect=any_size.draw)
         with spied as draw:
             found = model.complete(images, mask, scenes=scenes(), **how)
         self.assertAllEqual(np.where(mask, found, 0), np.where(mask, images, 0))

@@ -17,8 +17,8 @@ from typing import Any
 from pixelcnn_aux.base import arguments, disk
 from pixelcnn_aux.base.arguments import PathLike
 from pixelcnn_aux.base.errors import did_you_mean, expect
-from pixelcnn_aux.runs import hub
-from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.run_files import hub
+from pixelcnn_aux.run_files.folder import RunFolder
 
 FOLDER = pathlib.Path(__file__).parents[1] / "zoo"
 # The model that programs read without --workdir if there is no run.

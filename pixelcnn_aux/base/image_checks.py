@@ -1,100 +1,10 @@
-"""`Inputs` and `DrawRequest`, the arguments of factors; checks of images."""
+"""Checks of images, arrays or tensors."""
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar, cast
-
-import numpy as np
+from collections.abc import Sequence
 
 from pixelcnn_aux.base import arguments, arrays
-from pixelcnn_aux.base.arguments import Size, Tensor
+from pixelcnn_aux.base.arguments import Tensor
 from pixelcnn_aux.base.errors import expect
-
-
-class Inputs(NamedTuple):
-    """Images, uint8 up to 256 pixel values and uint16 above, with their auxiliary images and condition."""
-
-    images: Tensor  # [B, H, W, C]
-    auxiliary: Tensor = None  # [B, h, w, c]; None for an unconditional factor
-    condition: Tensor = None  # [B, ...], as in `conditions`; None without one
-
-    @classmethod
-    def of(cls, inputs: Any) -> Self:
-        """`Inputs` from a tuple or list in the order of the fields, a dict, or images alone."""
-        if isinstance(inputs, cls):
-            return inputs
-        if isinstance(inputs, Mapping):
-            return cls(**inputs)
-        return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
-
-
-METHODS = ("incremental", "full")  # of evaluating a network pixel by pixel
-
-
-class DrawRequest(NamedTuple):
-    """A request for images, which `AuxiliaryModel.sample` passes to the scan of each factor.
-
-    Tensors have a row per image. The fields after `by` differ between the factors of a chain. Pixels are
-    uint8 up to 256 pixel values, and uint16 above.
-    """
-
-    seeds: Tensor = None  # int32 [B, 2]
-    log_scale_shift: Tensor = None  # float32 [B]; or [B, H, W], for one factor
-    condition: Tensor = None  # as in `Inputs`
-    mode: str = "sample"  # or "map"
-    method: str = "incremental"  # or "full"
-    jit_compile: bool = False  # whether XLA compiles the drawing
-    by: str | None = None  # "numpy" or "graph", which draws
-    size: Size | None = None  # (H, W) of the images
-    auxiliary: Tensor = None  # pixels [B, h, w, c]; None for an unconditional factor
-    # Pixels [B, H, W, C], and a mask, uint8 [B, H, W, 1], 1 where they are known; None if all are to be
-    # drawn.
-    completed: Any = None
-    # Lower and upper bounds of each value, pixels [B, H, W, C] each; None without bounds.
-    within: Any = None
-    # Weights of several images per request, which `sampling/particles.py` keeps; None for one image each.
-    particles: Any = None
-    # The source of noise, or float [B, H, W, noise_size] of it: bounded for a factor with a fixed sum,
-    # and if `within` is set.
-    noise: Any = None
-
-
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-# The number of axes of each argument for a single image.
-_RANKS = {"images": 3, "known": 3, "mask": 3, "given": 3, "seeds": 1}
-
-
-def accepts_single(method: _Method) -> _Method:
-    """Decorator: a model's method also accepts one image without a batch axis, as do its results then."""
-    signature = inspect.signature(method)
-
-    @functools.wraps(method)
-    def call(model, *args, **kwargs):
-        bound, ranks = signature.bind(model, *args, **kwargs).arguments, dict(_RANKS)
-        if model.condition is not None:
-            ranks["condition"] = len(model.condition.shape)
-            if "condition" in bound:
-                bound["condition"] = model.class_numbers(bound["condition"])
-        single = set()  # names of arguments without a batch axis
-
-        def batch(name, value):
-            if isinstance(value, dict):  # `given`
-                return {key: batch(name, x) for key, x in value.items()}
-            if name not in ranks or value is None:
-                return value
-            array = arguments.array(name, value)
-            if np.ndim(array) != ranks[name]:
-                return value
-            single.add(name)
-            return array[None]
-
-        batches = {name: batch(name, value) for name, value in bound.items()}
-        if single <= {"condition"}:
-            return method(**bound)
-        return arrays.mapped(lambda x: x[0], method(**batches))
-
-    return cast(_Method, call)
 
 
 def check_images(
@@ -157,13 +67,6 @@ def _as_pixels(images, dtype, num_values):
 
 def _dtype(images):
     return str(getattr(images.dtype, "name", images.dtype))
-
-
-def upper_half(images: Tensor) -> np.ndarray:
-    """The mask of known pixels if the upper half of images [..., H, W, C] is known: uint8 [..., H, W, 1]."""
-    mask = np.zeros((*images.shape[:-1], 1), np.uint8)
-    mask[..., : images.shape[-3] // 2, :, :] = 1
-    return mask
 
 
 def _ends(images):
