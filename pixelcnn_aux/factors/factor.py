@@ -129,9 +129,7 @@ class Factor:
         arguments.at_most_parameters(name, self.num_parameters)
         checks.check_takes_condition(self)
         self._weights: dict[str, np.ndarray] | None = None
-        self._seed = np.random.randint(
-            2**31
-        )  # of random weights, which are drawn when they are needed
+        self._seed = np.random.randint(2**31)  # of random weights, drawn when they are needed
         modules = (type(part).__module__ for part in self.definitions.values())
         if network.check_causality and not all(x.startswith("pixelcnn_aux.") for x in modules):
             causality.check(self)

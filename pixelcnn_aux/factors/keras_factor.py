@@ -19,9 +19,8 @@ from pixelcnn_aux.sums import Bounds
 _OWN_LOSS = "likelihood.bits_per_dim"
 # Packages that write export formats.
 _PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
-keras.saving.get_custom_objects().update(
-    dict.fromkeys(NAMES, Factor)
-)  # refuses files of earlier versions
+# Files of earlier versions name these classes, and are refused with a message.
+keras.saving.get_custom_objects().update(dict.fromkeys(NAMES, Factor))
 
 
 @serialization.register()
