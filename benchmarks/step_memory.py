@@ -19,6 +19,9 @@ FLAGS = flags.FLAGS
 
 
 def measure(preset, batch_size, mixed, remat, runs):
+    # The framework's own memory is not the step's.
+    import keras  # noqa: F401
+
     model = tools.build(preset)
     before = tools.peak_bytes()
     [*_, name] = model.factors
